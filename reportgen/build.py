@@ -1,0 +1,305 @@
+"""From a model to a report folder: the order of the stages is read here."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from reportgen.assets import AssetStore
+from reportgen.content.leaves import Notice
+from reportgen.content.overview import ModelFile
+from reportgen.errors import InputError, UsageError
+from reportgen.labels import read_classes
+from reportgen.observe import Context
+from reportgen.pipeline import Made, Progress, make_sections, said
+from reportgen.preprocessing import Prepared, prepare
+from reportgen.probes import InputShape, Offer, ProbeSet, gather, read
+from reportgen.publish import check_folder, locked, publish
+from reportgen.report import SCHEMA_MAJOR, SCHEMA_MINOR, Report, ReportFolder
+from reportgen.settings import BLOCK, Settings, make_settings
+from reportgen.summary import summarise
+from reportgen.tasks import class_count, guess_tasks
+from reportgen.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from reportgen.nets.keras_network import KerasNetwork
+
+log = logging.getLogger("reportgen")
+
+
+class Silence:
+    """Progress that nobody sees."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Ignore a stage."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Ignore steps."""
+
+
+class Built(NamedTuple):
+    """A report before it is written.
+
+    Attributes:
+        files: pictures by name.
+        failed: kinds of sections that failed.
+    """
+
+    report: Report
+    files: dict[str, bytes]
+    failed: tuple[str, ...]
+
+
+def build_report(
+    model: Any,
+    *,
+    probes: Any = None,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    command: str | None = None,
+    **options: Any,
+) -> ReportFolder:
+    """Make a report about a trained model and write it to a folder.
+
+    Args:
+        model: a ``keras.Model``, or the path of a ``.keras`` or ``.h5`` file.
+        probes: images to try the model on: a path, folder or glob (or several), arrays of shape
+            (n, height, width, channels) or (n, height, width), PIL images, an ``(images, labels)`` pair, a
+            mapping from input name to array, or a ``tf.data.Dataset``. None leaves the probes out.
+        output: the report folder; None makes a temporary one.
+        progress: told what is being done.
+        command: the command line that the overview shows.
+        **options: as on the command line; see ``reportgen.settings.Settings``. ``preprocess`` may also be
+            a function from (n, height, width, channels) float32 in 0..255.
+
+    Returns:
+        The folder, with ``.path``, ``.report`` (the data), ``.failed`` and ``.open()``.
+
+    Raises:
+        ReportgenError: what the user can mend; the subclasses and exit codes are in
+            ``reportgen.errors``.
+    """
+    function = options["preprocess"] if callable(options.get("preprocess")) else None
+    if function is not None:
+        options["preprocess"] = (
+            f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', 'function')}"
+        )
+    settings = make_settings({k: v for k, v in options.items() if v is not None})
+    folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="reportgen-"))
+    check_folder(folder, force=settings.force)
+    if isinstance(model, str | Path) and not Path(model).exists():
+        from reportgen.nets.loading import load_model
+
+        load_model(Path(model))  # says so before a folder is made
+    with locked(folder):
+        built = _build(
+            model, probes, settings, function, progress or Silence(), command or _call(model, settings)
+        )
+        (progress or Silence()).stage("Writing the report")
+        publish(built.report, folder, built.files)
+    return ReportFolder(folder, built.report, failed=built.failed)
+
+
+def _call(model: Any, settings: Settings) -> str:
+    """Return the Python call that makes the report, with file names only."""
+    name = repr(Path(model).name) if isinstance(model, str | Path) else "model"
+    defaults = Settings()
+    shown = [
+        f"{field}={getattr(settings, field)!r}"
+        for field in ("resize", "input_size", "preprocess", "max_probes", "threshold", "seed")
+        if getattr(settings, field) != getattr(defaults, field)
+    ]
+    return f"reportgen.build_report({', '.join([name, *shown])})"
+
+
+def _build(  # noqa: PLR0913 - the stages' inputs
+    model: Any,
+    source: Any,
+    settings: Settings,
+    function: Callable[[Any], Any] | None,
+    progress: Progress,
+    command: str,
+) -> Built:
+    from reportgen.nets.engine import import_keras, on_device
+
+    classes = read_classes(settings.classes)
+    offer = gather(source, settings) if source is not None else None
+    progress.stage("TensorFlow")
+    import_keras(device=settings.device, quiet=command.startswith("reportgen "))
+    progress.stage("Loading the model")
+    loaded, compiled, file = _load(model, settings)
+    with on_device(settings.device):
+        progress.stage("Tracing the forward pass")
+        network = _network(loaded, compiled, offer, settings)
+        context = _context(network, offer, classes, settings, function, file, command)
+        made = make_sections(context, progress)
+    return _assemble(context, made, settings)
+
+
+def _load(model: Any, settings: Settings) -> tuple[Any, dict[str, Any], ModelFile | None]:
+    import keras
+
+    from reportgen.nets.loading import load_model
+
+    if isinstance(model, str | Path):
+        path = Path(model)
+        loaded = load_model(
+            path, custom_objects=settings.custom_objects, allow_code=settings.allow_code
+        )
+        return loaded.model, loaded.compiled, _file_facts(path, settings)
+    if isinstance(model, keras.Model):
+        return model, {}, None
+    raise UsageError(f"The model must be a keras.Model or a path, not {type(model).__name__}.")
+
+
+def _file_facts(path: Path, settings: Settings) -> ModelFile:
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    name = str(path.resolve()) if settings.show_paths else path.name
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return ModelFile(shown, path.stat().st_size, hasher.hexdigest())
+
+
+def _network(
+    model: Any, compiled: dict[str, Any], offer: Offer | None, settings: Settings
+) -> KerasNetwork:
+    from reportgen.nets.keras_network import KerasNetwork
+
+    example = _example_shape(offer, settings)
+    size = settings.input_size or (example[:2] if example and len(example) == 3 else None)
+    count = _count(offer)
+    return KerasNetwork(
+        model,
+        compiled=compiled,
+        input_size=(size[0], size[1]) if size else None,
+        example=example,
+        images=min(count, settings.max_probes) if count else BLOCK,
+        device=settings.device,
+    )
+
+
+def _example_shape(offer: Offer | None, settings: Settings) -> tuple[int, ...] | None:
+    """Return the shape of one probe where arrays say it, or what ``--input-size`` says."""
+    if offer is not None and isinstance(offer.items[0].source, dict):
+        shape = tuple(next(iter(offer.items[0].source.values())).shape)
+        whole = len(offer.items) == 1 and len(shape) > 2
+        shape = shape[1:] if whole and (len(shape) == 4 or shape[-1] > 4) else shape
+        return (*shape, 1) if len(shape) == 2 else shape
+    return (*settings.input_size, 3) if settings.input_size else None
+
+
+def _count(offer: Offer | None) -> int:
+    if offer is None:
+        return 0
+    first = offer.items[0].source
+    if isinstance(first, dict) and len(offer.items) == 1:
+        return len(next(iter(first.values())))
+    return len(offer.items)
+
+
+def _context(  # noqa: PLR0913 - everything a section may look at
+    network: KerasNetwork,
+    offer: Offer | None,
+    classes: tuple[str, ...],
+    settings: Settings,
+    function: Callable[[Any], Any] | None,
+    file: ModelFile | None,
+    command: str,
+) -> Context:
+    facts = network.facts
+    shapes = {tensor.name: network.input_shape(tensor.name) for tensor in facts.inputs}
+    tasks = guess_tasks(facts, classes)
+    probes: ProbeSet | None = None
+    prepared: Prepared | None = None
+    if offer is not None and "probes" in settings.chosen_sections:
+        inputs = [InputShape(t.name, shapes[t.name], t.dtype) for t in facts.inputs]
+        probes = read(offer, inputs, settings)
+        if not classes:
+            classes, probes = _classes_of_folders(offer, tasks, network, probes)
+        function = function or _imported_function(settings.preprocess)
+        prepared = prepare(probes, network, settings.preprocess, function)
+    return Context(
+        network=network,
+        settings=settings,
+        store=AssetStore(),
+        classes=classes,
+        tasks=tasks,
+        input_shapes=shapes,
+        probes=probes,
+        prepared=prepared,
+        file=file,
+        command=command,
+    )
+
+
+def _classes_of_folders(
+    offer: Offer, tasks: Sequence[Any], network: KerasNetwork, probes: ProbeSet
+) -> tuple[tuple[str, ...], ProbeSet]:
+    """Take the folders' or data set's class names where they are as many as the output has."""
+    names = offer.class_names
+    counts = [
+        class_count(task, output)
+        for task, output in zip(tasks, network.facts.outputs, strict=True)
+        if task.kind in {"classification", "binary"}
+    ]
+    if not names or len(names) not in counts:
+        return (), probes
+    text = (
+        "The class names are those of the folders or the data set in alphabetical order, as "
+        "image_dataset_from_directory numbers them. --classes gives others."
+    )
+    return names, probes._replace(notices=(*probes.notices, Notice("info", text)))
+
+
+def _imported_function(mode: str | None) -> Callable[[Any], Any] | None:
+    """Import ``module:function``, on the user's word."""
+    if mode is None or ":" not in mode:
+        return None
+    from reportgen.nets.loading import import_from_here
+
+    dotted, _, name = mode.partition(":")
+    try:
+        function: Any = import_from_here(dotted)
+        for part in name.split("."):
+            function = getattr(function, part)
+    except Exception as error:
+        raise InputError(f"--preprocess {mode}: it cannot be imported ({said(error)}).") from error
+    if not callable(function):
+        raise InputError(f"--preprocess {mode}: it is no function.")
+    return function  # type: ignore[no-any-return]
+
+
+def _assemble(context: Context, made: Made, settings: Settings) -> Built:
+    summary = summarise(
+        made.sections, context.network.facts, settings.title, created=_created(), failed=made.failed
+    )
+    files = context.store.files
+    report = Report(
+        schema=(SCHEMA_MAJOR, SCHEMA_MINOR),
+        reportgen=__version__,
+        summary=summary,
+        sections=made.sections,
+        assets=tuple(files),
+    )
+    return Built(report, files, made.failed)
+
+
+def _created() -> str:
+    """Return the time of this report; ``SOURCE_DATE_EPOCH`` makes builds repeatable."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch.isdigit():
+        moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+    else:
+        moment = datetime.datetime.now(datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+

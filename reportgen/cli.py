@@ -1,0 +1,254 @@
+"""The command line: parse, call one function, print, exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reportgen.errors import EXIT_INTERRUPTED, ReportgenError, UsageError
+from reportgen.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reportgen.report import ReportFolder
+
+_PATHS = ("probes", "classes", "labels")
+_SILENT = {"output", "quiet", "verbose", "open_page", "force", "model", "device", "show_paths"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="reportgen")
+def cli() -> None:
+    """Turn a trained Keras model into a static HTML report that opens anywhere."""
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that build and demo have in common."""
+    options = [
+        click.option("--force", is_flag=True, help="Write into a folder that is no report."),
+        click.option("--open", "open_page", is_flag=True, help="Show the page in the browser."),
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+        click.option("-v", "--verbose", is_flag=True, help="Print TensorFlow's log and tracebacks."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=str))
+@click.option("-o", "--output", type=click.Path(), help="The report folder.  [required]")
+@click.option(
+    "-p", "--probes", multiple=True, metavar="PATH",
+    help="Image, folder, glob, .npy or .npz to try the model on; repeatable.",
+)
+@click.option("--max-probes", type=int, help="Probes to show, an even sample.  [default: 8]")
+@click.option("--classes", metavar="FILE", help="Class names: one a line, or JSON.")
+@click.option("--labels", metavar="FILE", help="True labels: CSV of file,label.")
+@click.option(
+    "--resize", type=click.Choice(["stretch", "crop", "pad"]),
+    help="How images of another aspect ratio are fitted.  [default: stretch]",
+)
+@click.option("--input-size", metavar="HxW", help="For models that leave their input size open.")
+@click.option(
+    "--preprocess", metavar="MODE",
+    help="none, unit, symmetric, caffe, torch, module:function or auto.  "
+    "[default: auto for image files, none for arrays]",
+)
+@click.option("--threshold", type=float, help="Of sigmoid outputs.  [default: 0.5]")
+@click.option(
+    "--custom-objects", multiple=True, metavar="MODULE[:NAME]|FILE.py",
+    help="Custom classes that the model needs; imported, so only from where you trust.",
+)
+@click.option("--allow-code", is_flag=True, help="Let code stored in the model file (Lambda) run.")
+@click.option("--title", help="Heading of the page.")
+@click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Shown in the overview; repeatable.")
+@click.option("--hide-names", is_flag=True, help="Number the probes in place of their file names.")
+@click.option("--show-paths", is_flag=True, help="Show the model's whole path, not its file name only.")
+@click.option("--sections", multiple=True, metavar="NAMES", help="Sections to make, comma-separated.")
+@click.option("--skip", multiple=True, metavar="NAMES", help="Sections to leave out, comma-separated.")
+@click.option("--seed", type=int, help="For everything that samples.  [default: 0]")
+@click.option(
+    "--device", type=click.Choice(["cpu", "gpu"]),
+    help="Where the network runs.  [default: cpu, since training may hold the GPU]",
+)
+@click.option("--strict", is_flag=True, help="Write nothing when a section fails.")
+@_shared
+def build(**given: Any) -> int:  # fmt: skip
+    """Make a report about MODEL (.keras or .h5)."""
+    from reportgen.configuration import read_configuration
+
+    known = set(given) - {"model"}
+    options = {
+        name: value
+        for name, value in given.items()
+        if value not in (None, (), False)
+    }
+    configured = read_configuration(Path.cwd(), known | {"open"})
+    if "open" in configured:
+        configured["open_page"] = configured.pop("open")
+    return _build({**configured, **options})
+
+
+@cli.command()
+@click.option("-o", "--output", type=click.Path(), default="reportgen-demo", show_default=True)
+@_shared
+def demo(**given: Any) -> int:
+    """Make the report of the embedded example: a small CNN on photographs of clothes."""
+    from reportgen.examples_root import example_root
+
+    root = example_root() / "fashion"
+    example = {
+        "model": str(root / "model.keras"),
+        "probes": (str(root / "probes"),),
+        "classes": str(root / "classes.txt"),
+        "title": "Fashion-MNIST example",
+        "meta": ("data=Fashion-MNIST, test images",),
+    }
+    return _build({**example, **given})
+
+
+@cli.command("render")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--open", "open_page", is_flag=True, help="Show the page in the browser.")
+def render_again(folder: Path, *, open_page: bool) -> int:
+    """Make the page of FOLDER again from its report.json, without the model."""
+    from reportgen.publish import locked, publish_again
+    from reportgen.report import ReportFolder, read_report
+
+    report = read_report(folder)
+    with locked(folder):
+        publish_again(report, folder)
+    click.echo(folder / "index.html")
+    if open_page:
+        ReportFolder(folder).open()
+    return 0
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON schema of report.json."""
+    import json
+
+    from reportgen.report import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def _build(options: dict[str, Any]) -> int:
+    model = options.pop("model")
+    output = options.pop("output", None)
+    quiet, verbose = options.pop("quiet", False), options.pop("verbose", False)
+    open_page = options.pop("open_page", False)
+    if not output:
+        raise UsageError("Where to? Give the report folder with -o OUT.")
+    _prepare_process(verbose=verbose, device=options.get("device", "cpu"))
+    from reportgen.build import build_report
+    from reportgen.terminal import progress
+
+    probes = options.pop("probes", None)
+    command = _command(model, {**options, "probes": probes})
+    with progress(quiet=quiet) as shown:
+        folder = build_report(
+            model,
+            probes=[probes] if isinstance(probes, str) else list(probes) if probes else None,
+            output=output,
+            progress=shown,
+            command=command,
+            **options,
+        )
+    if not quiet:
+        _say(folder)
+    if open_page:
+        folder.open()
+    return 3 if folder.failed else 0
+
+
+def _prepare_process(*, verbose: bool, device: str) -> None:
+    """Quieten the libraries; this process is ours alone."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, format="%(message)s")
+    if verbose:
+        os.environ.setdefault("REPORTGEN_VERBOSE", "1")
+        return
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if device == "cpu":
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+def _say(folder: ReportFolder) -> None:
+    click.echo(folder.report.summary.verdict, err=True)
+    for section in folder.report.sections:
+        for notice in section.notices:
+            if notice.level != "info":
+                click.echo(f"{notice.level}: {section.title}: {' '.join(notice.text.split())}", err=True)
+    click.echo(folder.index)
+
+
+def _command(model: str, options: Mapping[str, Any]) -> str:
+    """Return the command with file names only and without what does not shape the report."""
+    import shlex
+
+    words = ["reportgen", "build", _name(model)]
+    for key, value in sorted(options.items()):
+        if key in _SILENT or value in (None, (), False, []):
+            continue
+        flag = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+            continue
+        for item in value if isinstance(value, list | tuple) else [value]:
+            text = str(item)
+            is_file = key in _PATHS or (key == "custom_objects" and text.endswith(".py"))
+            words += [flag, _name(text) if is_file else text]
+    return shlex.join([*words, "-o", "OUT"])
+
+
+def _name(path: str) -> str:
+    name = Path(path).name or Path(path).resolve().name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors are one line on stderr."""
+    try:
+        code = cli.main(args=arguments, prog_name="reportgen", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("reportgen: interrupted; nothing was changed.", err=True)
+        return EXIT_INTERRUPTED
+    except ReportgenError as error:
+        click.echo(f"reportgen: {' '.join(str(error).split())}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
+        if os.environ.get("REPORTGEN_VERBOSE"):
+            import traceback
+
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        click.echo(
+            f"reportgen: an error that should not happen: {type(error).__name__}: {text} "
+            "(-v shows the traceback)",
+            err=True,
+        )
+        return 1
+    return int(code or 0)

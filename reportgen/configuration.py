@@ -1,0 +1,52 @@
+"""``[tool.reportgen]`` in pyproject.toml: every option of ``build``; the command line wins."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_FILES = {"probes", "classes", "labels", "output"}
+
+
+def read_configuration(start: Path, options: Collection[str]) -> dict[str, Any]:
+    """Return the table of the nearest pyproject.toml above ``start``; empty where there is none.
+
+    Relative paths in it count from the folder of the file.
+
+    Args:
+        start: the folder to start from.
+        options: the names that are known, with underscores.
+
+    Raises:
+        ConfigurationError: not TOML, no table, or an unknown option.
+    """
+    path = next((p for f in (start, *start.parents) if (p := f / "pyproject.toml").is_file()), None)
+    if path is None:
+        return {}
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    tool = data.get("tool")
+    table = tool.get("reportgen", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{path}: tool.reportgen must be a table.")
+    found = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in options:
+            raise ConfigurationError(f"{path}: [tool.reportgen] has the unknown option {key!r}.")
+        found[name] = _based(value, path.parent) if name in _FILES else value
+    return found
+
+
+def _based(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_based(item, folder) for item in value]
+    return str(folder / value) if isinstance(value, str) else value

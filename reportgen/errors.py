@@ -1,0 +1,92 @@
+"""Every error that a user can cause, and its exit code.
+
+    ReportgenError            1   anything that has no class of its own
+    ├── UsageError            2   an option or argument that cannot be
+    ├── SectionError          3   a section failed and ``--strict`` was given
+    ├── ModelError            5   the model file or object
+    ├── InputError            6   any other input
+    │   ├── ProbeError            images and arrays to probe with
+    │   ├── LabelError            class names and labels
+    │   ├── ConfigurationError    ``[tool.reportgen]`` in pyproject.toml
+    │   └── ReportError           a report.json that cannot be read
+    ├── OutputError           7   the report folder
+    │   └── LockedError           another build writes to it
+    └── NotApplicable         -   a part that this model or run does not have; becomes an info notice
+
+Messages say what, where and what to do; no traceback is shown for these.
+"""
+
+from __future__ import annotations
+
+
+class ReportgenError(Exception):
+    """Base of all errors whose message is meant for the user.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 1
+
+
+class UsageError(ReportgenError):
+    """An option or argument that cannot be."""
+
+    exit_code = 2
+
+
+class SectionError(ReportgenError):
+    """A section failed in a strict run; nothing was written."""
+
+    exit_code = 3
+
+
+class ModelError(ReportgenError):
+    """The model cannot be loaded or run."""
+
+    exit_code = 5
+
+
+class InputError(ReportgenError):
+    """An input other than the model cannot be used."""
+
+    exit_code = 6
+
+
+class ProbeError(InputError):
+    """Images or arrays that cannot be fed to the model."""
+
+
+class LabelError(InputError):
+    """Class names or labels that do not fit the model or the probes."""
+
+
+class ConfigurationError(InputError):
+    """A ``[tool.reportgen]`` table that cannot be used."""
+
+
+class ReportError(InputError):
+    """A report.json that cannot be read."""
+
+
+class OutputError(ReportgenError):
+    """The report folder cannot be written."""
+
+    exit_code = 7
+
+
+class LockedError(OutputError):
+    """Another build holds the report folder's lock."""
+
+
+class NotApplicable(ReportgenError):  # noqa: N818 - not an error: the absence of a part
+    """This part does not exist for this model or run; shown as an info notice in its place."""
+
+
+EXIT_INTERRUPTED = 130
+
+
+def worst(codes: list[int]) -> int:
+    """Return the exit code that wins: 7 > 5 > 6 > 3 > 4 > anything else > 0."""
+    order = {7: 6, 5: 5, 6: 4, 3: 3, 4: 2, 0: 0}
+    return max(codes, key=lambda code: order.get(code, 1), default=0)

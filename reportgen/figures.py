@@ -1,0 +1,87 @@
+"""The few rich plots: matplotlib, object-oriented API, as SVG files that follow light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reportgen.assets import AssetStore
+    from reportgen.content.leaves import Figure
+
+_INK, _GRID, _FIRST, _SECOND = "#1a1c1e", "#d9dce0", "#1f5fbf", "#b45309"
+_DARK = {_INK: "#e4e6e9", _GRID: "#3a3f45", _FIRST: "#8ab4f8", _SECOND: "#f0b56a"}
+_STYLE = {
+    "svg.hashsalt": "reportgen",
+    "svg.fonttype": "none",
+    "font.family": ["sans-serif"],
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+}
+
+
+class DepthPoint(NamedTuple):
+    """One kernel: its layer, mean, standard deviation and root mean square."""
+
+    layer: str
+    mean: float
+    std: float
+    rms: float
+
+
+def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> Figure:
+    """Plot mean ± standard deviation, and norm an element, of kernels in the order of the layers."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        from matplotlib.figure import Figure as Canvas
+
+        canvas = Canvas(figsize=(9.6, 4.2), layout="constrained")
+        upper, lower = canvas.subplots(2, 1, sharex=True)
+        x = list(range(1, len(points) + 1))
+        low = [p.mean - p.std for p in points]
+        high = [p.mean + p.std for p in points]
+        upper.fill_between(x, low, high, color=_FIRST, alpha=0.22, linewidth=0)
+        upper.plot(x, [p.mean for p in points], color=_FIRST, linewidth=1.4, marker=".", markersize=4)
+        upper.set_ylabel("mean ± std")
+        positive = [p.rms for p in points if p.rms > 0]
+        lower.plot(x, [p.rms for p in points], color=_SECOND, linewidth=1.4, marker=".", markersize=4)
+        if positive:
+            lower.set_yscale("log")
+        lower.set_ylabel("L2 norm / √size")
+        lower.set_xlabel("kernel, in the order of the layers")
+        lower.set_xlim(0.5, len(points) + 0.5)
+        lower.xaxis.get_major_locator().set_params(integer=True)
+        return _save(store, canvas, alt)
+
+
+def _save(store: AssetStore, canvas: Any, alt: str) -> Figure:
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    width, height = (round(inches * 96) for inches in canvas.get_size_inches())
+    return store.add(_themed(buffer.getvalue()), "svg", width=width, height=height, alt=alt)
+
+
+def _themed(svg: bytes) -> bytes:
+    """Give the SVG a style for dark pages: matplotlib writes colours as inline styles."""
+    rules = "".join(
+        f'[style*="fill: {light}"]{{fill:{dark}!important}}'
+        f'[style*="stroke: {light}"]{{stroke:{dark}!important}}'
+        for light, dark in _DARK.items()
+    )
+    sheet = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>".encode()
+    cleaned = re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", svg)
+    return re.sub(rb"(<svg[^>]*>)", lambda match: match.group(1) + sheet, cleaned, count=1)

@@ -1,0 +1,221 @@
+"""Decode image files as the training saw them: upright, first frame, 0..255 whatever their depth."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from reportgen.errors import ProbeError
+from reportgen.numerics import resize_bilinear
+from reportgen.settings import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "AVIF")
+"""Only these decoders are tried: none of them runs another program on the file."""
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .jfif .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .avif".split()
+)
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Pixels(NamedTuple):
+    """A decoded image.
+
+    Attributes:
+        array: (H, W, C) float32, C in {1, 2, 3, 4}: grey, grey-alpha, RGB or RGBA; 0..255.
+        kind: what was read, as in ``JPEG, RGB``.
+        notes: what was done to read it.
+    """
+
+    array: NDArray
+    kind: str
+    notes: tuple[str, ...] = ()
+
+
+def decode(path: Path) -> Pixels:
+    """Decode a file: EXIF rotation applied, first frame, CMYK and palettes as RGB(A), 16 bits kept.
+
+    Raises:
+        ProbeError: unreadable, truncated, of another kind, or of more than 100 megapixels.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ProbeError(f"{path.name}: {error.strerror}") from None
+    if size == 0:
+        raise ProbeError(f"{path.name}: the file is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                return _decode(image, path)
+    except ProbeError:
+        raise
+    except Image.DecompressionBombError:
+        raise _too_large(path, "far more") from None
+    except Image.UnidentifiedImageError:
+        raise ProbeError(f"{path.name}: no image of a known format") from None
+    except Exception as error:  # noqa: BLE001 - decoders raise all sorts on damaged files
+        raise ProbeError(f"{path.name}: it cannot be decoded ({error or type(error).__name__})") from None
+
+
+def _too_large(path: Path, megapixels: str) -> ProbeError:
+    limit = MAX_PIXELS // 1_000_000
+    return ProbeError(f"{path.name}: {megapixels} than the limit of {limit} megapixels; not decoded")
+
+
+def _decode(image: Image.Image, path: Path) -> Pixels:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(path, f"{image.width * image.height / 1e6:.0f} megapixels, more")
+    kind = f"{image.format}, {_mode_name(image.mode)}"
+    notes = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        notes.append(f"first of {frames} frames")
+        image.seek(0)
+    if image.format == "PNG" and (deep := _deep_png(path)) is not None:
+        return Pixels(deep, f"PNG, 16-bit {_mode_name(image.mode)}", (*notes, "16 bits a channel kept"))
+    image.load()
+    if image.getexif().get(0x0112, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+        notes.append("turned upright by its EXIF orientation")
+    if image.mode.startswith("I") or image.mode == "F":
+        array, note = _deep(np.asarray(image))
+        return Pixels(array, kind, (*notes, note))
+    if image.mode == "CMYK":
+        notes.append("CMYK converted to RGB")
+    image = image.convert(_plain_mode(image))
+    array = np.asarray(image, np.float32)
+    return Pixels(array if array.ndim == 3 else array[..., None], kind, tuple(notes))
+
+
+def _mode_name(mode: str) -> str:
+    names = {"L": "grey", "LA": "grey with alpha", "P": "palette", "1": "black and white"}
+    return names.get(mode, {"I;16": "16-bit grey", "I;16B": "16-bit grey"}.get(mode, mode))
+
+
+def _plain_mode(image: Image.Image) -> str:
+    transparent = "transparency" in image.info
+    if image.mode in {"1", "L"}:
+        return "LA" if transparent else "L"
+    if image.mode in {"P", "PA"}:
+        return "RGBA" if transparent or image.mode == "PA" else "RGB"
+    return {"LA": "LA", "La": "LA", "RGBA": "RGBA", "RGBa": "RGBA"}.get(
+        image.mode, "RGBA" if transparent else "RGB"
+    )
+
+
+def _deep(array: NDArray) -> tuple[NDArray, str]:
+    """Bring 16-bit, 32-bit and float greys to 0..255 without rounding."""
+    high = float(np.nanmax(array)) if array.size else 0.0
+    if array.dtype.kind == "f":
+        scale, note = (255.0, "floats in 0..1, scaled to 0..255") if high <= 1 else (1.0, "floats")
+    elif high > 65535:
+        scale, note = 255.0 / (2**31 - 1), "32-bit, scaled to 0..255"
+    else:
+        scale, note = 1 / 257, "16 bits a channel kept"
+    return (array.astype(np.float64) * scale).astype(np.float32)[..., None], note
+
+
+def _deep_png(path: Path) -> NDArray | None:
+    """Decode a PNG with 16 bits a channel, which Pillow cuts to 8 unless it is grey; None for others."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    depth, colour = struct.unpack(">BB", head[24:26]) if len(head) == 26 else (8, 0)
+    if depth != 16 or colour == 0:
+        return None
+    import png
+
+    with path.open("rb") as file:
+        width, height, rows, info = png.Reader(file=file).asDirect()
+        flat = np.vstack([np.frombuffer(bytes(row.tobytes()), np.uint16) for row in rows])
+    return (flat.reshape(height, width, info["planes"]) / np.float32(257)).astype(np.float32)
+
+
+class Fitted(NamedTuple):
+    """An image in the shape of the network's input.
+
+    Attributes:
+        array: (H, W, C) float32.
+        notes: what was dropped or added.
+        resized: whether its size or aspect ratio was changed.
+    """
+
+    array: NDArray
+    notes: tuple[str, ...]
+    resized: bool
+
+
+def fit(array: NDArray, shape: tuple[int, int, int], resize: str) -> Fitted:
+    """Bring (H, W, C) to ``shape``: channels first, then size, as Keras's loaders do.
+
+    Args:
+        array: values of any range.
+        shape: height, width and channels of the input.
+        resize: ``stretch``, ``crop`` (the largest central box of the target's aspect ratio) or ``pad``
+            (zeros around, to the target's aspect ratio); always bilinear without antialias.
+
+    Raises:
+        ProbeError: channels that cannot be brought to the input's.
+    """
+    array, notes = _fit_channels(array, shape[2])
+    if array.shape[:2] == shape[:2]:
+        return Fitted(array.astype(np.float32, copy=False), notes, resized=False)
+    if resize == "crop":
+        array = _central_box(array, shape)
+    elif resize == "pad":
+        array = _padded(array, shape)
+    return Fitted(resize_bilinear(array, shape[0], shape[1]), notes, resized=True)
+
+
+def _fit_channels(array: NDArray, channels: int) -> tuple[NDArray, tuple[str, ...]]:
+    have = array.shape[2]
+    if have == channels:
+        return array, ()
+    notes: tuple[str, ...] = ()
+    if have in {2, 4} and channels in {1, 3}:
+        if float(array[..., -1].min()) < 255:
+            notes = ("its transparency was dropped, as Keras's loaders do",)
+        array, have = array[..., :-1], have - 1
+    if have == channels:
+        return array, notes
+    if have == 1 and channels in {3, 4}:
+        array, notes = np.repeat(array, 3, axis=2), (*notes, "grey repeated in three channels")
+        have = 3
+    if have == 3 and channels == 4:
+        opaque = np.full((*array.shape[:2], 1), 255, array.dtype)
+        return np.concatenate([array, opaque], axis=2), notes
+    if have == 3 and channels == 1:
+        grey = array.astype(np.float32) @ _LUMA
+        whole = array.dtype.kind in "iu" or bool(np.all(array == np.rint(array)))
+        grey = np.rint(grey) if whole else grey
+        return grey[..., None], (*notes, "colour turned to grey (ITU-R 601)")
+    if have == channels:
+        return array, notes
+    raise ProbeError(f"it has {have} channels; the model takes {channels}. Give arrays of that shape")
+
+
+def _central_box(array: NDArray, shape: tuple[int, int, int]) -> NDArray:
+    height, width = array.shape[:2]
+    box_height = min(height, max(1, int(width * shape[0] / shape[1])))
+    box_width = min(width, max(1, int(height * shape[1] / shape[0])))
+    top, left = (height - box_height) // 2, (width - box_width) // 2
+    return array[top : top + box_height, left : left + box_width]
+
+
+def _padded(array: NDArray, shape: tuple[int, int, int]) -> NDArray:
+    height, width = array.shape[:2]
+    full_height = max(height, int(width * shape[0] / shape[1]))
+    full_width = max(width, int(height * shape[1] / shape[0]))
+    top, left = (full_height - height) // 2, (full_width - width) // 2
+    result = np.zeros((full_height, full_width, array.shape[2]), array.dtype)
+    result[top : top + height, left : left + width] = array
+    return result

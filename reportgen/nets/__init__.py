@@ -1,0 +1,1 @@
+"""The only importers of TensorFlow and Keras: loading, structure, recording and running a model."""

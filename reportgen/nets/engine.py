@@ -1,0 +1,89 @@
+"""Import Keras on TensorFlow: quietly, on the right backend and on the right device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import ModelError, ReportgenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def import_keras(*, device: str = "cpu", quiet: bool = False) -> Any:
+    """Import Keras with the TensorFlow backend and return it.
+
+    Args:
+        device: with ``cpu``, a TensorFlow that is not imported yet never looks for a GPU.
+        quiet: hold back what native libraries print while they load.
+
+    Raises:
+        ModelError: Keras was imported with another backend before.
+        ReportgenError: TensorFlow is not installed.
+    """
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    if "tensorflow" not in sys.modules and quiet:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        if device == "cpu":
+            os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    try:
+        with _held_back_stderr() if quiet else contextlib.nullcontext():
+            import keras
+            import tensorflow as tf
+    except ImportError as error:
+        raise ReportgenError(
+            f"TensorFlow cannot be imported ({error}). Building a report needs it: "
+            "pip install 'tensorflow>=2.18' on Python 3.11 to 3.13. "
+            "An existing report can be rendered without it."
+        ) from None
+    if keras.backend.backend() != "tensorflow":
+        raise ModelError(
+            f"Keras was imported with the {keras.backend.backend()} backend; reportgen runs models on "
+            "TensorFlow. Set KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+    if quiet:
+        tf.get_logger().setLevel("ERROR")
+    return keras
+
+
+@contextlib.contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Collect what native code writes to file descriptor 2; give it out when the block fails."""
+    try:
+        sys.stderr.flush()
+        saved = os.dup(2)
+    except (OSError, AttributeError, ValueError):
+        yield
+        return
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            sink.seek(0)
+            os.write(2, sink.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+@contextlib.contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """Place TensorFlow's operations on ``cpu`` or ``gpu``.
+
+    Raises:
+        ModelError: a GPU was asked for and there is none.
+    """
+    import tensorflow as tf
+
+    if device == "gpu" and not tf.config.list_logical_devices("GPU"):
+        raise ModelError("--device gpu was asked for, but TensorFlow sees no GPU here.")
+    with tf.device("/GPU:0" if device == "gpu" else "/CPU:0"):
+        yield

@@ -1,0 +1,107 @@
+"""What makes an output: its last activation and its loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reportgen.nets.structure import activation_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reportgen.nets.structure import Node
+    from reportgen.network import CallFacts, OutputFacts
+
+_HANDS_THROUGH = {
+    "Reshape",
+    "Flatten",
+    "Permute",
+    "Dropout",
+    "Identity",
+    "Cropping2D",
+    "ZeroPadding2D",
+    "UpSampling2D",
+    "Resizing",
+    "Squeeze",
+    "ExpandDims",
+    "Transpose",
+    "GlobalAveragePooling2D",
+}
+
+
+def output_facts(
+    outputs: tuple[OutputFacts, ...],
+    calls: tuple[CallFacts, ...],
+    nodes: list[Node],
+    model: Any,
+    compiled: Mapping[str, Any],
+) -> tuple[OutputFacts, ...]:
+    """Complete ``outputs`` with the last activation in front of each and its loss."""
+    by_id = {call.id: call for call in calls}
+    operations = {node.path: node.operation for node in nodes}
+    losses = _losses(model, compiled, [output.name for output in outputs])
+    complete = []
+    for output in outputs:
+        call = by_id.get(output.layer or "")
+        complete.append(
+            msgspec.structs.replace(
+                output,
+                layer=call.layer if call else None,
+                activation=_activation(call, by_id, operations, output.activation),
+                loss=losses.get(output.name),
+            )
+        )
+    return tuple(complete)
+
+
+def _activation(
+    call: CallFacts | None,
+    by_id: Mapping[str, CallFacts],
+    operations: Mapping[str, Any],
+    traced: str | None,
+) -> str | None:
+    """Walk back over layers that only move values, to the last one with an activation.
+
+    ``traced`` is what the graph itself shows, for heads that are not made of layers.
+    """
+    while call is not None:
+        operation = operations.get(call.layer)
+        if call.class_name not in _HANDS_THROUGH:
+            return activation_name(operation) or traced or _plain(call.class_name)
+        call = by_id.get(call.inputs[0]) if len(call.inputs) == 1 else None
+    return traced
+
+
+def _plain(class_name: str) -> str | None:
+    linear = ("Conv", "Dense", "SeparableConv", "EinsumDense")
+    return "linear" if class_name.startswith(linear) else None
+
+
+def operation_activation(tensor: Any) -> str | None:
+    """Return ``softmax`` or ``sigmoid`` where the graph ends in one, through operations that move values."""
+    operation = tensor.op
+    while operation.type in {"Identity", "Reshape", "Squeeze", "Cast", "ExpandDims", "Transpose"}:
+        operation = operation.inputs[0].op
+    return {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(operation.type)
+
+
+def _losses(model: Any, compiled: Mapping[str, Any], names: list[str]) -> dict[str, str]:
+    loss = getattr(model, "loss", None)
+    if loss is None:
+        loss = compiled.get("loss")
+    if isinstance(loss, dict) and "class_name" not in loss:
+        return {name: _name(loss[name]) for name in names if name in loss}
+    if isinstance(loss, list | tuple):
+        return {name: _name(item) for name, item in zip(names, loss, strict=False)}
+    return {name: _name(loss) for name in names} if loss is not None else {}
+
+
+def _name(loss: Any) -> str:
+    """Return a loss in snake case: ``SparseCategoricalCrossentropy`` and its function are one name."""
+    if isinstance(loss, dict):
+        inner = loss.get("config")
+        loss = inner if isinstance(inner, str) else loss.get("class_name", "")
+    text = loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in text).lstrip("_")

@@ -1,0 +1,289 @@
+"""Load a model file, which is untrusted input: nothing in it is executed unless the user says so."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from reportgen.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_LFS = b"version https://git-lfs"
+_SAVE = "Save it again with model.save('NAME.keras')."
+
+
+class LoadedModel(NamedTuple):
+    """A Keras model and what its file says of its training.
+
+    Attributes:
+        compiled: the stored compile configuration, empty where there is none.
+    """
+
+    model: Any
+    compiled: dict[str, Any]
+
+
+def load_model(
+    path: Path, *, custom_objects: Sequence[str] = (), allow_code: bool = False
+) -> LoadedModel:
+    """Load ``.keras`` or ``.h5`` without compiling and, by default, without running stored code.
+
+    Args:
+        path: the file.
+        custom_objects: ``MODULE``, ``MODULE:NAME`` or ``FILE.py``, imported on the user's word.
+        allow_code: let Lambda layers run the Python code that the file carries.
+
+    Raises:
+        ModelError: no such file, no model, damaged, or it needs what was not given.
+        InputError: the custom objects cannot be imported.
+    """
+    kind = _sniff(path)
+    config, compiled = _read_keras_config(path) if kind == "zip" else _read_hdf5_config(path)
+    known = _import_custom_objects(custom_objects)
+    if not allow_code:
+        _refuse_code(config, path)
+    _refuse_unknown(config, known, path)
+    import keras
+
+    try:
+        model = keras.models.load_model(
+            path, custom_objects=known, compile=False, safe_mode=not allow_code
+        )
+    except Exception as error:  # noqa: BLE001 - whatever Keras raises is about this file
+        raise _explained(error, path) from error
+    return LoadedModel(model, compiled)
+
+
+def _sniff(path: Path) -> str:
+    """Return ``zip`` or ``hdf5``, or say what the file is instead."""
+    if not path.exists():
+        raise ModelError(f"There is no model file {str(path)!r}.")
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            raise ModelError(
+                f"{path} is a TensorFlow SavedModel, which holds no Keras layers. "
+                "Load it where it was made and save it with model.save('NAME.keras')."
+            )
+        raise ModelError(f"{path} is a folder, not a .keras or .h5 file.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
+    if not head:
+        raise ModelError(f"{path} is empty (0 bytes). {_SAVE}")
+    if head.startswith(_LFS):
+        raise ModelError(
+            f"{path} is a git LFS pointer, not the model itself. Run 'git lfs pull' first."
+        )
+    suffix = path.suffix.lower()
+    if suffix == ".keras" and head.startswith(_HDF5):
+        raise ModelError(f"{path} is an HDF5 file with the wrong ending; rename it to .h5.")
+    if suffix in {".h5", ".hdf5"} and head.startswith(_ZIP):
+        raise ModelError(f"{path} is a zip file with the wrong ending; rename it to .keras.")
+    if suffix == ".keras" and head.startswith(_ZIP):
+        return "zip"
+    if suffix in {".h5", ".hdf5"} and head.startswith(_HDF5):
+        return "hdf5"
+    if suffix not in {".keras", ".h5", ".hdf5"}:
+        raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {_SAVE}")
+    what = "a zip file, as .keras files are" if suffix == ".keras" else "an HDF5 file"
+    raise ModelError(f"{path} is not {what}: it is damaged or something else. {_SAVE}")
+
+
+def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            config = json.loads(archive.read("config.json")) if "config.json" in names else None
+            broken = archive.testzip() if "model.weights.h5" in names else None
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise ModelError(
+            f"{path} is truncated or damaged ({error}). Copy it again, or save the model again."
+        ) from None
+    except (ValueError, RecursionError):
+        raise ModelError(f"{path} is damaged: its config.json is not JSON. {_SAVE}") from None
+    if config is None or "model.weights.h5" not in names:
+        raise ModelError(f"{path} is a zip file, but no Keras model: config.json or weights are missing.")
+    if broken:
+        raise ModelError(f"{path} is damaged: {broken!r} inside it fails its checksum. Copy it again.")
+    compiled = config.get("compile_config") if isinstance(config, dict) else None
+    return config, compiled if isinstance(compiled, dict) else {}
+
+
+def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any]]:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            stored, training = file.attrs.get("model_config"), file.attrs.get("training_config")
+    except OSError as error:
+        raise ModelError(
+            f"{path} is truncated or damaged ({error}). Copy it again, or save the model again."
+        ) from None
+    if stored is None:
+        raise ModelError(
+            f"{path} holds weights only, without the architecture. "
+            "Save the whole model with model.save('NAME.keras')."
+        )
+    try:
+        config = json.loads(stored)
+        compiled = json.loads(training) if training is not None else {}
+    except (ValueError, TypeError):
+        raise ModelError(f"{path} is damaged: its stored configuration is not JSON. {_SAVE}") from None
+    compiled.setdefault("optimizer", compiled.get("optimizer_config"))
+    return config, compiled
+
+
+def _nodes(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object configuration in a stored configuration."""
+    stack = [config]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("class_name"), str):
+                yield node
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+
+
+def _layer_name(node: dict[str, Any]) -> str:
+    inner = node.get("config")
+    name = inner.get("name") if isinstance(inner, dict) else None
+    return str(name or node.get("name") or node["class_name"])
+
+
+def _refuse_code(config: Any, path: Path) -> None:
+    """Refuse stored byte code: Lambda layers, and ``__lambda__`` objects anywhere else."""
+    for node in _nodes(config):
+        inner = node.get("config")
+        function = inner.get("function") if isinstance(inner, dict) else None
+        stored_code = node["class_name"] == "__lambda__" or (
+            node["class_name"] == "Lambda"
+            and (
+                isinstance(function, list)
+                or (isinstance(function, dict) and function.get("class_name") == "__lambda__")
+                or (isinstance(inner, dict) and inner.get("function_type") == "lambda")
+            )
+        )
+        if stored_code:
+            raise ModelError(
+                f"{path}: the layer {_layer_name(node)!r} carries Python code (a Lambda), which would run "
+                "on this machine. If you trust the file, pass --allow-code."
+            )
+
+
+def _refuse_unknown(config: Any, known: dict[str, Any], path: Path) -> None:
+    """Name the custom classes that nobody has imported."""
+    import keras
+
+    missing = []
+    for node in _nodes(config):
+        module = node.get("module")
+        name = node["class_name"]
+        if not isinstance(module, str) or module == "builtins" or name.startswith("__"):
+            continue
+        if module.split(".")[0] in {"keras", "keras_hub", "keras_cv", "keras_nlp"}:
+            continue
+        registered = node.get("registered_name")
+        if registered is None and name == "function":
+            registered, name = node.get("config"), str(node.get("config"))
+        if keras.saving.get_registered_object(registered or name, known) is None and name not in known:
+            missing.append(name)
+    if missing:
+        raise _unknown_classes(sorted(set(missing)), path)
+
+
+def _unknown_classes(names: list[str], path: Path) -> ModelError:
+    listed = ", ".join(repr(name) for name in names)
+    plural = "classes or functions" if len(names) > 1 else "class or function"
+    return ModelError(
+        f"{path} uses the custom {plural} {listed}, which Keras does not know. Pass the module or file "
+        "that defines it: --custom-objects package.module or --custom-objects path/to/layers.py."
+    )
+
+
+def _explained(error: Exception, path: Path) -> ModelError:
+    text = str(error)
+    unknown = re.search(
+        r"(?:Could not locate class|Unknown layer:|Could not locate function) '?([\w>.]+)'?", text
+    )
+    if unknown:
+        return _unknown_classes([unknown.group(1)], path)
+    if "safe_mode" in text or "unsafe" in text:
+        return ModelError(
+            f"{path} carries Python code, which would run on this machine. "
+            "If you trust the file, pass --allow-code."
+        )
+    tail = text.rsplit("Exception encountered:", 1)[-1].strip().splitlines()
+    reason = tail[0] if tail else type(error).__name__
+    shown = reason if len(reason) <= 300 else reason[:297] + "…"  # noqa: RUF001
+    return ModelError(
+        f"{path}: Keras cannot load this model ({type(error).__name__}: {shown}). "
+        "If an older Keras wrote it, load it there and save it with model.save('NAME.keras')."
+    )
+
+
+def _import_custom_objects(specifications: Sequence[str]) -> dict[str, Any]:
+    objects: dict[str, Any] = {}
+    for text in specifications:
+        module, name = _import_module(text)
+        if name:
+            if not hasattr(module, name):
+                raise InputError(f"--custom-objects {text}: the module has no {name!r}.")
+            objects[name] = getattr(module, name)
+            continue
+        for key, value in vars(module).items():
+            if key.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+                continue
+            if inspect.isclass(value) or inspect.isfunction(value):
+                objects[key] = value
+    return objects
+
+
+def _import_module(text: str) -> tuple[Any, str]:
+    if text.endswith(".py"):
+        path = Path(text)
+        if not path.is_file():
+            raise InputError(f"--custom-objects {text}: there is no such file.")
+        specification = importlib.util.spec_from_file_location(path.stem, path)
+        if specification is None or specification.loader is None:
+            raise InputError(f"--custom-objects {text}: it cannot be imported.")
+        module = importlib.util.module_from_spec(specification)
+        load = specification.loader.exec_module
+        name = ""
+    else:
+        dotted, _, name = text.partition(":")
+        module, load = None, None
+    try:
+        if load is not None:
+            load(module)
+            return module, name
+        return import_from_here(dotted), name
+    except Exception as error:
+        raise InputError(
+            f"--custom-objects {text}: importing it failed ({type(error).__name__}: {error})."
+        ) from error
+
+
+def import_from_here(dotted: str) -> Any:
+    """Import a module as ``python -m`` would, the current folder first."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(dotted)
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)

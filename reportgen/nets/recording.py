@@ -1,0 +1,203 @@
+"""Record every layer's calls while a model is traced: one mechanism for every shape of model.
+
+``keras.layers.Layer.__call__`` (for ``keras.ops`` nodes ``keras.Operation.__call__``) is replaced while a
+``tf.function`` is traced. Nested, shared, Sequential and subclassed models all yield their inner calls with
+the tensors that flow, and those tensors say which call feeds which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from reportgen.nets.flops import call_flops
+from reportgen.nets.structure import dtype_size, unique_path
+from reportgen.network import CallFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_PATCHING = threading.Lock()
+
+
+class Call:
+    """One call while it is traced.
+
+    Attributes:
+        inputs: the tensors given, flattened.
+        outputs: the tensors returned, flattened.
+    """
+
+    def __init__(self, identifier: str, layer: str, operation: Any, parent: Call | None) -> None:
+        self.id = identifier
+        self.layer = layer
+        self.operation = operation
+        self.parent = parent
+        self.leaf = True
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+
+
+class Recorder:
+    """Collects the calls of one trace.
+
+    Args:
+        paths: structural path by ``id`` of each known operation.
+        before: called with each call before it runs; may raise to cut the trace short.
+    """
+
+    def __init__(
+        self, paths: Mapping[int, str], before: Callable[[Call], None] | None = None
+    ) -> None:
+        self.paths = dict(paths)
+        self.calls: list[Call] = []
+        self.problems: list[str] = []
+        self._before = before
+        self._stack: list[Call] = []
+        self._counts: dict[str, int] = {}
+        self._taken = set(paths.values())
+        self._thread = threading.get_ident()
+        self._producer: dict[str, str] = {}
+        self._graph: Any = None
+
+    def start(self, inputs: Mapping[str, Any], graph: Any) -> None:
+        """Begin in ``graph``; ``inputs`` are its input tensors by name."""
+        self._graph = graph
+        self._producer.update({tensor.name: f"input:{name}" for name, tensor in inputs.items()})
+
+    def run(self, operation: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call ``original`` and record what went in and came out."""
+        import tensorflow as tf
+
+        if threading.get_ident() != self._thread or tf.compat.v1.get_default_graph() is not self._graph:
+            return original(operation, *args, **kwargs)
+        call = self._open(operation, args, kwargs)
+        try:
+            result = original(operation, *args, **kwargs)
+        finally:
+            self._stack.pop()
+        return self._close(call, result)
+
+    def _open(self, operation: Any, args: Any, kwargs: Any) -> Call:
+        parent = self._stack[-1] if self._stack else None
+        layer = self.paths.get(id(operation))
+        if layer is None:
+            name = getattr(operation, "name", type(operation).__name__)
+            layer = unique_path(str(name), parent.layer if parent else None, self._taken)
+            self.paths[id(operation)] = layer
+        number = self._counts[layer] = self._counts.get(layer, 0) + 1
+        call = Call(layer if number == 1 else f"{layer}#{number}", layer, operation, parent)
+        call.inputs = self._tensors((args, kwargs))
+        if self._before is not None:
+            self._before(call)
+        if parent is not None:
+            parent.leaf = False
+        self._stack.append(call)
+        self.calls.append(call)
+        return call
+
+    def _close(self, call: Call, result: Any) -> Any:
+        import tensorflow as tf
+
+        if call.leaf and any(tensor.name in self._producer for tensor in self._tensors(result)):
+            # A layer that hands its input through (Dropout at inference) gets a tensor of its own.
+            result = tf.nest.map_structure(
+                lambda value: (
+                    tf.identity(value)
+                    if tf.is_tensor(value) and getattr(value, "name", None) in self._producer
+                    else value
+                ),
+                result,
+            )
+        call.outputs = self._tensors(result)
+        for tensor in call.outputs:
+            self._producer.setdefault(tensor.name, call.id)
+        return result
+
+    def _tensors(self, structure: Any) -> list[Any]:
+        import tensorflow as tf
+
+        return [
+            leaf
+            for leaf in tf.nest.flatten(structure)
+            if tf.is_tensor(leaf) and getattr(leaf, "graph", None) is self._graph
+        ]
+
+    def sources(self, tensor: Any) -> list[str]:
+        """Return the calls or inputs that ``tensor`` comes from, through operations outside of layers."""
+        found: list[str] = []
+        seen = set()
+        queue = [tensor]
+        while queue:
+            current = queue.pop(0)
+            if current.name in seen:
+                continue
+            seen.add(current.name)
+            if current.name in self._producer:
+                found.append(self._producer[current.name])
+            else:
+                queue.extend(current.op.inputs)
+        return found
+
+    def facts(self) -> tuple[CallFacts, ...]:
+        """Return what was recorded, in the order of execution."""
+        return tuple(self._fact(call) for call in self.calls)
+
+    def _fact(self, call: Call) -> CallFacts:
+        shapes = tuple(_image_shape(tensor) for tensor in call.outputs)
+        dtypes = tuple(tensor.dtype.name for tensor in call.outputs)
+        inputs = dict.fromkeys(
+            source for tensor in call.inputs for source in self.sources(tensor) if source != call.id
+        )
+        return CallFacts(
+            id=call.id,
+            layer=call.layer,
+            class_name=type(call.operation).__name__,
+            parent=call.parent.id if call.parent else None,
+            inputs=tuple(inputs),
+            shapes=shapes,
+            dtypes=dtypes,
+            bytes=sum(
+                _elements(shape) * dtype_size(dtype)
+                for shape, dtype in zip(shapes, dtypes, strict=True)
+            ),
+            flops=call_flops(call.operation, [_image_shape(t) for t in call.inputs], shapes),
+            leaf=call.leaf,
+        )
+
+
+def _image_shape(tensor: Any) -> tuple[int, ...]:
+    shape = tensor.shape
+    return tuple(int(n or 0) for n in shape[1:]) if shape.rank else ()
+
+
+def _elements(shape: tuple[int, ...]) -> int:
+    total = 1
+    for n in shape:
+        total *= n
+    return total
+
+
+@contextlib.contextmanager
+def recorded_by(recorder: Recorder) -> Iterator[None]:
+    """Replace Keras's ``__call__`` for the length of a trace, on this thread only in effect."""
+    import keras
+
+    layer_class, operation_class = keras.layers.Layer, keras.Operation
+    layer_call, operation_call = layer_class.__call__, operation_class.__call__
+
+    def on_layer(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return recorder.run(self, layer_call, args, kwargs)
+
+    def on_operation(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(self, layer_class):  # its Layer.__call__ is recorded already
+            return operation_call(self, *args, **kwargs)
+        return recorder.run(self, operation_call, args, kwargs)
+
+    with _PATCHING:
+        layer_class.__call__, operation_class.__call__ = on_layer, on_operation
+        try:
+            yield
+        finally:
+            layer_class.__call__, operation_class.__call__ = layer_call, operation_call

@@ -1,0 +1,219 @@
+"""Walk a model: structural paths of its layers, and every variable once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.network import LayerFacts, VariableFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+ROLES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings")
+
+
+class Node(NamedTuple):
+    """A layer or operation and its place in the tree."""
+
+    path: str
+    operation: Any
+    parent: str | None
+
+
+def walk(model: Any) -> list[Node]:
+    """Return every layer and operation below ``model``, parents before children, each object once.
+
+    ``variable.path`` and layer names are not unique (two backbones in one model), so a path is made of
+    the names from the root down, with ``.2`` behind a name that a sibling has already.
+    """
+    nodes: list[Node] = []
+    seen = {id(model)}
+    taken: set[str] = set()
+
+    def visit(operation: Any, parent: str | None) -> None:
+        for child in children(operation):
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            path = unique_path(child.name, parent, taken)
+            nodes.append(Node(path, child, parent))
+            visit(child, path)
+
+    visit(model, None)
+    return nodes
+
+
+def unique_path(name: str, parent: str | None, taken: set[str]) -> str:
+    """Return ``parent/name``, made unique among ``taken``, and add it there."""
+    base = name if parent is None else f"{parent}/{name}"
+    path, number = base, 1
+    while path in taken:
+        number += 1
+        path = f"{base}.{number}"
+    taken.add(path)
+    return path
+
+
+def children(operation: Any) -> list[Any]:
+    """Return the operations directly inside a model or layer, in its own order.
+
+    ``model.layers`` omits ``keras.ops`` nodes, and other layers have no public accessor for inner ones.
+    """
+    if hasattr(operation, "operations"):  # Functional
+        inner = list(operation.operations)
+    elif type(operation).__name__ == "Sequential" or hasattr(operation, "_functional"):
+        inner = list(operation.layers)
+    else:
+        inner = []
+    known = {id(child) for child in inner}
+    inside = getattr(operation, "_functional", None)
+    for child in getattr(operation, "_layers", ()):
+        if id(child) not in known and child is not inside and hasattr(child, "name"):
+            inner.append(child)
+    return inner
+
+
+def own_variables(operation: Any) -> list[Any]:
+    """Return the variables of a layer itself, without inner layers' and seed generators'."""
+    variables = [
+        *getattr(operation, "_trainable_variables", ()),
+        *getattr(operation, "_non_trainable_variables", ()),
+    ]
+    return [v for v in variables if "seed_generator" not in getattr(v, "path", "")]
+
+
+def activation_name(operation: Any) -> str | None:
+    """Return the name of a layer's activation function, None where it has none."""
+    class_name = type(operation).__name__
+    if class_name in {"Softmax", "ReLU", "LeakyReLU", "PReLU", "ELU", "Sigmoid", "Relu", "Tanh"}:
+        return {"ReLU": "relu", "LeakyReLU": "leaky_relu", "PReLU": "prelu"}.get(
+            class_name, class_name.lower()
+        )
+    activation = getattr(operation, "activation", None)
+    if activation is None:
+        return None
+    name = getattr(activation, "__name__", None) or getattr(activation, "name", None)
+    return str(name or type(activation).__name__)
+
+
+def layer_facts(model: Any, nodes: list[Node]) -> tuple[LayerFacts, ...]:
+    """Return the facts of every node; parameters are counted once within each."""
+    inside: dict[str | None, list[Any]] = {}
+    for node in nodes:
+        inside.setdefault(node.parent, []).append(node)
+
+    def variables(path: str | None, operation: Any) -> dict[int, Any]:
+        found = {id(v): v for v in own_variables(operation)}
+        for child in inside.get(path, ()):
+            found.update(variables(child.path, child.operation))
+        return found
+
+    facts = []
+    for node in nodes:
+        held = variables(node.path, node.operation).values()
+        policy = getattr(node.operation, "dtype_policy", None)
+        facts.append(
+            LayerFacts(
+                path=node.path,
+                name=node.operation.name,
+                class_name=type(node.operation).__name__,
+                parent=node.parent,
+                parameters=sum(_size(v) for v in held),
+                trainable_parameters=sum(_size(v) for v in held if _trains(v, node.operation)),
+                dtype_policy=str(getattr(policy, "name", "")),
+                activation=activation_name(node.operation),
+            )
+        )
+    return tuple(facts)
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """Return all and trainable elements of the model's weights, each variable once, as Keras counts."""
+    weights = {id(v): v for v in model.weights}.values()
+    trainable = {id(v): v for v in model.trainable_weights}.values()
+    return sum(_size(v) for v in weights), sum(_size(v) for v in trainable)
+
+
+def _size(variable: Any) -> int:
+    return int(np.prod(variable.shape, dtype=np.int64))
+
+
+def _trains(variable: Any, layer: Any) -> bool:
+    return bool(variable.trainable) and bool(getattr(layer, "trainable", True))
+
+
+def weight_bytes(model: Any) -> int:
+    """Return the bytes of the model's weights in the types they are stored in."""
+    return sum(_bytes(v) for v in {id(v): v for v in model.weights}.values())
+
+
+def _bytes(variable: Any) -> int:
+    return _size(variable) * dtype_size(str(variable.dtype))
+
+
+def dtype_size(name: str) -> int:
+    """Return the bytes of one element of a Keras dtype."""
+    special = {"bfloat16": 2, "bool": 1, "float8_e4m3fn": 1, "float8_e5m2": 1}
+    if name in special:
+        return special[name]
+    try:
+        return int(np.dtype(name).itemsize)
+    except TypeError:
+        return 4
+
+
+def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, NDArray]]:
+    """Yield every variable once, in the order of the layers, as facts and array.
+
+    Tied variables are yielded at the first layer that holds them, with ``shared_by`` naming the others.
+    """
+    holders: dict[int, list[Node]] = {}
+    root = Node("", model, None)
+    for node in [*nodes, root]:
+        for variable in own_variables(node.operation):
+            holders.setdefault(id(variable), []).append(node)
+    taken: set[str] = set()
+    trainable = {id(v) for v in model.trainable_weights}
+    for node in [*nodes, root]:
+        for variable in own_variables(node.operation):
+            first, *others = holders[id(variable)]
+            if first is not node:
+                continue
+            yield (
+                VariableFacts(
+                    path=unique_path(variable.name, node.path or None, taken),
+                    layer=node.path,
+                    layer_class=type(node.operation).__name__,
+                    name=variable.name,
+                    role=_role(variable.name),
+                    shape=tuple(int(n) for n in variable.shape),
+                    dtype=str(variable.dtype),
+                    trainable=id(variable) in trainable,
+                    initializer=_initializer(node.operation, variable.name),
+                    shared_by=tuple(other.path for other in others),
+                ),
+                to_numpy(variable),
+            )
+
+
+def _role(name: str) -> str:
+    if name in ROLES:
+        return name
+    if name.endswith("kernel"):
+        return "kernel"
+    return "bias" if name.endswith("bias") else "other"
+
+
+def _initializer(layer: Any, name: str) -> str | None:
+    value = getattr(layer, f"{name}_initializer", None)
+    return type(value).__name__ if value is not None else None
+
+
+def to_numpy(value: Any) -> NDArray:
+    """Return a variable or tensor as a NumPy array; bfloat16 and float8 as float32."""
+    array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    return array if array.dtype.kind in "fiub" else array.astype(np.float32)

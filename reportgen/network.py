@@ -1,0 +1,227 @@
+"""What a section knows about a network: facts without arrays, and the protocol it is asked through.
+
+No TensorFlow here: ``nets.KerasNetwork`` is the real one, and tests hand sections a ten-line fake.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+CallId = str
+"""Structural path of a layer; ``path#2`` is a shared layer's second call."""
+
+
+class TensorFacts(msgspec.Struct, frozen=True):
+    """An input or output of the network.
+
+    Attributes:
+        shape: with the batch dimension first; None where the model leaves a size open.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class OutputFacts(msgspec.Struct, frozen=True):
+    """An output and the head that makes it.
+
+    Attributes:
+        shape: with the batch dimension first.
+        layer: structural path of the layer that makes it, None where it is not known.
+        activation: the last activation before the output (``softmax``, ``sigmoid``, ``linear`` …),
+            None where it is not known.
+        loss: name of the loss that the model was compiled with for this output.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    layer: str | None = None
+    activation: str | None = None
+    loss: str | None = None
+
+
+class LayerFacts(msgspec.Struct, frozen=True):
+    """A layer, nested model or ``keras.ops`` operation, in the order of the structural walk.
+
+    Attributes:
+        path: names from the root down, joined by ``/``; unique.
+        parent: path of the layer that holds it, None at the top.
+        parameters: elements of its own and all inner weights, each counted once.
+        trainable_parameters: those of them that training would change.
+        activation: name of its activation function, where it has one.
+    """
+
+    path: str
+    name: str
+    class_name: str
+    parent: str | None
+    parameters: int
+    trainable_parameters: int
+    dtype_policy: str
+    activation: str | None
+
+
+class CallFacts(msgspec.Struct, frozen=True):
+    """One call of a layer in the forward pass, in the order of execution.
+
+    Attributes:
+        id: the layer's path, with ``#k`` from the second call on.
+        layer: the layer's path.
+        parent: id of the call that it happens inside of, None at the top.
+        inputs: ids of the calls, or ``input:NAME`` of the inputs, whose outputs it reads.
+        shapes: shapes of its outputs without the batch dimension.
+        bytes: size of its outputs for one image, in the types they have.
+        flops: floating-point operations for one image, two a multiply-add; its own, without inner calls'.
+        leaf: whether no other recorded call happens inside it.
+    """
+
+    id: CallId
+    layer: str
+    class_name: str
+    parent: CallId | None
+    inputs: tuple[CallId, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+    bytes: int
+    flops: int
+    leaf: bool
+
+
+class VariableFacts(msgspec.Struct, frozen=True):
+    """A weight of the network.
+
+    Attributes:
+        path: the layer's path and the variable's name; unique.
+        layer: path of the first layer that holds it.
+        role: ``kernel``, ``bias``, ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``,
+            ``embeddings`` or ``other``.
+        initializer: name of the declared initializer.
+        shared_by: paths of further layers that hold the same variable.
+    """
+
+    path: str
+    layer: str
+    layer_class: str
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    dtype: str
+    trainable: bool
+    initializer: str | None = None
+    shared_by: tuple[str, ...] = ()
+
+
+class NetworkFacts(msgspec.Struct, frozen=True):
+    """What the network is, without its values.
+
+    Attributes:
+        layers: every layer at every depth.
+        calls: the recorded forward pass; empty where it could not be traced.
+        trace_problem: why it could not be traced.
+        raw_input: path of a Rescaling or Normalization layer, which means that raw 0..255 images go in.
+        versions: pairs of package and version.
+    """
+
+    name: str
+    class_name: str
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[OutputFacts, ...]
+    layers: tuple[LayerFacts, ...]
+    calls: tuple[CallFacts, ...]
+    parameters: int
+    trainable_parameters: int
+    weight_bytes: int
+    dtype_policy: str
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    loss: str | None = None
+    raw_input: str | None = None
+    trace_problem: str | None = None
+    versions: tuple[tuple[str, str], ...] = ()
+
+
+class Batch(NamedTuple):
+    """The outputs of one block of images, without padding.
+
+    Attributes:
+        first: index of its first image.
+        inputs: by input name, each (n, …).
+        outputs: by output name, each (n, …) float32.
+    """
+
+    first: int
+    inputs: Mapping[str, NDArray]
+    outputs: Mapping[str, NDArray]
+
+
+class NormalizationInput(NamedTuple):
+    """What flows into the first BatchNormalization, and what it expects.
+
+    Attributes:
+        layer: its path.
+        mean: (channels,) of the tensor in front of it, over images and positions.
+        variance: (channels,).
+        moving_mean: (channels,) as the layer stores it.
+        moving_variance: (channels,).
+    """
+
+    layer: str
+    mean: NDArray
+    variance: NDArray
+    moving_mean: NDArray
+    moving_variance: NDArray
+
+
+class Network(Protocol):
+    """A network that answers in NumPy."""
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What the network is."""
+
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray]]:
+        """Yield every weight once, in the order of the layers; one array in memory at a time."""
+
+    def forward(self, inputs: Mapping[str, NDArray]) -> Iterator[Batch]:
+        """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode."""
+
+    def normalization_input(self, inputs: Mapping[str, NDArray]) -> NormalizationInput | None:
+        """Measure what flows into the first BatchNormalization; None where there is none."""
+
+
+def peak_bytes(calls: Sequence[CallFacts], inputs: Mapping[str, tuple[int, ...]]) -> int:
+    """Return the largest sum of tensors that are alive at one moment of the forward pass, for one image.
+
+    A tensor lives from the call that makes it to the last call that reads it; a network's outputs live to
+    the end. Inputs (float32) count; the inner working memory of a layer does not.
+
+    Args:
+        calls: in the order of execution.
+        inputs: shapes by input name, without the batch dimension.
+    """
+    makers = [call for call in calls if call.leaf]
+    last: dict[str, int] = {}
+    for step, call in enumerate(makers):
+        for source in call.inputs:
+            last[source] = step
+    sizes = {f"input:{name}": 4 * prod(shape) for name, shape in inputs.items()}
+    alive = sum(sizes.values())
+    peak = alive
+    for step, call in enumerate(makers):
+        sizes[call.id] = call.bytes
+        alive += call.bytes
+        peak = max(peak, alive)
+        for source in dict.fromkeys((*call.inputs, call.id)):
+            if last.get(source) == step and source in sizes:
+                alive -= sizes.pop(source)
+    return peak

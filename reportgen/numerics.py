@@ -1,0 +1,226 @@
+"""Statistics, histograms and array arithmetic; NumPy only."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from reportgen.content.leaves import Histogram
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ZERO_BIN = 256
+BINS = 513
+_LOW_CODE = (127 - 20) << 3  # exponent -20, mantissa 0: the innermost bin's code
+_HIGH_CODE = ((127 + 12) << 3) - 1  # the last bin below 2^12
+
+
+class Statistics(NamedTuple):
+    """What is stored of a tensor; the numbers over its finite values, None where there is none."""
+
+    count: int
+    zeros: int
+    nan: int
+    inf: int
+    min: float | None
+    max: float | None
+    mean: float | None
+    std: float | None
+    percentiles: tuple[float | None, ...]
+    l2: float | None
+    histogram: Histogram
+
+
+PERCENTILES = (1, 25, 50, 75, 99)
+
+
+def six(value: float | np.floating | None) -> float | None:
+    """Return ``value`` to six significant digits, None for NaN and infinity.
+
+    More digits would differ between batch sizes and machines (about 3e-6) and say nothing.
+    """
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{float(value):.6g}")
+
+
+def describe(array: NDArray) -> Statistics:
+    """Measure a tensor of any shape and real dtype.
+
+    Sums are float64; percentiles interpolate linearly (NumPy's default method).
+    """
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.dtype != np.float64:
+        flat = flat.astype(np.float32, copy=False)
+    finite, nan, inf = _finite(flat)
+    if not finite.size:
+        return Statistics(
+            flat.size, 0, nan, inf, None, None, None, None, (None,) * 5, None, Histogram()
+        )
+    ordered = np.sort(finite)
+    mean = float(np.mean(ordered, dtype=np.float64))
+    square = _sum_of_squares(ordered)
+    if abs(mean) * 1e3 < math.sqrt(square / ordered.size):
+        variance = square / ordered.size - mean * mean
+    else:  # the difference of two near numbers would lose its digits
+        variance = _sum_of_squares(ordered - ordered.dtype.type(mean), exact=mean) / ordered.size
+    left, right = np.searchsorted(ordered, [0.0]), np.searchsorted(ordered, [0.0], side="right")
+    return Statistics(
+        count=flat.size,
+        zeros=int(right[0] - left[0]),
+        nan=nan,
+        inf=inf,
+        min=six(ordered[0]),
+        max=six(ordered[-1]),
+        mean=six(mean),
+        std=six(math.sqrt(max(variance, 0.0))),
+        percentiles=tuple(six(_percentile(ordered, q)) for q in PERCENTILES),
+        l2=six(math.sqrt(square)),
+        histogram=histogram_of_sorted(ordered),
+    )
+
+
+def _finite(flat: NDArray) -> tuple[NDArray, int, int]:
+    mask = np.isfinite(flat)
+    good = int(np.count_nonzero(mask))
+    if good == flat.size:
+        return flat, 0, 0
+    nan = int(np.count_nonzero(np.isnan(flat)))
+    return flat[mask], nan, flat.size - good - nan
+
+
+def _sum_of_squares(values: NDArray, exact: float | None = None) -> float:
+    """Sum squares in float64, block by block so that no float64 copy of a large tensor is made."""
+    total = 0.0
+    for start in range(0, values.size, 1 << 16):
+        block = values[start : start + (1 << 16)].astype(np.float64)
+        total += float(np.dot(block, block))
+    if exact is not None:  # the shift was rounded to the values' type: take its error out
+        shift = exact - float(values.dtype.type(exact))
+        total -= 2 * shift * float(np.sum(values, dtype=np.float64)) - values.size * shift * shift
+    return total
+
+
+def _percentile(ordered: NDArray, q: float) -> float:
+    position = q / 100 * (ordered.size - 1)
+    low = math.floor(position)
+    high = min(low + 1, ordered.size - 1)
+    a, b = float(ordered[low]), float(ordered[high])
+    return a + (b - a) * (position - low)
+
+
+def bin_codes(values: NDArray) -> NDArray:
+    """Return the fixed bin (0 to 512) of each finite value.
+
+    The bin of a float32 is its bit pattern shifted right by 20: three bits of mantissa, 8 bins an octave,
+    without a logarithm and with exact edges.
+    """
+    single = values.astype(np.float32, copy=False)
+    bits = np.ascontiguousarray(single).view(np.uint32)
+    code = np.clip((bits & 0x7FFFFFFF) >> 20, _LOW_CODE, _HIGH_CODE).astype(np.int32) - _LOW_CODE
+    bins = np.where(bits >> 31, ZERO_BIN - 1 - code, ZERO_BIN + 1 + code)
+    return np.where(single == 0, ZERO_BIN, bins)
+
+
+def bin_edges() -> NDArray:
+    """Return the 514 edges of the fixed bins, float64 ascending; the zero bin lies between its neighbours."""
+    octave = 2.0 ** np.arange(-20, 12)[:, None]
+    magnitudes = np.append((octave * (1 + np.arange(8) / 8)[None]).ravel(), 2.0**12)
+    return np.concatenate([-magnitudes[::-1], magnitudes])
+
+
+def histogram_of_sorted(ordered: NDArray) -> Histogram:
+    """Count ascending finite values on the fixed bins: one binary search an edge."""
+    edges = bin_edges()
+    negative = np.searchsorted(ordered, edges[1:257].astype(ordered.dtype), side="right")
+    positive = np.searchsorted(ordered, edges[257:513].astype(ordered.dtype), side="left")
+    zero = np.searchsorted(ordered, [0.0, 0.0]), np.searchsorted(ordered, [0.0], side="right")
+    zeros_start, zeros_end = int(zero[0][0]), int(zero[1][0])
+    # Tiny magnitudes belong to the innermost bins, huge ones to the outermost.
+    cuts = np.concatenate([[0], negative[:-1], [zeros_start, zeros_end], positive[1:], [ordered.size]])
+    counts = np.diff(cuts)
+    below = int(positive[0] - negative[-1]) - (zeros_end - zeros_start)
+    beyond = int(np.searchsorted(ordered, edges[0], side="left"))
+    beyond += ordered.size - int(np.searchsorted(ordered, edges[-1], side="left"))
+    return trim(counts, below=below, beyond=beyond)
+
+
+def trim(counts: NDArray, *, below: int = 0, beyond: int = 0) -> Histogram:
+    """Store 513 counts without the empty bins at both ends."""
+    filled = np.flatnonzero(counts)
+    if not filled.size:
+        return Histogram()
+    first, last = int(filled[0]), int(filled[-1])
+    return Histogram(first, tuple(int(n) for n in counts[first : last + 1]), below, beyond)
+
+
+def digest(array: NDArray) -> str:
+    """Return 32 hex digits over dtype, shape and values (BLAKE2b)."""
+    hasher = hashlib.blake2b(digest_size=16)
+    hasher.update(f"{array.dtype.name}{array.shape}".encode())
+    contiguous = np.ascontiguousarray(array)
+    hasher.update(contiguous.reshape(-1).view(np.uint8) if contiguous.size else b"")
+    return hasher.hexdigest()
+
+
+def softmax(values: NDArray) -> NDArray:
+    """Return the softmax over the last axis, in float64."""
+    shifted = values.astype(np.float64) - np.max(values, axis=-1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(values: NDArray) -> NDArray:
+    """Return the logistic function, in float64, without overflow."""
+    wide = values.astype(np.float64)
+    small = np.exp(-np.abs(wide))
+    return np.where(wide >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def entropy_bits(probabilities: NDArray) -> float:
+    """Return the Shannon entropy of one distribution, in bits; zeros count as nothing."""
+    p = probabilities[probabilities > 0].astype(np.float64)
+    return max(float(-(p * np.log2(p)).sum()), 0.0)
+
+
+def pearson(a: NDArray, b: NDArray) -> float | None:
+    """Return Pearson's correlation of two arrays of one shape; None where one is constant."""
+    x = a.astype(np.float64).ravel()
+    y = b.astype(np.float64).ravel()
+    x, y = x - x.mean(), y - y.mean()
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale > 0 else None
+
+
+def resize_bilinear(image: NDArray, height: int, width: int) -> NDArray:
+    """Resize (H, W, C) to (``height``, ``width``, C) float32, bilinear without antialias.
+
+    Half-pixel centres and clamped edges, as ``tf.image.resize`` and Keras's loaders do.
+    """
+    if image.shape[:2] == (height, width):
+        return image.astype(np.float32, copy=False)
+    low, high, part = _taps(image.shape[0], height)
+    rows = image[low].astype(np.float32)
+    rows += (image[high].astype(np.float32) - rows) * part[:, None, None]
+    low, high, part = _taps(image.shape[1], width)
+    result: NDArray = rows[:, low] + (rows[:, high] - rows[:, low]) * part[None, :, None]
+    return result
+
+
+def _taps(source: int, target: int) -> tuple[NDArray, NDArray, NDArray]:
+    position = (np.arange(target, dtype=np.float32) + 0.5) * np.float32(source / target) - 0.5
+    floor = np.floor(position)
+    low = np.clip(floor, 0, source - 1).astype(np.int64)
+    high = np.clip(np.ceil(position), 0, source - 1).astype(np.int64)
+    return low, high, (position - floor).astype(np.float32)
+
+
+def even_sample(count: int, size: int) -> list[int]:
+    """Return ``size`` indices spread evenly over ``count``, the first one included."""
+    if count <= size:
+        return list(range(count))
+    return [index * count // size for index in range(size)]

@@ -1,0 +1,120 @@
+"""Rounds over the images: blocks flow through the network once, and observers fold them.
+
+Also what a section is handed (``Context``) and what it gives back (``Collected``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.assets import AssetStore
+    from reportgen.content.leaves import Notice
+    from reportgen.content.overview import ModelFile, Task
+    from reportgen.network import Batch, Network
+    from reportgen.preprocessing import Prepared
+    from reportgen.probes import ProbeSet
+    from reportgen.report import Content
+    from reportgen.settings import Settings
+
+
+class Context(NamedTuple):
+    """What a section may look at.
+
+    Attributes:
+        classes: class names, empty where there are none.
+        tasks: what each output is taken for.
+        input_shapes: by input name, as the network is run, without the batch dimension.
+        probes: None where no probes were given.
+        prepared: the probes as the network receives them.
+        command: the command that makes this report, file names only.
+    """
+
+    network: Network
+    settings: Settings
+    store: AssetStore
+    classes: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    input_shapes: Mapping[str, tuple[int, ...]]
+    probes: ProbeSet | None
+    prepared: Prepared | None
+    file: ModelFile | None
+    command: str
+
+
+class Collected(NamedTuple):
+    """What a section found.
+
+    Attributes:
+        lead: one sentence that says it.
+    """
+
+    content: Content
+    lead: str
+    notices: tuple[Notice, ...] = ()
+
+
+class Observer(Protocol):
+    """A fold over blocks of images with bounded state."""
+
+    def update(self, batch: Batch) -> None:
+        """Take in one block; blocks come in the order of the images."""
+
+    def result(self) -> Any:
+        """Return what was observed."""
+
+
+class SectionMaker(NamedTuple):
+    """A section: what it observes of the round over the images, and how its content is made.
+
+    Attributes:
+        kind: its tag, file, template and anchor.
+        title: its heading.
+        collect: makes the content from the context and the observer's result (None without one).
+        observe: makes the observer; raises NotApplicable where there is nothing to observe.
+    """
+
+    kind: str
+    title: str
+    collect: Callable[[Context, Any], Collected]
+    observe: Callable[[Context], Observer] | None = None
+
+
+def survey(
+    network: Network,
+    inputs: Mapping[str, NDArray],
+    observers: Mapping[str, Observer],
+    advance: Callable[[int], None],
+) -> dict[str, Exception]:
+    """Run all images through the network once, and every observer over the blocks.
+
+    Args:
+        observers: by section; one that raises is left out from there on.
+        advance: told how many images a block had.
+
+    Returns:
+        What was raised, by section.
+    """
+    problems: dict[str, Exception] = {}
+    try:
+        for batch in network.forward(inputs):
+            for kind, observer in observers.items():
+                if kind in problems:
+                    continue
+                try:
+                    observer.update(batch)
+                except Exception as error:  # noqa: BLE001 - an observer costs only its own section
+                    problems[kind] = error
+            advance(_size(list(batch.inputs.values())))
+    except Exception as error:  # noqa: BLE001 - without a forward pass no observer has a result
+        for kind in observers:
+            problems.setdefault(kind, error)
+    return problems
+
+
+def _size(arrays: Sequence[NDArray]) -> int:
+    return len(arrays[0]) if arrays else 0

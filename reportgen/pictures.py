@@ -1,0 +1,165 @@
+"""Arrays to encoded pictures: Pillow only, and the same bytes for the same array."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reportgen.assets import AssetStore
+    from reportgen.content.leaves import Figure
+
+SMALL = 96
+"""Pictures up to this many pixels a side are data: stored without loss and never smoothed."""
+LARGEST = 512
+"""Longest side of a stored photograph."""
+
+MASK_COLOURS = (
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (213, 94, 0),
+    (86, 180, 233),
+    (240, 228, 66),
+    (127, 60, 141),
+)
+"""Colours of mask classes, told apart by colour-blind readers (Okabe and Ito, 2008, and one more)."""
+
+
+class Window(NamedTuple):
+    """The values shown black and white."""
+
+    low: float
+    high: float
+
+
+def percentile_window(array: NDArray) -> Window:
+    """Return the 1st and 99th percentile of the finite values, widened where they coincide."""
+    finite = array[np.isfinite(array)].astype(np.float64)
+    if not finite.size:
+        return Window(0.0, 1.0)
+    low, high = (float(v) for v in np.percentile(finite, (1, 99)))
+    if high <= low:
+        low, high = float(finite.min()), float(finite.max())
+    return Window(low, high) if high > low else Window(low - 0.5, low + 0.5)
+
+
+def to_bytes(array: NDArray, window: Window) -> NDArray:
+    """Map ``window`` to 0..255 uint8; NaN becomes black."""
+    scaled = (np.nan_to_num(array.astype(np.float32)) - window.low) * (255 / (window.high - window.low))
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def as_rgb(image: NDArray) -> NDArray:
+    """Return (H, W, 1 or 3) uint8 from any channels: alpha dropped, of more than four the first three."""
+    channels = image.shape[2]
+    return image[..., :1] if channels <= 2 else image[..., :3]
+
+
+def photograph(store: AssetStore, image: NDArray, alt: str) -> Figure:
+    """Store (H, W, C) uint8: without loss up to 96 pixels a side, else as WebP of at most 512."""
+    image = as_rgb(image)
+    height, width = image.shape[:2]
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    if max(height, width) <= SMALL:
+        return _png(store, picture, alt, pixelated=True)
+    if max(height, width) > LARGEST:
+        scale = LARGEST / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    return _webp(store, picture, alt, lossless=False)
+
+
+def exact(store: AssetStore, image: NDArray, alt: str) -> Figure:
+    """Store (H, W, C) uint8 without loss, pixel for pixel."""
+    image = as_rgb(image)
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    if max(picture.size) <= SMALL:
+        return _png(store, picture, alt, pixelated=True)
+    return _webp(store, picture, alt, lossless=True)
+
+
+def _png(store: AssetStore, picture: Image.Image, alt: str, *, pixelated: bool) -> Figure:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=9)
+    width, height = picture.size
+    return store.add(
+        buffer.getvalue(), "png", width=width, height=height, alt=alt, pixelated=pixelated
+    )
+
+
+def _webp(store: AssetStore, picture: Image.Image, alt: str, *, lossless: bool) -> Figure:
+    buffer = io.BytesIO()
+    if lossless:
+        picture.save(buffer, "WEBP", lossless=True, quality=40, method=2, exact=True)
+    else:
+        picture.save(buffer, "WEBP", quality=85, method=3)
+    width, height = picture.size
+    return store.add(buffer.getvalue(), "webp", width=width, height=height, alt=alt)
+
+
+def palette_picture(store: AssetStore, indices: NDArray, palette: bytes, alt: str) -> Figure:
+    """Store (H, W) uint8 as a PNG whose palette is the colour map: no conversion, a tenth of the size."""
+    height, width = indices.shape
+    picture = Image.frombytes("P", (width, height), np.ascontiguousarray(indices).tobytes())
+    picture.putpalette(palette)
+    return _png(store, picture, alt, pixelated=True)
+
+
+@cache
+def diverging_palette() -> bytes:
+    """Return 256 colours from blue over near-white to red, even in lightness (after ColorBrewer's RdBu)."""
+    stops = np.array(
+        [
+            (5, 48, 97), (33, 102, 172), (67, 147, 195), (146, 197, 222), (209, 229, 240), (247, 247, 247),
+            (253, 219, 199), (244, 165, 130), (214, 96, 77), (178, 24, 43), (103, 0, 31),
+        ],
+        np.float64,
+    )  # fmt: skip
+    at = np.linspace(0, len(stops) - 1, 256)
+    table = np.stack([np.interp(at, range(len(stops)), stops[:, c]) for c in range(3)], axis=1)
+    return np.rint(table).astype(np.uint8).tobytes()
+
+
+def tiles(pictures: NDArray, columns: int, gap: int, fill: int) -> NDArray:
+    """Lay (n, h, w, c) uint8 out in a grid of ``columns``, ``gap`` pixels of ``fill`` between them."""
+    count, height, width, channels = pictures.shape
+    rows = -(-count // columns)
+    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, channels)
+    sheet = np.full(shape, fill, np.uint8)
+    for index in range(count):
+        top = gap + (index // columns) * (height + gap)
+        left = gap + (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = pictures[index]
+    return sheet
+
+
+def overlay(image: NDArray, classes: NDArray, slots: dict[int, int], opacity: float = 0.55) -> NDArray:
+    """Paint a mask over (H, W, 1 or 3) uint8.
+
+    Args:
+        image: the picture below.
+        classes: (H, W) class of each pixel.
+        slots: colour slot by class; classes without one stay unpainted.
+        opacity: of the paint.
+    """
+    base = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    result = base.astype(np.float32)
+    for value, slot in slots.items():
+        where = classes == value
+        colour = np.array(MASK_COLOURS[slot % len(MASK_COLOURS)], np.float32)
+        result[where] = result[where] * (1 - opacity) + colour * opacity
+    return np.rint(result).astype(np.uint8)
+
+
+def mask_picture(classes: NDArray, slots: dict[int, int]) -> NDArray:
+    """Paint a mask alone: (H, W) classes to (H, W, 3) uint8 on a mid grey."""
+    grey = np.full((*classes.shape, 1), 96, np.uint8)
+    return overlay(grey, classes, slots, opacity=1.0)

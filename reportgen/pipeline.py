@@ -1,0 +1,116 @@
+"""Run the round over the images and the sections: progress, and failures that become notices."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from reportgen.content.leaves import Notice
+from reportgen.errors import NotApplicable, SectionError
+from reportgen.observe import survey
+from reportgen.report import Section
+from reportgen.sections import SECTIONS
+
+if TYPE_CHECKING:
+    from reportgen.observe import Context, Observer, SectionMaker
+
+log = logging.getLogger("reportgen")
+
+
+class Progress(Protocol):
+    """Told what is being done; draws it or not."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Begin a stage of ``total`` steps, where they can be counted."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps of the current stage."""
+
+
+class Made(NamedTuple):
+    """The sections, and those that failed.
+
+    Attributes:
+        failed: kinds whose content is missing because something went wrong.
+    """
+
+    sections: tuple[Section, ...]
+    failed: tuple[str, ...]
+
+
+def make_sections(context: Context, progress: Progress) -> Made:
+    """Observe the images once and make every chosen section.
+
+    Raises:
+        SectionError: a section failed and the settings are strict.
+    """
+    makers = [maker for maker in SECTIONS if maker.kind in context.settings.chosen_sections]
+    observers, problems = _observers(context, makers)
+    results = _survey(context, observers, problems, progress)
+    sections, failed = [], []
+    for maker in makers:
+        progress.stage(maker.title)
+        section, problem = _make(context, maker, results.get(maker.kind), problems.get(maker.kind))
+        sections.append(section)
+        if problem is not None:
+            failed.append(maker.kind)
+            if context.settings.strict:
+                raise SectionError(f"The section {maker.title} failed: {said(problem)}") from problem
+    return Made(tuple(sections), tuple(failed))
+
+
+def _observers(
+    context: Context, makers: list[SectionMaker]
+) -> tuple[dict[str, Observer], dict[str, Exception]]:
+    observers: dict[str, Observer] = {}
+    problems: dict[str, Exception] = {}
+    for maker in makers:
+        if maker.observe is None:
+            continue
+        try:
+            observers[maker.kind] = maker.observe(context)
+        except Exception as error:  # noqa: BLE001 - a part that cannot be made is a part
+            problems[maker.kind] = error
+    return observers, problems
+
+
+def _survey(
+    context: Context,
+    observers: dict[str, Observer],
+    problems: dict[str, Exception],
+    progress: Progress,
+) -> dict[str, Any]:
+    if not observers or context.prepared is None:
+        return {}
+    inputs = context.prepared.inputs
+    progress.stage("Probes through the network", len(next(iter(inputs.values()))))
+    problems.update(survey(context.network, inputs, observers, progress.advance))
+    return {kind: o.result() for kind, o in observers.items() if kind not in problems}
+
+
+def _make(
+    context: Context, maker: SectionMaker, observed: Any, problem: Exception | None
+) -> tuple[Section, Exception | None]:
+    """Return the section, and what made it fail."""
+    try:
+        if problem is not None:
+            raise problem
+        collected = maker.collect(context, observed)
+    except NotApplicable as error:
+        return Section(maker.kind, maker.title, notices=(Notice("info", str(error)),)), None
+    except Exception as error:  # noqa: BLE001 - the others go on; the header and the exit code say so
+        log.warning("The section %s failed", maker.title, exc_info=error)
+        notice = Notice("error", f"This section could not be made: {said(error)}")
+        return Section(maker.kind, maker.title, notices=(notice,)), error
+    return (
+        Section(maker.kind, maker.title, collected.lead, collected.content, collected.notices),
+        None,
+    )
+
+
+def said(error: Exception) -> str:
+    """Return an error in one line; no traceback and no folders, because reports are shared."""
+    text = re.sub(r"(?:/[\w.@+~-]+){2,}/", "…/", " ".join(str(error).split()))
+    shown = text if len(text) <= 400 else text[:399] + "…"
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

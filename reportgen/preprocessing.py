@@ -1,0 +1,241 @@
+"""Preprocessing: the named modes, and which one this network was trained with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.content.leaves import Notice
+from reportgen.content.probes import Candidate, Preprocessing
+from reportgen.errors import InputError, ReportgenError
+from reportgen.numerics import six
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from reportgen.network import Network, NormalizationInput
+    from reportgen.probes import ProbeSet
+
+FORMULAS = {
+    "none": "raw values, 0..255",
+    "unit": "x / 255",
+    "symmetric": "x / 127.5 - 1",
+    "caffe": "RGB to BGR, minus the ImageNet means (103.939, 116.779, 123.68)",
+    "torch": "x / 255, minus (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)",
+}
+"""What each mode does to an image x of 0..255; as ``keras.applications.imagenet_utils`` defines them."""
+
+DECIDES = 1.0
+"""Largest distance at which the best candidate is believed."""
+AHEAD = 0.8
+"""The best candidate's distance must be below this part of the second's."""
+
+
+class Prepared(NamedTuple):
+    """Inputs as the network receives them.
+
+    Attributes:
+        inputs: by name, each (n, …).
+        facts: what was done, with the evidence.
+    """
+
+    inputs: dict[str, NDArray]
+    facts: Preprocessing
+    notices: tuple[Notice, ...]
+
+
+def prepare(
+    probes: ProbeSet,
+    network: Network,
+    mode: str | None,
+    function: Callable[[NDArray], Any] | None = None,
+) -> Prepared:
+    """Preprocess the probes' image input by ``mode``, or by what the network shows that it expects.
+
+    Args:
+        mode: a mode, ``module:function``, or None for the default: ``auto`` for image files and ``none``
+            for arrays and data sets.
+        function: what ``module:function`` names, from (n, H, W, C) float32 in 0..255.
+
+    Raises:
+        InputError: the function fails or returns another shape.
+    """
+    name = probes.image_input
+    if name is None:
+        facts = Preprocessing("none", "fed as given", "default", "No input takes images.")
+        return Prepared(probes.inputs, facts, ())
+    chosen = mode or ("auto" if probes.sources == "files" else "none")
+    raw = probes.inputs[name]
+    if function is not None:
+        facts = Preprocessing(chosen, "the function's", "given", "Chosen by the user.")
+        return Prepared({**probes.inputs, name: _called(function, raw, chosen)}, facts, ())
+    if chosen == "none":
+        return Prepared(probes.inputs, _fed_as_is(probes, given=mode == "none"), ())
+    if probes.full_scale is None:
+        return _own_units(probes, chosen)
+    scaled = raw if probes.full_scale == 255 else raw * np.float32(255 / probes.full_scale)
+    if chosen != "auto":
+        facts = Preprocessing(chosen, FORMULAS[chosen], "given", "Chosen by the user.")
+        return Prepared({**probes.inputs, name: apply(chosen, scaled)}, facts, ())
+    facts, notices = _choose({**probes.inputs, name: scaled}, name, network)
+    inputs = {**probes.inputs, name: _typed(apply(facts.mode, scaled), raw)}
+    return Prepared(inputs, facts, notices)
+
+
+def _typed(array: NDArray, like: NDArray) -> NDArray:
+    return array.astype(like.dtype, copy=False)
+
+
+def _called(function: Callable[[NDArray], Any], raw: NDArray, name: str) -> NDArray:
+    try:
+        result = np.asarray(function(raw.copy()))
+    except Exception as error:
+        raise InputError(
+            f"--preprocess {name}: the function failed ({type(error).__name__}: {error})."
+        ) from error
+    if result.shape != raw.shape or result.dtype.kind not in "fiu":
+        raise InputError(
+            f"--preprocess {name}: the function got {raw.shape} and returned {result.shape} of the type "
+            f"{result.dtype}; it must keep the shape (n, height, width, channels)."
+        )
+    return result.astype(np.float32)
+
+
+def _fed_as_is(probes: ProbeSet, *, given: bool) -> Preprocessing:
+    formula = FORMULAS["none"] if probes.sources == "files" else "values fed as they are"
+    if given:
+        return Preprocessing("none", formula, "given", "Chosen by the user.")
+    return Preprocessing(
+        "none", formula, "default", "Arrays and data sets are taken in the model's own units."
+    )
+
+
+def _own_units(probes: ProbeSet, mode: str) -> Prepared:
+    text = (
+        f"The probes are floating-point arrays, which are taken in the model's own units: --preprocess {mode} "
+        "was not applied. Give integers (0..255 as uint8) to have them preprocessed."
+    )
+    facts = Preprocessing("none", "values fed as they are", "default", "Floats are the model's own units.")
+    return Prepared(probes.inputs, facts, (Notice("warning", text),))
+
+
+def apply(mode: str, images: NDArray) -> NDArray:
+    """Apply a named mode.
+
+    Args:
+        mode: a key of ``FORMULAS``.
+        images: (n, H, W, C) or (n, H, W), 0..255.
+
+    Returns:
+        float32 of the same shape. Without three channels, ``caffe`` and ``torch`` use the mean of the
+        channels' constants.
+    """
+    x = images.astype(np.float32, copy=False)
+    if mode == "unit":
+        return x / np.float32(255)
+    if mode == "symmetric":
+        return x / np.float32(127.5) - np.float32(1)
+    three = x.ndim == 4 and x.shape[3] == 3
+    if mode == "caffe":
+        means = np.array([103.939, 116.779, 123.68], np.float32)
+        return x[..., ::-1] - means if three else x - means.mean()
+    if mode == "torch":
+        means = np.array([0.485, 0.456, 0.406], np.float32)
+        stds = np.array([0.229, 0.224, 0.225], np.float32)
+        if not three:
+            means, stds = means.mean(), stds.mean()
+        return (x / np.float32(255) - means) / stds
+    return x
+
+
+def _choose(
+    inputs: dict[str, NDArray], name: str, network: Network
+) -> tuple[Preprocessing, tuple[Notice, ...]]:
+    layer = network.facts.raw_input
+    if layer is not None:
+        because = f"The model rescales its input itself (layer {layer})."
+        return Preprocessing("none", FORMULAS["none"], "auto", because, layer=layer), ()
+    if inputs[name].dtype.kind in "iu":
+        because = "The model's input takes integers."
+        return Preprocessing("none", FORMULAS["none"], "auto", because), ()
+    candidates, normalization = _candidates(inputs, name, network)
+    if not candidates:
+        why = (
+            "the model has neither a Rescaling or Normalization layer nor a BatchNormalization to hold "
+            "the candidates against"
+            if normalization is None
+            else "the first BatchNormalization has learned no statistics that could be compared"
+        )
+        return _undecided(why, (), normalization)
+    best = candidates[0]
+    second = candidates[1] if len(candidates) > 1 else None
+    if best.distance > DECIDES:
+        return _undecided(
+            "no candidate comes near what the first BatchNormalization expects", candidates, normalization
+        )
+    if second is not None and best.distance > AHEAD * second.distance:
+        return _undecided(
+            f"{best.mode} and {second.mode} match the first BatchNormalization about equally well",
+            candidates,
+            normalization,
+        )
+    because = (
+        f"Of the {len(candidates)} candidates its statistics in front of {normalization} are nearest to the "
+        "moving mean and variance that the layer learned."
+    )
+    facts = Preprocessing(
+        best.mode, FORMULAS[best.mode], "auto", because, layer=normalization, candidates=candidates
+    )
+    return facts, ()
+
+
+def _undecided(
+    why: str, candidates: tuple[Candidate, ...], layer: str | None
+) -> tuple[Preprocessing, tuple[Notice, ...]]:
+    text = (
+        f"How images were preprocessed in training cannot be told: {why}. x / 255 (unit) was used. If the "
+        "model was trained on other values, everything that is said about the probes is wrong: give "
+        "--preprocess."
+    )
+    facts = Preprocessing(
+        "unit", FORMULAS["unit"], "undecided", why, layer=layer, candidates=candidates
+    )
+    return facts, (Notice("warning", text),)
+
+
+def _candidates(
+    inputs: dict[str, NDArray], name: str, network: Network
+) -> tuple[tuple[Candidate, ...], str | None]:
+    """Measure every mode's distance from what the first BatchNormalization learned, nearest first."""
+    found = []
+    layer = None
+    for mode in FORMULAS:
+        try:
+            measured = network.normalization_input({**inputs, name: apply(mode, inputs[name])})
+        except ReportgenError:
+            return (), layer
+        if measured is None:
+            return (), None
+        layer = measured.layer
+        if not measured.moving_mean.any() and (measured.moving_variance == 1).all():
+            return (), layer  # still as created
+        distance = six(_distance(measured))
+        if distance is not None:
+            found.append(Candidate(mode, distance))
+    return tuple(sorted(found, key=lambda candidate: candidate.distance)), layer
+
+
+def _distance(measured: NormalizationInput) -> float:
+    """Return the mean over channels of |difference of means| / pooled std + |ln ratio of stds|."""
+    std = np.sqrt(np.maximum(measured.variance, 0))
+    learned = np.sqrt(np.maximum(measured.moving_variance, 0))
+    alive = (std > 0) & (learned > 1e-6 * max(float(learned.max(initial=0.0)), 1e-12))
+    if not alive.any():
+        return float("nan")
+    std, learned = std[alive], learned[alive]
+    shift = np.abs(measured.mean[alive] - measured.moving_mean[alive])
+    pooled = np.sqrt((std**2 + learned**2) / 2)
+    return float(np.mean(shift / pooled + np.abs(np.log(std / learned))))

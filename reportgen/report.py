@@ -1,0 +1,196 @@
+"""The report as data: versioned, typed, free of arrays, HTML and Keras objects."""
+
+from __future__ import annotations
+
+import html
+import webbrowser
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from reportgen.content.leaves import Notice
+from reportgen.content.overview import OverviewContent
+from reportgen.content.probes import ProbesContent
+from reportgen.content.weights import WeightsContent
+from reportgen.errors import ReportError
+
+SCHEMA_MAJOR = 1
+SCHEMA_MINOR = 0
+
+Content = OverviewContent | WeightsContent | ProbesContent
+
+REPORT_JSON = "report.json"
+INDEX_HTML = "index.html"
+SUMMARY_MD = "summary.md"
+
+
+class Number(msgspec.Struct, frozen=True):
+    """One number of the first screen.
+
+    Attributes:
+        label: what it is.
+        text: as a reader would say it.
+        exact: the exact value with its unit.
+    """
+
+    label: str
+    text: str
+    exact: str
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What an index of many reports needs, at the head of report.json.
+
+    Attributes:
+        name: the report's title.
+        created: UTC, ISO 8601, from ``SOURCE_DATE_EPOCH`` where set.
+        sentence: what the network is.
+        verdict: one sentence over the whole report.
+        state: ``complete`` or ``incomplete`` (a section failed).
+        counts: of notices by level.
+        numbers: of the first screen.
+    """
+
+    name: str
+    created: str
+    sentence: str
+    verdict: str
+    state: Literal["complete", "incomplete"]
+    counts: dict[str, int]
+    numbers: tuple[Number, ...]
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A section of the page.
+
+    Attributes:
+        kind: its tag, file, template and anchor.
+        title: its heading.
+        lead: one sentence that says what was found.
+        content: None where it failed or does not apply.
+    """
+
+    kind: str
+    title: str
+    lead: str = ""
+    content: Content | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A whole report.
+
+    Attributes:
+        schema: major and minor version of this structure.
+        assets: the names of all files in ``assets/`` that the sections show.
+    """
+
+    schema: tuple[int, int]
+    reportgen: str
+    summary: Summary
+    sections: tuple[Section, ...]
+    notices: tuple[Notice, ...] = ()
+    assets: tuple[str, ...] = ()
+
+    def section(self, kind: str) -> Section | None:
+        """Return the section of this kind, or None."""
+        return next((section for section in self.sections if section.kind == kind), None)
+
+
+def to_json(report: Report) -> bytes:
+    """Encode ``report`` as UTF-8 JSON, always the same bytes for the same report."""
+    return msgspec.json.encode(report) + b"\n"
+
+
+def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
+    """Decode a report of this or an older version; unknown fields of a newer minor version are ignored.
+
+    Raises:
+        ReportError: not JSON, not a report, or of a newer major version.
+    """
+    try:
+        head: Any = msgspec.json.decode(data)
+        schema = head["schema"]
+        major = int(schema[0])
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError):
+        raise ReportError(f"{origin} is not a report of reportgen.") from None
+    if major > SCHEMA_MAJOR:
+        raise ReportError(
+            f"{origin} has version {schema[0]} of the report format; this reportgen reads up to version "
+            f"{SCHEMA_MAJOR}. Install a newer reportgen."
+        )
+    try:
+        return msgspec.convert(head, Report)
+    except msgspec.ValidationError as error:
+        raise ReportError(f"{origin} is damaged: {error}.") from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of report.json."""
+    schema = msgspec.json.schema(Report)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+class ReportFolder:
+    """A report on disk.
+
+    Args:
+        path: the folder that holds ``index.html`` and ``report.json``.
+        report: its data, where they are at hand.
+        failed: kinds of the sections that failed when it was built.
+
+    Raises:
+        ReportError: on first use of ``report``, where the folder holds none.
+    """
+
+    def __init__(
+        self, path: str | Path, report: Report | None = None, failed: tuple[str, ...] = ()
+    ) -> None:
+        self.path = Path(path)
+        self.failed = failed
+        self._report = report
+
+    @property
+    def report(self) -> Report:
+        """The report's data, read on first use."""
+        if self._report is None:
+            self._report = read_report(self.path)
+        return self._report
+
+    @property
+    def index(self) -> Path:
+        """The page."""
+        return self.path / INDEX_HTML
+
+    def open(self) -> None:
+        """Show the page in the system's browser."""
+        webbrowser.open(self.index.resolve().as_uri())
+
+    def __repr__(self) -> str:
+        """Name the folder."""
+        return f"ReportFolder({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Show the verdict and a link in a notebook."""
+        summary = self.report.summary
+        link = html.escape(self.index.resolve().as_uri(), quote=True)
+        name, verdict = html.escape(summary.name), html.escape(summary.verdict)
+        return f'<p><a href="{link}" target="_blank">{name}</a>: {verdict}</p>'
+
+
+def read_report(folder: Path) -> Report:
+    """Read ``report.json`` of a report folder.
+
+    Raises:
+        ReportError: there is none, or it cannot be read.
+    """
+    path = folder / REPORT_JSON
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ReportError(
+            f"{folder} holds no readable {REPORT_JSON} ({error.strerror}); "
+            "make the report with 'reportgen build MODEL -o OUT'."
+        ) from None
+    return from_json(data, str(path))

@@ -1,0 +1,174 @@
+"""What a build can be told: frozen settings with their defaults, and the limits of the house."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from reportgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Resize = Literal["stretch", "crop", "pad"]
+Device = Literal["cpu", "gpu"]
+
+SECTIONS = ("overview", "weights", "probes")
+"""The names of all sections, in the order of the page."""
+
+PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch")
+RESIZE_MODES = ("stretch", "crop", "pad")
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused before they are decoded."""
+MAX_ACTIVATION_BYTES = 512 * 2**20
+"""Bound on the activations in flight during a forward pass."""
+BLOCK = 8
+"""Images a forward pass: batches of 2 to 8 are the cheapest and smallest on a CPU."""
+DEFAULT_INPUT_SIZE = (224, 224)
+"""Height and width for models that leave them open."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that shapes a report beside the model and the probes.
+
+    Attributes:
+        max_probes: how many probes are shown, at least 1.
+        classes: class names in the order of the outputs, or the path of a file of them.
+        labels: path of a CSV ``file,label``, or a mapping from probe name to label, or a sequence
+            with one label a probe.
+        resize: how an image of another aspect ratio is fitted.
+        input_size: height and width for models that leave them open.
+        preprocess: a mode of ``PREPROCESS_MODES``, ``module:function``, or None: ``auto`` for image
+            files and ``none`` for arrays and data sets.
+        threshold: probability from which a label of a multi-label or binary head counts as given.
+        custom_objects: ``MODULE``, ``MODULE:NAME`` or ``FILE.py`` texts, imported before loading.
+        allow_code: whether Python code stored in the model file may run.
+        title: heading of the page; the model's name without it.
+        meta: pairs shown in the overview.
+        hide_names: whether probes are numbered in place of their file names.
+        show_paths: whether paths are shown whole; otherwise file names only.
+        sections: the sections to make; all when empty.
+        skip: sections to leave out.
+        seed: for everything that samples.
+        device: where the network runs.
+        strict: whether a section that fails stops the build.
+        force: whether a folder that is no report may be written into.
+    """
+
+    max_probes: int = 8
+    classes: tuple[str, ...] | str | None = None
+    labels: str | dict[str, Any] | tuple[Any, ...] | None = None
+    resize: Resize = "stretch"
+    input_size: tuple[int, int] | None = None
+    preprocess: str | None = None
+    threshold: float = 0.5
+    custom_objects: tuple[str, ...] = ()
+    allow_code: bool = False
+    title: str | None = None
+    meta: tuple[tuple[str, str], ...] = ()
+    hide_names: bool = False
+    show_paths: bool = False
+    sections: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    seed: int = 0
+    device: Device = "cpu"
+    strict: bool = False
+    force: bool = False
+
+    @property
+    def chosen_sections(self) -> tuple[str, ...]:
+        """The names of the sections to make, in the order of the page."""
+        wanted = self.sections or SECTIONS
+        return tuple(name for name in SECTIONS if name in wanted and name not in self.skip)
+
+
+def make_settings(options: Mapping[str, Any]) -> Settings:
+    """Check ``options`` and return them as settings.
+
+    Raises:
+        UsageError: an unknown option, a value of the wrong kind or out of range, or an unknown section.
+    """
+    options = {name: _normalised(name, value) for name, value in options.items()}
+    known = Settings.__struct_fields__
+    for name in options:
+        if name not in known:
+            raise UsageError(f"There is no option {name!r}{_near(name, known)}.")
+    try:
+        settings = msgspec.convert(options, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"An option has a value that it cannot take: {error}.") from None
+    _check_ranges(settings)
+    return settings
+
+
+def _normalised(name: str, value: Any) -> Any:
+    if name in {"sections", "skip"} and value is not None:
+        values = [value] if isinstance(value, str) else value
+        return tuple(part.strip() for text in values for part in str(text).split(",") if part.strip())
+    if name == "custom_objects":
+        return (value,) if isinstance(value, str) else tuple(value or ())
+    if name == "meta":
+        return _pairs(value or ())
+    if name == "input_size" and isinstance(value, str):
+        return _size(value)
+    if name == "input_size" and isinstance(value, int):
+        return (value, value)
+    if name == "classes" and value is not None and not isinstance(value, str):
+        return tuple(str(text) for text in value) if isinstance(value, list | tuple) else str(value)
+    if name == "labels" and hasattr(value, "__fspath__"):
+        return str(value)
+    if name == "labels" and value is not None and not isinstance(value, str | dict):
+        return tuple(getattr(label, "item", lambda label=label: label)() for label in value)
+    return value
+
+
+def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    if hasattr(value, "items"):
+        return tuple((str(key), str(text)) for key, text in value.items())
+    pairs = []
+    for item in value:
+        if isinstance(item, str):
+            key, sign, text = item.partition("=")
+            if not sign or not key.strip():
+                raise UsageError(f"--meta takes KEY=VALUE, not {item!r}.")
+            pairs.append((key.strip(), text.strip()))
+        else:
+            pairs.append((str(item[0]), str(item[1])))
+    return tuple(pairs)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().replace("×", "x").partition("x")
+    try:
+        return int(height), int(width or height)
+    except ValueError:
+        raise UsageError(f"--input-size takes HEIGHTxWIDTH, as in 224x224, not {text!r}.") from None
+
+
+def _check_ranges(settings: Settings) -> None:
+    if settings.max_probes < 1:
+        raise UsageError(f"--max-probes must be at least 1, not {settings.max_probes}.")
+    if not 0 < settings.threshold < 1:
+        raise UsageError(f"--threshold must lie between 0 and 1, not {settings.threshold}.")
+    if settings.input_size and min(settings.input_size) < 1:
+        raise UsageError("--input-size must be at least 1x1.")
+    mode = settings.preprocess
+    if mode is not None and mode not in PREPROCESS_MODES and ":" not in mode:
+        modes = ", ".join(PREPROCESS_MODES)
+        raise UsageError(f"--preprocess takes {modes} or module:function, not {mode!r}.")
+    for name in (*settings.sections, *settings.skip):
+        if name not in SECTIONS:
+            raise UsageError(
+                f"There is no section {name!r}{_near(name, SECTIONS)}. "
+                f"The sections are {', '.join(SECTIONS)}."
+            )
+    if not settings.chosen_sections:
+        raise UsageError("--sections and --skip leave no section to make.")
+
+
+def _near(name: str, known: tuple[str, ...]) -> str:
+    match = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {match[0]!r}?" if match else ""

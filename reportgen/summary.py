@@ -1,0 +1,87 @@
+"""The head of a report: verdict and the numbers of the first screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reportgen.content.overview import OverviewContent
+from reportgen.content.probes import ProbesContent
+from reportgen.content.weights import WeightsContent
+from reportgen.report import Number, Summary
+from reportgen.wording import bytes_text, count_text, flops_text, share_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reportgen.network import NetworkFacts
+    from reportgen.report import Section
+
+
+def summarise(
+    sections: Sequence[Section],
+    facts: NetworkFacts,
+    title: str | None,
+    *,
+    created: str,
+    failed: Sequence[str],
+) -> Summary:
+    """Return the head of a report over ``sections``, from their content alone."""
+    counts = {"error": 0, "warning": 0, "info": 0}
+    for section in sections:
+        for notice in section.notices:
+            counts[notice.level] += 1
+    overview = next((s for s in sections if isinstance(s.content, OverviewContent)), None)
+    return Summary(
+        name=title or facts.name,
+        created=created,
+        sentence=overview.lead if overview else "",
+        verdict=_verdict(sections, failed, counts),
+        state="incomplete" if failed else "complete",
+        counts=counts,
+        numbers=_numbers(sections),
+    )
+
+
+def _verdict(sections: Sequence[Section], failed: Sequence[str], counts: dict[str, int]) -> str:
+    titles = {section.kind: section.title for section in sections}
+    if failed:
+        names = ", ".join(titles[kind] for kind in failed)
+        return f"Incomplete: {len(failed)} of {len(sections)} sections failed ({names})."
+    warnings = counts["warning"]
+    if warnings:
+        return f"Complete, with {warnings} warning{'s' if warnings > 1 else ''}."
+    return "Complete, without warnings."
+
+
+def _numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
+    numbers: list[Number] = []
+    for section in sections:
+        content = section.content
+        if isinstance(content, OverviewContent):
+            numbers += _of_overview(content)
+        elif isinstance(content, WeightsContent):
+            broken = content.nan + content.inf
+            numbers.append(Number("NaN or infinite", f"{broken:,}", f"{broken:,} values"))
+            zeros = share_text(content.zeros, content.count)
+            numbers.append(Number("zero weights", zeros, f"{content.zeros:,} of {content.count:,}"))
+        elif isinstance(content, ProbesContent):
+            shown = len(content.probes)
+            if content.labelled:
+                text = f"{content.correct} of {content.labelled}"
+                numbers.append(Number("probes right", text, f"{text} labelled probes"))
+            else:
+                numbers.append(Number("probes", str(shown), f"{shown} of {content.total} shown"))
+    return tuple(numbers)
+
+
+def _of_overview(content: OverviewContent) -> list[Number]:
+    numbers = [
+        Number("parameters", count_text(content.parameters), f"{content.parameters:,}"),
+        Number("layers", f"{content.layers:,}", f"{content.layers:,} at every depth"),
+    ]
+    if content.flops is not None:
+        exact = f"{content.flops:,} for one image, 2 a multiply-add"
+        numbers.append(Number("FLOPs an image", flops_text(content.flops), exact))
+    exact = f"{content.weight_bytes:,} bytes"
+    numbers.append(Number("weights", bytes_text(content.weight_bytes), exact))
+    return numbers
