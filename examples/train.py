@@ -2,12 +2,16 @@
 
     python examples/train.py [--data fashion_mnist.npz] [--out examples/fashion]
 
-Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017; MIT licence): 60,000 training and 10,000 test photographs of
-clothes, 28x28, grey. Without ``--data`` Keras downloads it. The network is a small residual CNN whose Rescaling
-layer takes raw 0..255 pixels. Everything random is seeded; a run takes about five minutes on two cores.
+Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017; MIT licence): 60,000 training and 10,000 test
+photographs of
+clothes, 28x28, grey. Without ``--data`` Keras downloads it. The network is a small residual CNN
+whose Rescaling
+layer takes raw 0..255 pixels. Everything random is seeded; a run takes about five minutes on two
+cores.
 
 Written to ``--out``: ``model.keras`` (with its compile configuration), ``history.csv`` (CSVLogger),
-``classes.txt`` and ``probes/<class>/<index>.png``, eight test images that no training step has seen.
+``classes.txt`` and ``probes/<class>/<index>.png``, eight test images that no training step has
+seen.
 """
 
 from __future__ import annotations
@@ -90,12 +94,16 @@ def augmented(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
 
     def change(image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.image.stateless_random_flip_left_right(image, seed)
-        image = tf.image.stateless_random_crop(tf.pad(image, ((2, 2), (2, 2), (0, 0))), (28, 28, 1), seed)
+        image = tf.image.stateless_random_crop(
+            tf.pad(image, ((2, 2), (2, 2), (0, 0))), (28, 28, 1), seed
+        )
         return image, label
 
     seeds = tf.data.Dataset.random(seed=SEED, rerandomize_each_iteration=True).batch(2)
     data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=SEED)
-    data = tf.data.Dataset.zip(data, seeds).map(lambda pair, seed: change(*pair, seed), num_parallel_calls=2)
+    data = tf.data.Dataset.zip(data, seeds).map(
+        lambda pair, seed: change(*pair, seed), num_parallel_calls=2
+    )
     return data.batch(BATCH).prefetch(2)
 
 
@@ -133,7 +141,9 @@ def save_probes(data: dict[str, np.ndarray], out: Path) -> None:
 def main() -> None:
     """Train, save everything that the demo needs and print the test accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="fashion_mnist.npz; without it Keras downloads it")
+    parser.add_argument(
+        "--data", type=Path, help="fashion_mnist.npz; without it Keras downloads it"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "fashion")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

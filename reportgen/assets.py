@@ -10,15 +10,23 @@ from reportgen.content.leaves import Figure
 class AssetStore:
     """Holds the bytes of every picture until the report is published.
 
-    A file's name is the hash of its content: the same picture is stored once, and the same inputs give
+    A file's name is the hash of its content: the same picture is stored once, and the same inputs
+    give
     the same names.
     """
 
     def __init__(self) -> None:
         self._files: dict[str, bytes] = {}
 
-    def add(  # noqa: PLR0913 - one argument a property of the picture
-        self, data: bytes, suffix: str, *, width: int, height: int, alt: str, pixelated: bool = False
+    def add(
+        self,
+        data: bytes,
+        suffix: str,
+        *,
+        width: int,
+        height: int,
+        alt: str,
+        pixelated: bool = False,
     ) -> Figure:
         """Store an encoded picture and return its record.
 

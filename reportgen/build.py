@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,10 +16,12 @@ from reportgen.content.leaves import Notice
 from reportgen.content.overview import ModelFile
 from reportgen.errors import InputError, UsageError
 from reportgen.labels import read_classes
+from reportgen.nets.engine import import_keras, on_device
+from reportgen.nets.loading import check_model_file, import_from_here, load_model
 from reportgen.observe import Context
-from reportgen.pipeline import Made, Progress, make_sections, said
-from reportgen.preprocessing import Prepared, prepare
-from reportgen.probes import InputShape, Offer, ProbeSet, gather, read
+from reportgen.pipeline import make_sections, said
+from reportgen.preprocessing import prepare
+from reportgen.probes import InputShape, gather, read
 from reportgen.publish import check_folder, locked, publish
 from reportgen.report import SCHEMA_MAJOR, SCHEMA_MINOR, Report, ReportFolder
 from reportgen.settings import BLOCK, Settings, make_settings
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reportgen.nets.keras_network import KerasNetwork
+    from reportgen.pipeline import Made, Progress
+    from reportgen.preprocessing import Prepared
+    from reportgen.probes import Offer, ProbeSet
 
 log = logging.getLogger("reportgen")
 
@@ -71,12 +77,14 @@ def build_report(
     Args:
         model: a ``keras.Model``, or the path of a ``.keras`` or ``.h5`` file.
         probes: images to try the model on: a path, folder or glob (or several), arrays of shape
-            (n, height, width, channels) or (n, height, width), PIL images, an ``(images, labels)`` pair, a
+            (n, height, width, channels) or (n, height, width), PIL images, an ``(images, labels)``
+            pair, a
             mapping from input name to array, or a ``tf.data.Dataset``. None leaves the probes out.
         output: the report folder; None makes a temporary one.
         progress: told what is being done.
         command: the command line that the overview shows.
-        **options: as on the command line; see ``reportgen.settings.Settings``. ``preprocess`` may also be
+        **options: as on the command line; see ``reportgen.settings.Settings``. ``preprocess`` may
+        also be
             a function from (n, height, width, channels) float32 in 0..255.
 
     Returns:
@@ -94,13 +102,16 @@ def build_report(
     settings = make_settings({k: v for k, v in options.items() if v is not None})
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="reportgen-"))
     check_folder(folder, force=settings.force)
-    if isinstance(model, str | Path) and not Path(model).exists():
-        from reportgen.nets.loading import load_model
-
-        load_model(Path(model))  # says so before a folder is made
+    if isinstance(model, str | Path):
+        check_model_file(Path(model))
     with locked(folder):
         built = _build(
-            model, probes, settings, function, progress or Silence(), command or _call(model, settings)
+            model,
+            probes,
+            settings,
+            function,
+            progress or Silence(),
+            command or _call(model, settings),
         )
         (progress or Silence()).stage("Writing the report")
         publish(built.report, folder, built.files)
@@ -119,7 +130,7 @@ def _call(model: Any, settings: Settings) -> str:
     return f"reportgen.build_report({', '.join([name, *shown])})"
 
 
-def _build(  # noqa: PLR0913 - the stages' inputs
+def _build(
     model: Any,
     source: Any,
     settings: Settings,
@@ -127,12 +138,10 @@ def _build(  # noqa: PLR0913 - the stages' inputs
     progress: Progress,
     command: str,
 ) -> Built:
-    from reportgen.nets.engine import import_keras, on_device
-
     classes = read_classes(settings.classes)
     offer = gather(source, settings) if source is not None else None
     progress.stage("TensorFlow")
-    import_keras(device=settings.device, quiet=command.startswith("reportgen "))
+    import_keras()
     progress.stage("Loading the model")
     loaded, compiled, file = _load(model, settings)
     with on_device(settings.device):
@@ -145,8 +154,6 @@ def _build(  # noqa: PLR0913 - the stages' inputs
 
 def _load(model: Any, settings: Settings) -> tuple[Any, dict[str, Any], ModelFile | None]:
     import keras
-
-    from reportgen.nets.loading import load_model
 
     if isinstance(model, str | Path):
         path = Path(model)
@@ -206,7 +213,7 @@ def _count(offer: Offer | None) -> int:
     return len(offer.items)
 
 
-def _context(  # noqa: PLR0913 - everything a section may look at
+def _context(
     network: KerasNetwork,
     offer: Offer | None,
     classes: tuple[str, ...],
@@ -264,8 +271,6 @@ def _imported_function(mode: str | None) -> Callable[[Any], Any] | None:
     """Import ``module:function``, on the user's word."""
     if mode is None or ":" not in mode:
         return None
-    from reportgen.nets.loading import import_from_here
-
     dotted, _, name = mode.partition(":")
     try:
         function: Any = import_from_here(dotted)
@@ -296,10 +301,6 @@ def _assemble(context: Context, made: Made, settings: Settings) -> Built:
 def _created() -> str:
     """Return the time of this report; ``SOURCE_DATE_EPOCH`` makes builds repeatable."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if epoch.isdigit():
-        moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
-    else:
-        moment = datetime.datetime.now(datetime.UTC)
+    seconds = int(epoch) if epoch.isdigit() else time.time()
+    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from reportgen.report import ReportFolder
 
+log = logging.getLogger("reportgen")
+
 _PATHS = ("probes", "classes", "labels")
 _SILENT = {"output", "quiet", "verbose", "open_page", "force", "model", "device", "show_paths"}
 
@@ -35,7 +37,9 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--force", is_flag=True, help="Write into a folder that is no report."),
         click.option("--open", "open_page", is_flag=True, help="Show the page in the browser."),
         click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
-        click.option("-v", "--verbose", is_flag=True, help="Print TensorFlow's log and tracebacks."),
+        click.option(
+            "-v", "--verbose", is_flag=True, help="Print TensorFlow's log and tracebacks."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -46,37 +50,53 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("model", type=click.Path(path_type=str))
 @click.option("-o", "--output", type=click.Path(), help="The report folder.  [required]")
 @click.option(
-    "-p", "--probes", multiple=True, metavar="PATH",
+    "-p",
+    "--probes",
+    multiple=True,
+    metavar="PATH",
     help="Image, folder, glob, .npy or .npz to try the model on; repeatable.",
 )
 @click.option("--max-probes", type=int, help="Probes to show, an even sample.  [default: 8]")
 @click.option("--classes", metavar="FILE", help="Class names: one a line, or JSON.")
 @click.option("--labels", metavar="FILE", help="True labels: CSV of file,label.")
 @click.option(
-    "--resize", type=click.Choice(["stretch", "crop", "pad"]),
+    "--resize",
+    type=click.Choice(["stretch", "crop", "pad"]),
     help="How images of another aspect ratio are fitted.  [default: stretch]",
 )
 @click.option("--input-size", metavar="HxW", help="For models that leave their input size open.")
 @click.option(
-    "--preprocess", metavar="MODE",
+    "--preprocess",
+    metavar="MODE",
     help="none, unit, symmetric, caffe, torch, module:function or auto.  "
     "[default: auto for image files, none for arrays]",
 )
 @click.option("--threshold", type=float, help="Of sigmoid outputs.  [default: 0.5]")
 @click.option(
-    "--custom-objects", multiple=True, metavar="MODULE[:NAME]|FILE.py",
+    "--custom-objects",
+    multiple=True,
+    metavar="MODULE[:NAME]|FILE.py",
     help="Custom classes that the model needs; imported, so only from where you trust.",
 )
 @click.option("--allow-code", is_flag=True, help="Let code stored in the model file (Lambda) run.")
 @click.option("--title", help="Heading of the page.")
-@click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Shown in the overview; repeatable.")
+@click.option(
+    "--meta", multiple=True, metavar="KEY=VALUE", help="Shown in the overview; repeatable."
+)
 @click.option("--hide-names", is_flag=True, help="Number the probes in place of their file names.")
-@click.option("--show-paths", is_flag=True, help="Show the model's whole path, not its file name only.")
-@click.option("--sections", multiple=True, metavar="NAMES", help="Sections to make, comma-separated.")
-@click.option("--skip", multiple=True, metavar="NAMES", help="Sections to leave out, comma-separated.")
+@click.option(
+    "--show-paths", is_flag=True, help="Show the model's whole path, not its file name only."
+)
+@click.option(
+    "--sections", multiple=True, metavar="NAMES", help="Sections to make, comma-separated."
+)
+@click.option(
+    "--skip", multiple=True, metavar="NAMES", help="Sections to leave out, comma-separated."
+)
 @click.option("--seed", type=int, help="For everything that samples.  [default: 0]")
 @click.option(
-    "--device", type=click.Choice(["cpu", "gpu"]),
+    "--device",
+    type=click.Choice(["cpu", "gpu"]),
     help="Where the network runs.  [default: cpu, since training may hold the GPU]",
 )
 @click.option("--strict", is_flag=True, help="Write nothing when a section fails.")
@@ -86,11 +106,7 @@ def build(**given: Any) -> int:  # fmt: skip
     from reportgen.configuration import read_configuration
 
     known = set(given) - {"model"}
-    options = {
-        name: value
-        for name, value in given.items()
-        if value not in (None, (), False)
-    }
+    options = {name: value for name, value in given.items() if value not in (None, (), False)}
     configured = read_configuration(Path.cwd(), known | {"open"})
     if "open" in configured:
         configured["open_page"] = configured.pop("open")
@@ -174,14 +190,14 @@ def _build(options: dict[str, Any]) -> int:
 
 def _prepare_process(*, verbose: bool, device: str) -> None:
     """Quieten the libraries; this process is ours alone."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, format="%(message)s")
-    if verbose:
-        os.environ.setdefault("REPORTGEN_VERBOSE", "1")
-        return
-    warnings.simplefilter("ignore")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(message)s")
+    for noisy in ("matplotlib", "PIL", "tensorflow", "h5py", "absl"):
+        logging.getLogger(noisy).setLevel(logging.WARNING if verbose else logging.CRITICAL)
     if device == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if not verbose:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _say(folder: ReportFolder) -> None:
@@ -189,7 +205,9 @@ def _say(folder: ReportFolder) -> None:
     for section in folder.report.sections:
         for notice in section.notices:
             if notice.level != "info":
-                click.echo(f"{notice.level}: {section.title}: {' '.join(notice.text.split())}", err=True)
+                click.echo(
+                    f"{notice.level}: {section.title}: {' '.join(notice.text.split())}", err=True
+                )
     click.echo(folder.index)
 
 
@@ -239,11 +257,8 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
-    except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
-        if os.environ.get("REPORTGEN_VERBOSE"):
-            import traceback
-
-            traceback.print_exc()
+    except Exception as error:
+        log.debug("Traceback of the error below", exc_info=error)
         text = " ".join(str(error).split())
         click.echo(
             f"reportgen: an error that should not happen: {type(error).__name__}: {text} "

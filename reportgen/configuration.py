@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
 _FILES = {"probes", "classes", "labels", "output"}
 

@@ -11,7 +11,8 @@
     │   └── ReportError           a report.json that cannot be read
     ├── OutputError           7   the report folder
     │   └── LockedError           another build writes to it
-    └── NotApplicable         -   a part that this model or run does not have; becomes an info notice
+    └── NotApplicable         -   a part that this model or run does not have; becomes an info
+    notice
 
 Messages say what, where and what to do; no traceback is shown for these.
 """

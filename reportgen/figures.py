@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _INK, _GRID, _FIRST, _SECOND = "#1a1c1e", "#d9dce0", "#1f5fbf", "#b45309"
 _DARK = {_INK: "#e4e6e9", _GRID: "#3a3f45", _FIRST: "#8ab4f8", _SECOND: "#f0b56a"}
-_STYLE = {
+_STYLE: Any = {
     "svg.hashsalt": "reportgen",
     "svg.fonttype": "none",
     "font.family": ["sans-serif"],
@@ -55,10 +55,14 @@ def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> F
         low = [p.mean - p.std for p in points]
         high = [p.mean + p.std for p in points]
         upper.fill_between(x, low, high, color=_FIRST, alpha=0.22, linewidth=0)
-        upper.plot(x, [p.mean for p in points], color=_FIRST, linewidth=1.4, marker=".", markersize=4)
+        upper.plot(
+            x, [p.mean for p in points], color=_FIRST, linewidth=1.4, marker=".", markersize=4
+        )
         upper.set_ylabel("mean ± std")
         positive = [p.rms for p in points if p.rms > 0]
-        lower.plot(x, [p.rms for p in points], color=_SECOND, linewidth=1.4, marker=".", markersize=4)
+        lower.plot(
+            x, [p.rms for p in points], color=_SECOND, linewidth=1.4, marker=".", markersize=4
+        )
         if positive:
             lower.set_yscale("log")
         lower.set_ylabel("L2 norm / √size")

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import struct
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reportgen.errors import ProbeError
 from reportgen.numerics import resize_bilinear
 from reportgen.settings import MAX_PIXELS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "AVIF")
 """Only these decoders are tried: none of them runs another program on the file."""
-SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .avif".split()
-)
+SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".avif",
+})  # fmt: skip
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -35,7 +37,7 @@ class Pixels(NamedTuple):
         notes: what was done to read it.
     """
 
-    array: NDArray
+    array: NDArray[Any]
     kind: str
     notes: tuple[str, ...] = ()
 
@@ -61,15 +63,19 @@ def decode(path: Path) -> Pixels:
         raise
     except Image.DecompressionBombError:
         raise _too_large(path, "far more") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ProbeError(f"{path.name}: no image of a known format") from None
     except Exception as error:  # noqa: BLE001 - decoders raise all sorts on damaged files
-        raise ProbeError(f"{path.name}: it cannot be decoded ({error or type(error).__name__})") from None
+        raise ProbeError(
+            f"{path.name}: it cannot be decoded ({error or type(error).__name__})"
+        ) from None
 
 
 def _too_large(path: Path, megapixels: str) -> ProbeError:
     limit = MAX_PIXELS // 1_000_000
-    return ProbeError(f"{path.name}: {megapixels} than the limit of {limit} megapixels; not decoded")
+    return ProbeError(
+        f"{path.name}: {megapixels} than the limit of {limit} megapixels; not decoded"
+    )
 
 
 def _decode(image: Image.Image, path: Path) -> Pixels:
@@ -82,7 +88,9 @@ def _decode(image: Image.Image, path: Path) -> Pixels:
         notes.append(f"first of {frames} frames")
         image.seek(0)
     if image.format == "PNG" and (deep := _deep_png(path)) is not None:
-        return Pixels(deep, f"PNG, 16-bit {_mode_name(image.mode)}", (*notes, "16 bits a channel kept"))
+        return Pixels(
+            deep, f"PNG, 16-bit {_mode_name(image.mode)}", (*notes, "16 bits a channel kept")
+        )
     image.load()
     if image.getexif().get(0x0112, 1) != 1:
         image = ImageOps.exif_transpose(image)
@@ -113,7 +121,7 @@ def _plain_mode(image: Image.Image) -> str:
     )
 
 
-def _deep(array: NDArray) -> tuple[NDArray, str]:
+def _deep(array: NDArray[Any]) -> tuple[NDArray[Any], str]:
     """Bring 16-bit, 32-bit and float greys to 0..255 without rounding."""
     high = float(np.nanmax(array)) if array.size else 0.0
     if array.dtype.kind == "f":
@@ -125,7 +133,7 @@ def _deep(array: NDArray) -> tuple[NDArray, str]:
     return (array.astype(np.float64) * scale).astype(np.float32)[..., None], note
 
 
-def _deep_png(path: Path) -> NDArray | None:
+def _deep_png(path: Path) -> NDArray[Any] | None:
     """Decode a PNG with 16 bits a channel, which Pillow cuts to 8 unless it is grey; None for others."""
     with path.open("rb") as file:
         head = file.read(26)
@@ -149,18 +157,19 @@ class Fitted(NamedTuple):
         resized: whether its size or aspect ratio was changed.
     """
 
-    array: NDArray
+    array: NDArray[Any]
     notes: tuple[str, ...]
     resized: bool
 
 
-def fit(array: NDArray, shape: tuple[int, int, int], resize: str) -> Fitted:
+def fit(array: NDArray[Any], shape: tuple[int, int, int], resize: str) -> Fitted:
     """Bring (H, W, C) to ``shape``: channels first, then size, as Keras's loaders do.
 
     Args:
         array: values of any range.
         shape: height, width and channels of the input.
-        resize: ``stretch``, ``crop`` (the largest central box of the target's aspect ratio) or ``pad``
+        resize: ``stretch``, ``crop`` (the largest central box of the target's aspect ratio) or
+            ``pad``
             (zeros around, to the target's aspect ratio); always bilinear without antialias.
 
     Raises:
@@ -176,7 +185,7 @@ def fit(array: NDArray, shape: tuple[int, int, int], resize: str) -> Fitted:
     return Fitted(resize_bilinear(array, shape[0], shape[1]), notes, resized=True)
 
 
-def _fit_channels(array: NDArray, channels: int) -> tuple[NDArray, tuple[str, ...]]:
+def _fit_channels(array: NDArray[Any], channels: int) -> tuple[NDArray[Any], tuple[str, ...]]:
     have = array.shape[2]
     if have == channels:
         return array, ()
@@ -200,10 +209,12 @@ def _fit_channels(array: NDArray, channels: int) -> tuple[NDArray, tuple[str, ..
         return grey[..., None], (*notes, "colour turned to grey (ITU-R 601)")
     if have == channels:
         return array, notes
-    raise ProbeError(f"it has {have} channels; the model takes {channels}. Give arrays of that shape")
+    raise ProbeError(
+        f"it has {have} channels; the model takes {channels}. Give arrays of that shape"
+    )
 
 
-def _central_box(array: NDArray, shape: tuple[int, int, int]) -> NDArray:
+def _central_box(array: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
     height, width = array.shape[:2]
     box_height = min(height, max(1, int(width * shape[0] / shape[1])))
     box_width = min(width, max(1, int(height * shape[1] / shape[0])))
@@ -211,7 +222,7 @@ def _central_box(array: NDArray, shape: tuple[int, int, int]) -> NDArray:
     return array[top : top + box_height, left : left + box_width]
 
 
-def _padded(array: NDArray, shape: tuple[int, int, int]) -> NDArray:
+def _padded(array: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
     height, width = array.shape[:2]
     full_height = max(height, int(width * shape[0] / shape[1]))
     full_width = max(width, int(height * shape[1] / shape[0]))

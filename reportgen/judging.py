@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from reportgen.content.probes import (
     ImageResult,
     MaskClass,
     MultilabelResult,
-    OutputResult,
     RegressionResult,
     Score,
     SegmentationResult,
@@ -36,21 +35,24 @@ if TYPE_CHECKING:
 
     from reportgen.content.leaves import ProbeLabel
     from reportgen.content.overview import Task
+    from reportgen.content.probes import (
+        OutputResult,
+    )
     from reportgen.observe import Context
 
 TOP = 5
 FIRST_VALUES = 16
 
 
-def judge(  # noqa: PLR0913 - the output and what it is held against
+def judge(
     task: Task,
-    values: NDArray,
+    values: NDArray[Any],
     *,
     classes: Sequence[str],
     label: ProbeLabel | None,
     context: Context,
-    image: NDArray | None,
-    source: NDArray | None,
+    image: NDArray[Any] | None,
+    source: NDArray[Any] | None,
 ) -> OutputResult:
     """Return the result of one output for one probe.
 
@@ -83,12 +85,12 @@ def _name(classes: Sequence[str], index: int) -> str:
     return classes[index] if index < len(classes) else f"class {index}"
 
 
-def _broken(values: NDArray) -> int:
+def _broken(values: NDArray[Any]) -> int:
     return int(np.count_nonzero(~np.isfinite(values)))
 
 
 def _classification(
-    task: Task, values: NDArray, classes: Sequence[str], label: ProbeLabel | None
+    task: Task, values: NDArray[Any], classes: Sequence[str], label: ProbeLabel | None
 ) -> ClassificationResult:
     softmaxed = task.scale == "logits"
     if broken := _broken(values):
@@ -111,7 +113,11 @@ def _classification(
 
 
 def _binary(
-    task: Task, values: NDArray, classes: Sequence[str], label: ProbeLabel | None, threshold: float
+    task: Task,
+    values: NDArray[Any],
+    classes: Sequence[str],
+    label: ProbeLabel | None,
+    threshold: float,
 ) -> BinaryResult:
     squashed = task.scale == "logits"
     if broken := _broken(values):
@@ -132,7 +138,11 @@ def _binary(
 
 
 def _multilabel(
-    task: Task, values: NDArray, classes: Sequence[str], label: ProbeLabel | None, threshold: float
+    task: Task,
+    values: NDArray[Any],
+    classes: Sequence[str],
+    label: ProbeLabel | None,
+    threshold: float,
 ) -> MultilabelResult:
     squashed = task.scale == "logits"
     if broken := _broken(values):
@@ -172,7 +182,7 @@ def _label_set(label: ProbeLabel | None, classes: Sequence[str], count: int) -> 
 
 
 def _regression(
-    task: Task, values: NDArray, classes: Sequence[str], label: ProbeLabel | None
+    task: Task, values: NDArray[Any], classes: Sequence[str], label: ProbeLabel | None
 ) -> RegressionResult:
     target = None
     if label is not None and values.size == 1:
@@ -192,10 +202,10 @@ def _regression(
 
 def _segmentation(
     task: Task,
-    values: NDArray,
+    values: NDArray[Any],
     classes: Sequence[str],
     context: Context,
-    image: NDArray | None,
+    image: NDArray[Any] | None,
 ) -> SegmentationResult:
     threshold = context.settings.threshold
     single = values.shape[2] == 1
@@ -229,20 +239,24 @@ def _segmentation(
     )
 
 
-def _legend(decided: NDArray, names: Sequence[str]) -> tuple[MaskClass, ...]:
+def _legend(decided: NDArray[Any], names: Sequence[str]) -> tuple[MaskClass, ...]:
     """List the classes in a mask, largest first; the background (class 0 unless named otherwise) unpainted."""
     found, counts = np.unique(decided, return_counts=True)
     order = sorted(zip(found, counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
     legend = []
     for index, count in ((int(i), int(n)) for i, n in order):
         name = names[index] if index < len(names) else f"class {index}"
-        plain = index == 0 and (not names or "background" in name.lower() or name.lower() == "unlabeled")
+        plain = index == 0 and (
+            not names or "background" in name.lower() or name.lower() == "unlabeled"
+        )
         slot = None if plain else (index - 1 if not names or index else 0) % len(MASK_COLOURS)
         legend.append(MaskClass(index, name, six(count / decided.size) or 0.0, slot))
     return tuple(legend)
 
 
-def _image(task: Task, values: NDArray, context: Context, source: NDArray | None) -> ImageResult:
+def _image(
+    task: Task, values: NDArray[Any], context: Context, source: NDArray[Any] | None
+) -> ImageResult:
     window = percentile_window(values)
     same = source is not None and source.shape == values.shape
     finite = not _broken(values)
@@ -264,7 +278,7 @@ def _image(task: Task, values: NDArray, context: Context, source: NDArray | None
     )
 
 
-def _tensor(task: Task, values: NDArray) -> TensorResult:
+def _tensor(task: Task, values: NDArray[Any]) -> TensorResult:
     finite = values[np.isfinite(values)].astype(np.float64)
     has = finite.size > 0
     return TensorResult(

@@ -18,7 +18,8 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
     """Return class names in the order of the outputs.
 
     Args:
-        source: the names, or the path of a text file with one name a line, or of a JSON file: a list of
+        source: the names, or the path of a text file with one name a line, or of a JSON file: a
+            list of
             names or of objects with ``index`` and ``name``, or an object from index to name (or to
             ``[id, name]``, as ImageNet's index) or from name to index.
 
@@ -35,7 +36,8 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
             names = _names_of_json(json.loads(text))
         except (ValueError, TypeError, KeyError, IndexError):
             raise LabelError(
-                f"{source}: the class names must be a JSON list of names, or an object from index to name."
+                f"{source}: the class names must be a JSON list of names, or an object from "
+                "index to name."
             ) from None
     else:
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
@@ -48,7 +50,9 @@ def _read_text(path: Path, what: str) -> str:
     try:
         return path.read_text("utf-8-sig")
     except OSError as error:
-        raise LabelError(f"The file of {what} {str(path)!r} cannot be read: {error.strerror}.") from None
+        raise LabelError(
+            f"The file of {what} {str(path)!r} cannot be read: {error.strerror}."
+        ) from None
     except UnicodeDecodeError:
         raise LabelError(f"The file of {what} {str(path)!r} is not UTF-8 text.") from None
 

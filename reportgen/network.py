@@ -6,7 +6,7 @@ No TensorFlow here: ``nets.KerasNetwork`` is the real one, and tests hand sectio
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -81,7 +81,8 @@ class CallFacts(msgspec.Struct, frozen=True):
         inputs: ids of the calls, or ``input:NAME`` of the inputs, whose outputs it reads.
         shapes: shapes of its outputs without the batch dimension.
         bytes: size of its outputs for one image, in the types they have.
-        flops: floating-point operations for one image, two a multiply-add; its own, without inner calls'.
+        flops: floating-point operations for one image, two a multiply-add; its own, without inner
+            calls'.
         leaf: whether no other recorded call happens inside it.
     """
 
@@ -128,7 +129,8 @@ class NetworkFacts(msgspec.Struct, frozen=True):
         layers: every layer at every depth.
         calls: the recorded forward pass; empty where it could not be traced.
         trace_problem: why it could not be traced.
-        raw_input: path of a Rescaling or Normalization layer, which means that raw 0..255 images go in.
+        raw_input: path of a Rescaling or Normalization layer, which means that raw 0..255 images go
+            in.
         versions: pairs of package and version.
     """
 
@@ -160,8 +162,8 @@ class Batch(NamedTuple):
     """
 
     first: int
-    inputs: Mapping[str, NDArray]
-    outputs: Mapping[str, NDArray]
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
 
 
 class NormalizationInput(NamedTuple):
@@ -176,10 +178,10 @@ class NormalizationInput(NamedTuple):
     """
 
     layer: str
-    mean: NDArray
-    variance: NDArray
-    moving_mean: NDArray
-    moving_variance: NDArray
+    mean: NDArray[Any]
+    variance: NDArray[Any]
+    moving_mean: NDArray[Any]
+    moving_variance: NDArray[Any]
 
 
 class Network(Protocol):
@@ -189,20 +191,21 @@ class Network(Protocol):
     def facts(self) -> NetworkFacts:
         """What the network is."""
 
-    def variables(self) -> Iterator[tuple[VariableFacts, NDArray]]:
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
         """Yield every weight once, in the order of the layers; one array in memory at a time."""
 
-    def forward(self, inputs: Mapping[str, NDArray]) -> Iterator[Batch]:
+    def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode."""
 
-    def normalization_input(self, inputs: Mapping[str, NDArray]) -> NormalizationInput | None:
+    def normalization_input(self, inputs: Mapping[str, NDArray[Any]]) -> NormalizationInput | None:
         """Measure what flows into the first BatchNormalization; None where there is none."""
 
 
 def peak_bytes(calls: Sequence[CallFacts], inputs: Mapping[str, tuple[int, ...]]) -> int:
     """Return the largest sum of tensors that are alive at one moment of the forward pass, for one image.
 
-    A tensor lives from the call that makes it to the last call that reads it; a network's outputs live to
+    A tensor lives from the call that makes it to the last call that reads it; a network's outputs
+    live to
     the end. Inputs (float32) count; the inner working memory of a layer does not.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _HIGH_CODE = ((127 + 12) << 3) - 1  # the last bin below 2^12
 class Statistics(NamedTuple):
     """What is stored of a tensor; the numbers over its finite values, None where there is none."""
 
-    count: int
+    size: int
     zeros: int
     nan: int
     inf: int
@@ -48,7 +48,7 @@ def six(value: float | np.floating | None) -> float | None:
     return float(f"{float(value):.6g}")
 
 
-def describe(array: NDArray) -> Statistics:
+def describe(array: NDArray[Any]) -> Statistics:
     """Measure a tensor of any shape and real dtype.
 
     Sums are float64; percentiles interpolate linearly (NumPy's default method).
@@ -70,7 +70,7 @@ def describe(array: NDArray) -> Statistics:
         variance = _sum_of_squares(ordered - ordered.dtype.type(mean), exact=mean) / ordered.size
     left, right = np.searchsorted(ordered, [0.0]), np.searchsorted(ordered, [0.0], side="right")
     return Statistics(
-        count=flat.size,
+        size=flat.size,
         zeros=int(right[0] - left[0]),
         nan=nan,
         inf=inf,
@@ -84,7 +84,7 @@ def describe(array: NDArray) -> Statistics:
     )
 
 
-def _finite(flat: NDArray) -> tuple[NDArray, int, int]:
+def _finite(flat: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
     mask = np.isfinite(flat)
     good = int(np.count_nonzero(mask))
     if good == flat.size:
@@ -93,7 +93,7 @@ def _finite(flat: NDArray) -> tuple[NDArray, int, int]:
     return flat[mask], nan, flat.size - good - nan
 
 
-def _sum_of_squares(values: NDArray, exact: float | None = None) -> float:
+def _sum_of_squares(values: NDArray[Any], exact: float | None = None) -> float:
     """Sum squares in float64, block by block so that no float64 copy of a large tensor is made."""
     total = 0.0
     for start in range(0, values.size, 1 << 16):
@@ -105,7 +105,7 @@ def _sum_of_squares(values: NDArray, exact: float | None = None) -> float:
     return total
 
 
-def _percentile(ordered: NDArray, q: float) -> float:
+def _percentile(ordered: NDArray[Any], q: float) -> float:
     position = q / 100 * (ordered.size - 1)
     low = math.floor(position)
     high = min(low + 1, ordered.size - 1)
@@ -113,10 +113,11 @@ def _percentile(ordered: NDArray, q: float) -> float:
     return a + (b - a) * (position - low)
 
 
-def bin_codes(values: NDArray) -> NDArray:
+def bin_codes(values: NDArray[Any]) -> NDArray[Any]:
     """Return the fixed bin (0 to 512) of each finite value.
 
-    The bin of a float32 is its bit pattern shifted right by 20: three bits of mantissa, 8 bins an octave,
+    The bin of a float32 is its bit pattern shifted right by 20: three bits of mantissa, 8 bins an
+    octave,
     without a logarithm and with exact edges.
     """
     single = values.astype(np.float32, copy=False)
@@ -126,14 +127,14 @@ def bin_codes(values: NDArray) -> NDArray:
     return np.where(single == 0, ZERO_BIN, bins)
 
 
-def bin_edges() -> NDArray:
+def bin_edges() -> NDArray[Any]:
     """Return the 514 edges of the fixed bins, float64 ascending; the zero bin lies between its neighbours."""
     octave = 2.0 ** np.arange(-20, 12)[:, None]
     magnitudes = np.append((octave * (1 + np.arange(8) / 8)[None]).ravel(), 2.0**12)
     return np.concatenate([-magnitudes[::-1], magnitudes])
 
 
-def histogram_of_sorted(ordered: NDArray) -> Histogram:
+def histogram_of_sorted(ordered: NDArray[Any]) -> Histogram:
     """Count ascending finite values on the fixed bins: one binary search an edge."""
     edges = bin_edges()
     negative = np.searchsorted(ordered, edges[1:257].astype(ordered.dtype), side="right")
@@ -141,7 +142,9 @@ def histogram_of_sorted(ordered: NDArray) -> Histogram:
     zero = np.searchsorted(ordered, [0.0, 0.0]), np.searchsorted(ordered, [0.0], side="right")
     zeros_start, zeros_end = int(zero[0][0]), int(zero[1][0])
     # Tiny magnitudes belong to the innermost bins, huge ones to the outermost.
-    cuts = np.concatenate([[0], negative[:-1], [zeros_start, zeros_end], positive[1:], [ordered.size]])
+    cuts = np.concatenate(
+        [[0], negative[:-1], [zeros_start, zeros_end], positive[1:], [ordered.size]]
+    )
     counts = np.diff(cuts)
     below = int(positive[0] - negative[-1]) - (zeros_end - zeros_start)
     beyond = int(np.searchsorted(ordered, edges[0], side="left"))
@@ -149,7 +152,7 @@ def histogram_of_sorted(ordered: NDArray) -> Histogram:
     return trim(counts, below=below, beyond=beyond)
 
 
-def trim(counts: NDArray, *, below: int = 0, beyond: int = 0) -> Histogram:
+def trim(counts: NDArray[Any], *, below: int = 0, beyond: int = 0) -> Histogram:
     """Store 513 counts without the empty bins at both ends."""
     filled = np.flatnonzero(counts)
     if not filled.size:
@@ -158,36 +161,38 @@ def trim(counts: NDArray, *, below: int = 0, beyond: int = 0) -> Histogram:
     return Histogram(first, tuple(int(n) for n in counts[first : last + 1]), below, beyond)
 
 
-def digest(array: NDArray) -> str:
+def digest(array: NDArray[Any]) -> str:
     """Return 32 hex digits over dtype, shape and values (BLAKE2b)."""
     hasher = hashlib.blake2b(digest_size=16)
     hasher.update(f"{array.dtype.name}{array.shape}".encode())
     contiguous = np.ascontiguousarray(array)
-    hasher.update(contiguous.reshape(-1).view(np.uint8) if contiguous.size else b"")
+    data: Any = contiguous.reshape(-1).view(np.uint8)  # a buffer, whatever its type says
+    hasher.update(data)
     return hasher.hexdigest()
 
 
-def softmax(values: NDArray) -> NDArray:
+def softmax(values: NDArray[Any]) -> NDArray[Any]:
     """Return the softmax over the last axis, in float64."""
     shifted = values.astype(np.float64) - np.max(values, axis=-1, keepdims=True)
     powers = np.exp(shifted)
-    return powers / powers.sum(axis=-1, keepdims=True)
+    result: NDArray[Any] = powers / powers.sum(axis=-1, keepdims=True)
+    return result
 
 
-def sigmoid(values: NDArray) -> NDArray:
+def sigmoid(values: NDArray[Any]) -> NDArray[Any]:
     """Return the logistic function, in float64, without overflow."""
     wide = values.astype(np.float64)
     small = np.exp(-np.abs(wide))
     return np.where(wide >= 0, 1 / (1 + small), small / (1 + small))
 
 
-def entropy_bits(probabilities: NDArray) -> float:
+def entropy_bits(probabilities: NDArray[Any]) -> float:
     """Return the Shannon entropy of one distribution, in bits; zeros count as nothing."""
     p = probabilities[probabilities > 0].astype(np.float64)
     return max(float(-(p * np.log2(p)).sum()), 0.0)
 
 
-def pearson(a: NDArray, b: NDArray) -> float | None:
+def pearson(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     """Return Pearson's correlation of two arrays of one shape; None where one is constant."""
     x = a.astype(np.float64).ravel()
     y = b.astype(np.float64).ravel()
@@ -196,7 +201,7 @@ def pearson(a: NDArray, b: NDArray) -> float | None:
     return float(x @ y) / scale if scale > 0 else None
 
 
-def resize_bilinear(image: NDArray, height: int, width: int) -> NDArray:
+def resize_bilinear(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Resize (H, W, C) to (``height``, ``width``, C) float32, bilinear without antialias.
 
     Half-pixel centres and clamped edges, as ``tf.image.resize`` and Keras's loaders do.
@@ -207,11 +212,11 @@ def resize_bilinear(image: NDArray, height: int, width: int) -> NDArray:
     rows = image[low].astype(np.float32)
     rows += (image[high].astype(np.float32) - rows) * part[:, None, None]
     low, high, part = _taps(image.shape[1], width)
-    result: NDArray = rows[:, low] + (rows[:, high] - rows[:, low]) * part[None, :, None]
+    result: NDArray[Any] = rows[:, low] + (rows[:, high] - rows[:, low]) * part[None, :, None]
     return result
 
 
-def _taps(source: int, target: int) -> tuple[NDArray, NDArray, NDArray]:
+def _taps(source: int, target: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     position = (np.arange(target, dtype=np.float32) + 0.5) * np.float32(source / target) - 0.5
     floor = np.floor(position)
     low = np.clip(floor, 0, source - 1).astype(np.int64)

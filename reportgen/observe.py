@@ -86,13 +86,15 @@ class SectionMaker(NamedTuple):
 
 def survey(
     network: Network,
-    inputs: Mapping[str, NDArray],
+    inputs: Mapping[str, NDArray[Any]],
     observers: Mapping[str, Observer],
     advance: Callable[[int], None],
 ) -> dict[str, Exception]:
     """Run all images through the network once, and every observer over the blocks.
 
     Args:
+        network: is run.
+        inputs: by input name, each (n, …).
         observers: by section; one that raises is left out from there on.
         advance: told how many images a block had.
 
@@ -116,5 +118,5 @@ def survey(
     return problems
 
 
-def _size(arrays: Sequence[NDArray]) -> int:
+def _size(arrays: Sequence[NDArray[Any]]) -> int:
     return len(arrays[0]) if arrays else 0

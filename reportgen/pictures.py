@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -40,7 +40,7 @@ class Window(NamedTuple):
     high: float
 
 
-def percentile_window(array: NDArray) -> Window:
+def percentile_window(array: NDArray[Any]) -> Window:
     """Return the 1st and 99th percentile of the finite values, widened where they coincide."""
     finite = array[np.isfinite(array)].astype(np.float64)
     if not finite.size:
@@ -51,19 +51,22 @@ def percentile_window(array: NDArray) -> Window:
     return Window(low, high) if high > low else Window(low - 0.5, low + 0.5)
 
 
-def to_bytes(array: NDArray, window: Window) -> NDArray:
+def to_bytes(array: NDArray[Any], window: Window) -> NDArray[Any]:
     """Map ``window`` to 0..255 uint8; NaN becomes black."""
-    scaled = (np.nan_to_num(array.astype(np.float32)) - window.low) * (255 / (window.high - window.low))
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    scaled = (np.nan_to_num(array.astype(np.float32)) - window.low) * (
+        255 / (window.high - window.low)
+    )
+    result: NDArray[Any] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return result
 
 
-def as_rgb(image: NDArray) -> NDArray:
+def as_rgb(image: NDArray[Any]) -> NDArray[Any]:
     """Return (H, W, 1 or 3) uint8 from any channels: alpha dropped, of more than four the first three."""
     channels = image.shape[2]
     return image[..., :1] if channels <= 2 else image[..., :3]
 
 
-def photograph(store: AssetStore, image: NDArray, alt: str) -> Figure:
+def photograph(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
     """Store (H, W, C) uint8: without loss up to 96 pixels a side, else as WebP of at most 512."""
     image = as_rgb(image)
     height, width = image.shape[:2]
@@ -77,7 +80,7 @@ def photograph(store: AssetStore, image: NDArray, alt: str) -> Figure:
     return _webp(store, picture, alt, lossless=False)
 
 
-def exact(store: AssetStore, image: NDArray, alt: str) -> Figure:
+def exact(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
     """Store (H, W, C) uint8 without loss, pixel for pixel."""
     image = as_rgb(image)
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
@@ -105,7 +108,7 @@ def _webp(store: AssetStore, picture: Image.Image, alt: str, *, lossless: bool) 
     return store.add(buffer.getvalue(), "webp", width=width, height=height, alt=alt)
 
 
-def palette_picture(store: AssetStore, indices: NDArray, palette: bytes, alt: str) -> Figure:
+def palette_picture(store: AssetStore, indices: NDArray[Any], palette: bytes, alt: str) -> Figure:
     """Store (H, W) uint8 as a PNG whose palette is the colour map: no conversion, a tenth of the size."""
     height, width = indices.shape
     picture = Image.frombytes("P", (width, height), np.ascontiguousarray(indices).tobytes())
@@ -128,7 +131,7 @@ def diverging_palette() -> bytes:
     return np.rint(table).astype(np.uint8).tobytes()
 
 
-def tiles(pictures: NDArray, columns: int, gap: int, fill: int) -> NDArray:
+def tiles(pictures: NDArray[Any], columns: int, gap: int, fill: int) -> NDArray[Any]:
     """Lay (n, h, w, c) uint8 out in a grid of ``columns``, ``gap`` pixels of ``fill`` between them."""
     count, height, width, channels = pictures.shape
     rows = -(-count // columns)
@@ -141,7 +144,9 @@ def tiles(pictures: NDArray, columns: int, gap: int, fill: int) -> NDArray:
     return sheet
 
 
-def overlay(image: NDArray, classes: NDArray, slots: dict[int, int], opacity: float = 0.55) -> NDArray:
+def overlay(
+    image: NDArray[Any], classes: NDArray[Any], slots: dict[int, int], opacity: float = 0.55
+) -> NDArray[Any]:
     """Paint a mask over (H, W, 1 or 3) uint8.
 
     Args:
@@ -159,7 +164,7 @@ def overlay(image: NDArray, classes: NDArray, slots: dict[int, int], opacity: fl
     return np.rint(result).astype(np.uint8)
 
 
-def mask_picture(classes: NDArray, slots: dict[int, int]) -> NDArray:
+def mask_picture(classes: NDArray[Any], slots: dict[int, int]) -> NDArray[Any]:
     """Paint a mask alone: (H, W) classes to (H, W, 3) uint8 on a mid grey."""
     grey = np.full((*classes.shape, 1), 96, np.uint8)
     return overlay(grey, classes, slots, opacity=1.0)

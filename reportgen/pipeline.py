@@ -56,7 +56,9 @@ def make_sections(context: Context, progress: Progress) -> Made:
         if problem is not None:
             failed.append(maker.kind)
             if context.settings.strict:
-                raise SectionError(f"The section {maker.title} failed: {said(problem)}") from problem
+                raise SectionError(
+                    f"The section {maker.title} failed: {said(problem)}"
+                ) from problem
     return Made(tuple(sections), tuple(failed))
 
 
@@ -95,11 +97,11 @@ def _make(
     """Return the section, and what made it fail."""
     try:
         if problem is not None:
-            raise problem
+            raise problem  # noqa: TRY301 - the observer's failure is the section's
         collected = maker.collect(context, observed)
     except NotApplicable as error:
         return Section(maker.kind, maker.title, notices=(Notice("info", str(error)),)), None
-    except Exception as error:  # noqa: BLE001 - the others go on; the header and the exit code say so
+    except Exception as error:
         log.warning("The section %s failed", maker.title, exc_info=error)
         notice = Notice("error", f"This section could not be made: {said(error)}")
         return Section(maker.kind, maker.title, notices=(notice,)), error

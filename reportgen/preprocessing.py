@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
         facts: what was done, with the evidence.
     """
 
-    inputs: dict[str, NDArray]
+    inputs: dict[str, NDArray[Any]]
     facts: Preprocessing
     notices: tuple[Notice, ...]
 
@@ -51,12 +51,15 @@ def prepare(
     probes: ProbeSet,
     network: Network,
     mode: str | None,
-    function: Callable[[NDArray], Any] | None = None,
+    function: Callable[[NDArray[Any]], Any] | None = None,
 ) -> Prepared:
     """Preprocess the probes' image input by ``mode``, or by what the network shows that it expects.
 
     Args:
-        mode: a mode, ``module:function``, or None for the default: ``auto`` for image files and ``none``
+        probes: fitted, not preprocessed.
+        network: is asked what it expects, for ``auto``.
+        mode: a mode, ``module:function``, or None for the default: ``auto`` for image files and
+            ``none``
             for arrays and data sets.
         function: what ``module:function`` names, from (n, H, W, C) float32 in 0..255.
 
@@ -85,11 +88,11 @@ def prepare(
     return Prepared(inputs, facts, notices)
 
 
-def _typed(array: NDArray, like: NDArray) -> NDArray:
+def _typed(array: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     return array.astype(like.dtype, copy=False)
 
 
-def _called(function: Callable[[NDArray], Any], raw: NDArray, name: str) -> NDArray:
+def _called(function: Callable[[NDArray[Any]], Any], raw: NDArray[Any], name: str) -> NDArray[Any]:
     try:
         result = np.asarray(function(raw.copy()))
     except Exception as error:
@@ -98,7 +101,8 @@ def _called(function: Callable[[NDArray], Any], raw: NDArray, name: str) -> NDAr
         ) from error
     if result.shape != raw.shape or result.dtype.kind not in "fiu":
         raise InputError(
-            f"--preprocess {name}: the function got {raw.shape} and returned {result.shape} of the type "
+            f"--preprocess {name}: the function got {raw.shape} and returned {result.shape} of "
+            "the type "
             f"{result.dtype}; it must keep the shape (n, height, width, channels)."
         )
     return result.astype(np.float32)
@@ -115,14 +119,17 @@ def _fed_as_is(probes: ProbeSet, *, given: bool) -> Preprocessing:
 
 def _own_units(probes: ProbeSet, mode: str) -> Prepared:
     text = (
-        f"The probes are floating-point arrays, which are taken in the model's own units: --preprocess {mode} "
+        "The probes are floating-point arrays, which are taken in the model's own units: "
+        f"--preprocess {mode} "
         "was not applied. Give integers (0..255 as uint8) to have them preprocessed."
     )
-    facts = Preprocessing("none", "values fed as they are", "default", "Floats are the model's own units.")
+    facts = Preprocessing(
+        "none", "values fed as they are", "default", "Floats are the model's own units."
+    )
     return Prepared(probes.inputs, facts, (Notice("warning", text),))
 
 
-def apply(mode: str, images: NDArray) -> NDArray:
+def apply(mode: str, images: NDArray[Any]) -> NDArray[Any]:
     """Apply a named mode.
 
     Args:
@@ -130,7 +137,8 @@ def apply(mode: str, images: NDArray) -> NDArray:
         images: (n, H, W, C) or (n, H, W), 0..255.
 
     Returns:
-        float32 of the same shape. Without three channels, ``caffe`` and ``torch`` use the mean of the
+        float32 of the same shape. Without three channels, ``caffe`` and ``torch`` use the mean of
+        the
         channels' constants.
     """
     x = images.astype(np.float32, copy=False)
@@ -152,7 +160,7 @@ def apply(mode: str, images: NDArray) -> NDArray:
 
 
 def _choose(
-    inputs: dict[str, NDArray], name: str, network: Network
+    inputs: dict[str, NDArray[Any]], name: str, network: Network
 ) -> tuple[Preprocessing, tuple[Notice, ...]]:
     layer = network.facts.raw_input
     if layer is not None:
@@ -164,7 +172,8 @@ def _choose(
     candidates, normalization = _candidates(inputs, name, network)
     if not candidates:
         why = (
-            "the model has neither a Rescaling or Normalization layer nor a BatchNormalization to hold "
+            "the model has neither a Rescaling or Normalization layer nor a BatchNormalization "
+            "to hold "
             "the candidates against"
             if normalization is None
             else "the first BatchNormalization has learned no statistics that could be compared"
@@ -174,7 +183,9 @@ def _choose(
     second = candidates[1] if len(candidates) > 1 else None
     if best.distance > DECIDES:
         return _undecided(
-            "no candidate comes near what the first BatchNormalization expects", candidates, normalization
+            "no candidate comes near what the first BatchNormalization expects",
+            candidates,
+            normalization,
         )
     if second is not None and best.distance > AHEAD * second.distance:
         return _undecided(
@@ -183,7 +194,8 @@ def _choose(
             normalization,
         )
     because = (
-        f"Of the {len(candidates)} candidates its statistics in front of {normalization} are nearest to the "
+        f"Of the {len(candidates)} candidates its statistics in front of {normalization} are "
+        "nearest to the "
         "moving mean and variance that the layer learned."
     )
     facts = Preprocessing(
@@ -196,8 +208,10 @@ def _undecided(
     why: str, candidates: tuple[Candidate, ...], layer: str | None
 ) -> tuple[Preprocessing, tuple[Notice, ...]]:
     text = (
-        f"How images were preprocessed in training cannot be told: {why}. x / 255 (unit) was used. If the "
-        "model was trained on other values, everything that is said about the probes is wrong: give "
+        f"How images were preprocessed in training cannot be told: {why}. x / 255 (unit) was "
+        "used. If the "
+        "model was trained on other values, everything that is said about the probes is wrong: "
+        "give "
         "--preprocess."
     )
     facts = Preprocessing(
@@ -207,7 +221,7 @@ def _undecided(
 
 
 def _candidates(
-    inputs: dict[str, NDArray], name: str, network: Network
+    inputs: dict[str, NDArray[Any]], name: str, network: Network
 ) -> tuple[tuple[Candidate, ...], str | None]:
     """Measure every mode's distance from what the first BatchNormalization learned, nearest first."""
     found = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from reportgen.content.leaves import Notice
 from reportgen.errors import LabelError, ProbeError
-from reportgen.images import SUFFIXES, Fitted, Pixels, decode, fit
+from reportgen.images import SUFFIXES, decode, fit
 from reportgen.labels import label_of, read_labels
 from reportgen.numerics import even_sample
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.images import Fitted, Pixels
     from reportgen.settings import Settings
 
 _IMAGE_KEYS = ("x", "images", "image", "x_test", "x_val", "x_train", "data", "arr_0")
@@ -35,7 +36,7 @@ class Item(NamedTuple):
     """
 
     name: str
-    source: Path | Mapping[str | None, NDArray]
+    source: Path | Mapping[str | None, NDArray[Any]]
     label: Any | None = None
 
 
@@ -66,7 +67,7 @@ class Probe(NamedTuple):
     size: tuple[int, int] | None
     kind: str
     label: Any | None
-    given: NDArray | None
+    given: NDArray[Any] | None
     notes: tuple[str, ...]
     full_scale: float | None
 
@@ -78,7 +79,8 @@ class ProbeSet(NamedTuple):
         inputs: by input name, each (n, …) float32, or the input's integer type.
         image_input: the input that takes the images; None where no input does.
         zero_inputs: inputs filled with zeros for want of data.
-        full_scale: the value of white in the image input (255 for files, the type's maximum for integer
+        full_scale: the value of white in the image input (255 for files, the type's maximum for
+            integer
             arrays); None for floats, which are the model's own units.
         resized: how many images changed their size.
         total: how many were offered.
@@ -86,7 +88,7 @@ class ProbeSet(NamedTuple):
     """
 
     probes: tuple[Probe, ...]
-    inputs: dict[str, NDArray]
+    inputs: dict[str, NDArray[Any]]
     image_input: str | None
     zero_inputs: tuple[str, ...]
     full_scale: float | None
@@ -112,7 +114,8 @@ def gather(source: Any, settings: Settings) -> Offer:
     """List the probes in ``source`` without reading images.
 
     Args:
-        source: a path, glob, array, PIL image, ``(images, labels)`` pair, mapping from input name to array,
+        source: a path, glob, array, PIL image, ``(images, labels)`` pair, mapping from input name
+            to array,
             ``tf.data.Dataset``, or a sequence of paths, arrays or PIL images.
         settings: ``max_probes`` bounds what is taken from a data set; ``labels`` are attached.
 
@@ -133,7 +136,11 @@ def _offer(source: Any, settings: Settings) -> Offer:
         return _from_dataset(source, settings.max_probes)
     if isinstance(source, dict):
         return _from_mapping(source)
-    if isinstance(source, tuple) and len(source) in {2, 3} and not isinstance(source[0], str | Path):
+    if (
+        isinstance(source, tuple)
+        and len(source) in {2, 3}
+        and not isinstance(source[0], str | Path)
+    ):
         return _from_pair(source)
     if isinstance(source, np.ndarray) or hasattr(source, "__array__"):
         return _from_array(_as_array(source))
@@ -147,16 +154,18 @@ def _offer(source: Any, settings: Settings) -> Offer:
     )
 
 
-def _as_array(value: Any) -> NDArray:
+def _as_array(value: Any) -> NDArray[Any]:
     if hasattr(value, "getbands") and value.mode not in {"L", "LA", "RGB", "RGBA", "I;16", "F"}:
-        value = value.convert("RGBA" if "A" in value.mode or "transparency" in value.info else "RGB")
+        value = value.convert(
+            "RGBA" if "A" in value.mode or "transparency" in value.info else "RGB"
+        )
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise ProbeError(f"An array of probes has the type {array.dtype}; numbers are needed.")
     return array
 
 
-def _from_array(array: NDArray, labels: Any = None) -> Offer:
+def _from_array(array: NDArray[Any], labels: Any = None) -> Offer:
     """Offer the rows of an array whose first axis counts the probes (or one probe: ``fit`` decides)."""
     return Offer((Item("array", {None: array}, labels),))
 
@@ -168,12 +177,15 @@ def _from_pair(pair: tuple[Any, ...]) -> Offer:
     if isinstance(images, list | tuple):
         if len(images) != len(labels):
             raise LabelError(f"There are {len(images)} images and {len(labels)} labels.")
-        rows = [Item(f"probe {i}", {None: _as_array(a)}, _label(labels[i])) for i, a in enumerate(images)]
+        rows = [
+            Item(f"probe {i}", {None: _as_array(a)}, _label(labels[i]))
+            for i, a in enumerate(images)
+        ]
         return Offer(tuple(rows))
     return _from_array(_as_array(images), labels)
 
 
-def _from_mapping(arrays: Mapping[str, Any], labels: NDArray | None = None) -> Offer:
+def _from_mapping(arrays: Mapping[str, Any], labels: NDArray[Any] | None = None) -> Offer:
     return Offer((Item("array", {str(k): _as_array(v) for k, v in arrays.items()}, labels),))
 
 
@@ -199,7 +211,7 @@ def _from_dataset(dataset: Any, limit: int) -> Offer:
         images, labels = parts[0], parts[1] if len(parts) > 1 else None
         named = dict(images) if isinstance(images, dict) else {None: images}
         first = np.asarray(next(iter(named.values())))
-        batched = rank is not None and first.ndim == rank and first.ndim >= 4 or first.ndim >= 4
+        batched = (rank is not None and first.ndim == rank and first.ndim >= 4) or first.ndim >= 4
         rows = len(first) if batched else 1
         for row in range(rows):
             one = {k: np.asarray(v)[row] if batched else np.asarray(v) for k, v in named.items()}
@@ -298,7 +310,8 @@ def _from_array_file(path: Path) -> Offer:
     except ValueError as error:
         if "pickle" in str(error).lower():
             raise ProbeError(
-                f"{path}: it holds pickled Python objects, which could run code when read; refused. "
+                f"{path}: it holds pickled Python objects, which could run code when read; "
+                "refused. "
                 "Save plain numbers with np.save(path, array)."
             ) from None
         raise ProbeError(f"{path}: it is no readable array file ({error}).") from None
@@ -312,7 +325,7 @@ def _from_array_file(path: Path) -> Offer:
     if not arrays:
         raise ProbeError(f"{path} holds no arrays of images.")
     chosen = next((key for key in _IMAGE_KEYS if key in arrays), None)
-    named: dict[str | None, NDArray] = {key: _as_array(value) for key, value in arrays.items()}
+    named: dict[str | None, NDArray[Any]] = {key: _as_array(value) for key, value in arrays.items()}
     if len(named) == 1 or (chosen and all(key in _IMAGE_KEYS for key in arrays)):
         key = chosen or next(iter(arrays))
         named = {key: _as_array(arrays[key])}
@@ -341,7 +354,8 @@ def _labelled(offer: Offer, settings: Settings) -> Offer:
         items.append(item if label is None else item._replace(label=label))
     if all(item.label is None for item in items):
         raise LabelError(
-            "None of the labels belongs to a probe; their first column must hold the probes' file names, "
+            "None of the labels belongs to a probe; their first column must hold the probes' "
+            "file names, "
             f"as in {offer.items[0].name!r}."
         )
     return offer._replace(items=tuple(items))
@@ -406,7 +420,9 @@ def _read_files(offer: Offer, inputs: Sequence[InputShape], settings: Settings) 
     probes, rows, notices, resized = [], [], list(offer.notices), 0
     for item in sample(offer.items, settings.max_probes):
         try:
-            pixels = decode(Path(str(item.source)) if not isinstance(item.source, Path) else item.source)
+            pixels = decode(
+                Path(str(item.source)) if not isinstance(item.source, Path) else item.source
+            )
             fitted = fit(pixels.array, (shape[0], shape[1], shape[2]), settings.resize)
         except ProbeError as error:
             notices.append(Notice("warning", f"A probe was left out. {error}."))
@@ -431,8 +447,8 @@ def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted) -> Probe:
 
 
 def _with_zeros(
-    given: dict[str, NDArray], inputs: Sequence[InputShape]
-) -> tuple[dict[str, NDArray], tuple[str, ...]]:
+    given: dict[str, NDArray[Any]], inputs: Sequence[InputShape]
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     count = len(next(iter(given.values())))
     zeros = tuple(spec.name for spec in inputs if spec.name not in given)
     arrays = {
@@ -444,20 +460,22 @@ def _with_zeros(
     return arrays, zeros
 
 
-def _typed(array: NDArray, dtype: str) -> NDArray:
+def _typed(array: NDArray[Any], dtype: str) -> NDArray[Any]:
     if "float" in dtype:
         return array.astype(np.float32, copy=False)
     try:
         kind = np.dtype(dtype)
     except TypeError:
-        raise ProbeError(f"The model takes values of the type {dtype}, which probes cannot have.") from None
+        raise ProbeError(
+            f"The model takes values of the type {dtype}, which probes cannot have."
+        ) from None
     return np.rint(array).astype(kind) if array.dtype.kind == "f" else array.astype(kind)
 
 
 def _read_arrays(offer: Offer, inputs: Sequence[InputShape], settings: Settings) -> ProbeSet:
     """Read rows of arrays; their axes are told apart by the input's shape."""
     target = image_input(inputs) or inputs[0]
-    rows: list[tuple[str, dict[str, NDArray], Any]] = []
+    rows: list[tuple[str, dict[str, NDArray[Any]], Any]] = []
     for item in offer.items:
         named = _by_input(item.source, inputs, target)  # type: ignore[arg-type]
         batches = {name: _as_batch(array, _spec(inputs, name)) for name, array in named.items()}
@@ -492,8 +510,8 @@ def _spec(inputs: Sequence[InputShape], name: str) -> InputShape:
 
 
 def _by_input(
-    arrays: Mapping[str | None, NDArray], inputs: Sequence[InputShape], target: InputShape
-) -> dict[str, NDArray]:
+    arrays: Mapping[str | None, NDArray[Any]], inputs: Sequence[InputShape], target: InputShape
+) -> dict[str, NDArray[Any]]:
     names = {spec.name for spec in inputs}
     matching = {str(name): array for name, array in arrays.items() if name in names}
     if matching:
@@ -506,7 +524,7 @@ def _by_input(
     )
 
 
-def _as_batch(array: NDArray, spec: InputShape) -> NDArray:
+def _as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     """Give ``array`` a first axis that counts probes, and the input's rank behind it."""
     rank = len(spec.shape)
     if array.ndim == rank and array.shape == spec.shape:
@@ -535,16 +553,18 @@ def _as_batch(array: NDArray, spec: InputShape) -> NDArray:
 
 def _fit_rows(
     offer: Offer,
-    rows: Sequence[tuple[str, dict[str, NDArray], Any]],
+    rows: Sequence[tuple[str, dict[str, NDArray[Any]], Any]],
     inputs: Sequence[InputShape],
     target: InputShape,
     settings: Settings,
     *,
     total: int,
 ) -> ProbeSet:
-    given: dict[str, list[NDArray]] = {}
+    given: dict[str, list[NDArray[Any]]] = {}
     probes, notices, resized = [], list(offer.notices), 0
-    full_scale = _full_scale([row[1][target.name] for row in rows if target.name in row[1]], notices)
+    full_scale = _full_scale(
+        [row[1][target.name] for row in rows if target.name in row[1]], notices
+    )
     for name, arrays, label in rows:
         notes: tuple[str, ...] = ()
         for key, array in arrays.items():
@@ -554,7 +574,8 @@ def _fit_rows(
                 array, notes, resized = fitted.array, fitted.notes, resized + fitted.resized  # noqa: PLW2901
             elif array.shape != spec.shape:
                 raise ProbeError(
-                    f"A probe of shape {array.shape} does not fit the input {key!r} of shape {spec.shape}."
+                    f"A probe of shape {array.shape} does not fit the input {key!r} of shape "
+                    f"{spec.shape}."
                 )
             given.setdefault(key, []).append(_typed(array, spec.dtype))
         shown = arrays.get(target.name)
@@ -565,7 +586,9 @@ def _fit_rows(
                 (shown.shape[1], shown.shape[0]) if picture and shown is not None else None,
                 f"array, {shown.dtype.name}" if shown is not None else "array",
                 label,
-                (shown if shown.ndim == 3 else shown[..., None]) if picture and shown is not None else None,
+                (shown if shown.ndim == 3 else shown[..., None])
+                if picture and shown is not None
+                else None,
                 notes,
                 full_scale,
             )
@@ -579,7 +602,7 @@ def _fit_rows(
     )  # fmt: skip
 
 
-def _full_scale(arrays: Sequence[NDArray], notices: list[Notice]) -> float | None:
+def _full_scale(arrays: Sequence[NDArray[Any]], notices: list[Notice]) -> float | None:
     """Return what counts as white in integer arrays: their type's maximum; None for floats."""
     if not arrays or arrays[0].dtype.kind == "f":
         return None

@@ -1,8 +1,11 @@
 """The only writer of report folders: a commit protocol, not a swap.
 
-Content-addressed assets come first, then ``report.json`` and ``summary.md``, ``index.html`` last, each by
-``os.replace``. Whenever this is killed, ``index.html`` shows the old or the new report whole. Then files in
-``assets/`` that reportgen wrote and that no page shows any more are removed; other files are never touched.
+Content-addressed assets come first, then ``report.json`` and ``summary.md``, ``index.html`` last,
+each by
+``os.replace``. Whenever this is killed, ``index.html`` shows the old or the new report whole. Then
+files in
+``assets/`` that reportgen wrote and that no page shows any more are removed; other files are never
+touched.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ import json
 import os
 import re
 import socket
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError
@@ -22,6 +24,7 @@ from reportgen.report import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from reportgen.report import Report
 
@@ -50,7 +53,8 @@ def check_folder(folder: Path, *, force: bool) -> None:
     if not names or force or LOCK in names or (REPORT_JSON in names and _is_report(folder)):
         return
     raise OutputError(
-        f"{folder} is not empty and no report of reportgen. Choose another folder, or pass --force to write "
+        f"{folder} is not empty and no report of reportgen. Choose another folder, or pass "
+        "--force to write "
         "the report beside what is there."
     )
 
@@ -104,7 +108,7 @@ def _acquire(path: Path) -> IO[str]:
         file = path.open("a+", encoding="utf-8")
         try:
             if not _lock(file, path):
-                raise LockedError(f"Another build is writing to {path.parent}: {_holder(path)}.")
+                raise LockedError(f"Another build is writing to {path.parent}: {_holder(path)}.")  # noqa: TRY301
             if os.name != "nt" and not _same_file(file, path):
                 file.close()  # its owner removed it between our two calls
                 continue
@@ -176,6 +180,8 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a report and its pictures; the caller holds the lock.
 
     Args:
+        report: the data.
+        folder: is there already.
         files: pictures by name, as the report's sections show them.
 
     Raises:
@@ -193,7 +199,9 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
         _prune(folder / ASSETS, keep={*files, *page.files})
         _remove_temporary(folder)
     except OSError as error:
-        raise OutputError(f"The report cannot be written to {folder}: {error.strerror or error}.") from error
+        raise OutputError(
+            f"The report cannot be written to {folder}: {error.strerror or error}."
+        ) from error
 
 
 def publish_again(report: Report, folder: Path) -> None:
@@ -213,7 +221,9 @@ def publish_again(report: Report, folder: Path) -> None:
         _prune(folder / ASSETS, keep={*report.assets, *page.files})
         _remove_temporary(folder)
     except OSError as error:
-        raise OutputError(f"The page cannot be written to {folder}: {error.strerror or error}.") from error
+        raise OutputError(
+            f"The page cannot be written to {folder}: {error.strerror or error}."
+        ) from error
 
 
 def digest(data: bytes) -> str:

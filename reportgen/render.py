@@ -48,7 +48,9 @@ def render(report: Report, digest: str) -> Page:
         report: the data.
         digest: of its report.json, which the page carries.
     """
-    static = {key: (template_root() / "static" / name).read_bytes() for key, name in _STATIC.items()}
+    static = {
+        key: (template_root() / "static" / name).read_bytes() for key, name in _STATIC.items()
+    }
     names = {key: _asset_name(data, _STATIC[key]) for key, data in static.items()}
     template = _environment().get_template("report.html")
     links = {key: f"assets/{name}" for key, name in names.items()}
@@ -58,8 +60,10 @@ def render(report: Report, digest: str) -> Page:
 
 def summary_text(report: Report) -> str:
     """Return ``summary.md``: short enough for a comment on a pull request."""
-    return _environment(autoescape=False).get_template("summary.md").render(
-        report=report, summary=report.summary
+    return (
+        _environment(autoescape=False)
+        .get_template("summary.md")
+        .render(report=report, summary=report.summary)
     )
 
 
@@ -114,7 +118,7 @@ def spark(variable: Variable, scale: RoleScale) -> Markup:
     path = sparkline(variable.histogram, scale.low, scale.high)
     span = f"{wording.number_text(variable.min)} to {wording.number_text(variable.max)}"
     zero = 120 * -scale.low / (scale.high - scale.low)
-    return Markup(  # noqa: S704 - numbers and our own paths only; the label is escaped
+    return Markup(
         '<svg class="spark" viewBox="0 0 120 28" width="120" height="28" role="img" aria-label="{}">'
         '<path class="axis" d="M0 27.5H120"/><path class="zero" d="M{} 0V28"/><path d="{}"/></svg>'
     ).format(escape(f"values {span}"), f"{zero:.1f}", path)
@@ -122,7 +126,7 @@ def spark(variable: Variable, scale: RoleScale) -> Markup:
 
 def bar(share: float | None) -> Markup:
     """Return a share in [0, 1] as a horizontal bar; hidden from screen readers, the number stands beside it."""
-    return Markup(  # noqa: S704 - numbers only
+    return Markup(
         '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="whole" width="100" height="8"/><rect width="{}" height="8"/></svg>'
     ).format(f"{100 * (share or 0):.2f}")
@@ -142,5 +146,3 @@ def by_layer(variables: Sequence[Variable]) -> list[tuple[str, list[Variable]]]:
 def scale_of(role: str, scales: Sequence[RoleScale]) -> RoleScale | None:
     """Return the axis that a role's sparklines share."""
     return next((scale for scale in scales if scale.role == role), None)
-
-

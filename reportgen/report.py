@@ -117,7 +117,8 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
         raise ReportError(f"{origin} is not a report of reportgen.") from None
     if major > SCHEMA_MAJOR:
         raise ReportError(
-            f"{origin} has version {schema[0]} of the report format; this reportgen reads up to version "
+            f"{origin} has version {schema[0]} of the report format; this reportgen reads up to "
+            "version "
             f"{SCHEMA_MAJOR}. Install a newer reportgen."
         )
     try:

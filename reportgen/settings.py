@@ -89,7 +89,8 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
     """Check ``options`` and return them as settings.
 
     Raises:
-        UsageError: an unknown option, a value of the wrong kind or out of range, or an unknown section.
+        UsageError: an unknown option, a value of the wrong kind or out of range, or an unknown
+            section.
     """
     options = {name: _normalised(name, value) for name, value in options.items()}
     known = Settings.__struct_fields__
@@ -107,7 +108,9 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
 def _normalised(name: str, value: Any) -> Any:
     if name in {"sections", "skip"} and value is not None:
         values = [value] if isinstance(value, str) else value
-        return tuple(part.strip() for text in values for part in str(text).split(",") if part.strip())
+        return tuple(
+            part.strip() for text in values for part in str(text).split(",") if part.strip()
+        )
     if name == "custom_objects":
         return (value,) if isinstance(value, str) else tuple(value or ())
     if name == "meta":
@@ -141,7 +144,7 @@ def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().replace("×", "x").partition("x")
+    height, _, width = text.lower().replace("\u00d7", "x").partition("x")
     try:
         return int(height), int(width or height)
     except ValueError:

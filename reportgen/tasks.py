@@ -24,12 +24,18 @@ def guess_tasks(facts: NetworkFacts, classes: Sequence[str]) -> tuple[Task, ...]
         LabelError: class names were given that fit no output.
     """
     tasks = tuple(_guess(output, facts, classes) for output in facts.outputs)
-    if classes and tasks and not any(class_count(t, o) == len(classes) for t, o in _pairs(tasks, facts)):
+    if (
+        classes
+        and tasks
+        and not any(class_count(t, o) == len(classes) for t, o in _pairs(tasks, facts))
+    ):
         counts = ", ".join(
-            f"{output.name}: {class_count(task, output) or 'none'}" for task, output in _pairs(tasks, facts)
+            f"{output.name}: {class_count(task, output) or 'none'}"
+            for task, output in _pairs(tasks, facts)
         )
         raise LabelError(
-            f"{len(classes)} class names were given, but the model's outputs have this many classes: "
+            f"{len(classes)} class names were given, but the model's outputs have this many "
+            "classes: "
             f"{counts}."
         )
     return tasks
@@ -56,7 +62,11 @@ def _guess(output: OutputFacts, facts: NetworkFacts, classes: Sequence[str]) -> 
     elif len(shape) == 3 and min(shape[:2]) >= SMALLEST_MASK:
         kind, scale, because = _guess_picture(output, shape, facts, classes)
     else:
-        kind, scale, because = "tensor", "values", f"an output of shape {shape} has no usual meaning"
+        kind, scale, because = (
+            "tensor",
+            "values",
+            f"an output of shape {shape} has no usual meaning",
+        )
     return Task(output.name, kind, scale, because)
 
 
@@ -103,7 +113,11 @@ def _guess_picture(
     if activation == "sigmoid" and channels != source:
         return "segmentation", "probabilities", f"{channels} sigmoid at every pixel"
     if "crossentropy" in loss or (channels > 1 and len(classes) == channels):
-        return "segmentation", "logits", f"{channels} channels without activation, trained as classes"
+        return (
+            "segmentation",
+            "logits",
+            f"{channels} channels without activation, trained as classes",
+        )
     if channels == source:
         return "image", "values", "as many channels out as in"
     return "tensor", "values", f"{channels} channels with {activation or 'no'} activation"

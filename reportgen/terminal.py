@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Lines:
     """One line a stage on stderr, for logs and pipes."""
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> Self:
         """Begin."""
         return self
 
@@ -47,7 +47,7 @@ class Bars:
         self._task: Any = None
         self._started = 0.0
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> Self:
         """Begin drawing."""
         self._progress.__enter__()
         return self

@@ -11,7 +11,8 @@ class Notice(msgspec.Struct, frozen=True):
     """A sentence that the reader must see beside a section.
 
     Attributes:
-        level: ``info`` (how something was done), ``warning`` (something may mislead), ``error`` (a part
+        level: ``info`` (how something was done), ``warning`` (something may mislead), ``error`` (a
+            part
             is missing because it failed).
         text: plain text.
     """
@@ -41,7 +42,8 @@ class Figure(msgspec.Struct, frozen=True):
 class Histogram(msgspec.Struct, frozen=True):
     """Counts on the fixed logarithmic bins: 8 an octave, both signs, from 2^-20 to 2^12, and exact zero.
 
-    Bin 0 to 255 are negative values from the largest magnitude down, 256 is exact zero, 257 to 512 are
+    Bin 0 to 255 are negative values from the largest magnitude down, 256 is exact zero, 257 to 512
+    are
     positive values upwards. Magnitudes outside the range are counted in the end bins.
 
     Attributes:

@@ -22,7 +22,8 @@ class ClassificationResult(msgspec.Struct, frozen=True, tag="classification"):
         top: the most probable classes, best first, at most five.
         entropy: of the probabilities, in bits.
         classes: how many there are; the entropy is at most log2 of it.
-        correct: whether the best class is the true label; None without a label that the classes know.
+        correct: whether the best class is the true label; None without a label that the classes
+            know.
         label_probability: of the true label's class.
         softmaxed: whether the output was logits and the softmax is ours.
         non_finite: how many outputs are NaN or infinite.
@@ -132,7 +133,8 @@ class ImageResult(msgspec.Struct, frozen=True, tag="image"):
 
     Attributes:
         figure: the output.
-        rmse: root mean squared difference from the input in the network's units, where shapes agree.
+        rmse: root mean squared difference from the input in the network's units, where shapes
+            agree.
         correlation: Pearson's, with the input.
     """
 
@@ -230,7 +232,8 @@ class Preprocessing(msgspec.Struct, frozen=True):
     """What was done to the pixels before they were fed.
 
     Attributes:
-        mode: ``none``, ``unit``, ``symmetric``, ``caffe``, ``torch``, ``module:function`` or ``own units``.
+        mode: ``none``, ``unit``, ``symmetric``, ``caffe``, ``torch``, ``module:function`` or ``own
+            units``.
         formula: in words.
         chosen: ``given``, ``default``, ``auto`` or ``undecided``.
         because: the reason in words.

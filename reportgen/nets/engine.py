@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def import_keras(*, device: str = "cpu", quiet: bool = False) -> Any:
+def import_keras() -> Any:
     """Import Keras with the TensorFlow backend and return it.
 
-    Args:
-        device: with ``cpu``, a TensorFlow that is not imported yet never looks for a GPU.
-        quiet: hold back what native libraries print while they load.
+    Where ``TF_CPP_MIN_LOG_LEVEL`` asks for silence, what native libraries print all the same while
+    they
+    load is held back too.
 
     Raises:
         ModelError: Keras was imported with another backend before.
@@ -27,10 +27,7 @@ def import_keras(*, device: str = "cpu", quiet: bool = False) -> Any:
     """
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    if "tensorflow" not in sys.modules and quiet:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        if device == "cpu":
-            os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3" and "tensorflow" not in sys.modules
     try:
         with _held_back_stderr() if quiet else contextlib.nullcontext():
             import keras
@@ -43,7 +40,8 @@ def import_keras(*, device: str = "cpu", quiet: bool = False) -> Any:
         ) from None
     if keras.backend.backend() != "tensorflow":
         raise ModelError(
-            f"Keras was imported with the {keras.backend.backend()} backend; reportgen runs models on "
+            f"Keras was imported with the {keras.backend.backend()} backend; reportgen runs "
+            "models on "
             "TensorFlow. Set KERAS_BACKEND=tensorflow before Keras is imported."
         )
     if quiet:

@@ -1,7 +1,9 @@
 """Floating-point operations from shapes.
 
-Two a multiply-add, one for an added bias, two an element for a normalization at inference and one an element
-for additions, multiplications and pooling windows; activations and reshapes count as nothing. Summed over a
+Two a multiply-add, one for an added bias, two an element for a normalization at inference and one
+an element
+for additions, multiplications and pooling windows; activations and reshapes count as nothing.
+Summed over a
 network this is within a few per cent of TensorFlow's own profiler.
 """
 
@@ -39,7 +41,7 @@ def call_flops(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) ->
     if name == "Dense":
         return 2 * out * inputs[0][-1] + _bias(layer, out)
     if name == "EinsumDense":
-        return _einsum(layer, inputs[0], outputs[0])
+        return _einsum(layer, outputs[0])
     if name in {"MultiHeadAttention", "GroupedQueryAttention"}:
         return _attention(layer, inputs)
     if name in {"LSTM", "GRU", "SimpleRNN"}:
@@ -79,7 +81,7 @@ def _bias(layer: Any, out: int) -> int:
     return out if getattr(layer, "bias", None) is not None else 0
 
 
-def _einsum(layer: Any, source: Shape, target: Shape) -> int:
+def _einsum(layer: Any, target: Shape) -> int:
     equation = str(getattr(layer, "equation", "")).replace("...", "")
     left, _, result = equation.partition("->")
     first, _, second = left.partition(",")

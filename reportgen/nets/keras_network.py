@@ -14,12 +14,10 @@ from reportgen.nets.heads import operation_activation, output_facts
 from reportgen.nets.recording import Recorder, recorded_by
 from reportgen.network import (
     Batch,
-    CallFacts,
     NetworkFacts,
     NormalizationInput,
     OutputFacts,
     TensorFacts,
-    VariableFacts,
     peak_bytes,
 )
 from reportgen.settings import BLOCK, DEFAULT_INPUT_SIZE, MAX_ACTIVATION_BYTES
@@ -29,18 +27,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.network import (
+        CallFacts,
+        VariableFacts,
+    )
+
 
 class KerasNetwork:
     """A model that answers in NumPy.
 
-    The forward pass is traced once, while the calls of its layers are recorded, in blocks of a fixed size:
+    The forward pass is traced once, while the calls of its layers are recorded, in blocks of a
+    fixed size:
     the last block is padded, so that nothing is traced again.
 
     Args:
         model: a built or buildable ``keras.Model``; it is run in inference mode and never changed.
         compiled: the compile configuration of its file, where it is not compiled itself.
         input_size: height and width for inputs that leave them open.
-        example: shapes by input name without the batch dimension, for models without defined inputs.
+        example: shapes by input name without the batch dimension, for models without defined
+            inputs.
         images: how many images will be run; a block is not larger.
         device: ``cpu`` or ``gpu``.
 
@@ -119,7 +124,7 @@ class KerasNetwork:
                 TensorFacts(name, shape, dtype) for name, (shape, dtype) in self._specs.items()
             ),
             outputs=output_facts(outputs, calls, self._nodes, self._model, compiled),
-            layers=structure.layer_facts(self._model, self._nodes),
+            layers=structure.layer_facts(self._nodes),
             calls=calls,
             parameters=parameters,
             trainable_parameters=trainable,
@@ -133,7 +138,7 @@ class KerasNetwork:
             versions=_versions(),
         )
 
-    def variables(self) -> Iterator[tuple[VariableFacts, NDArray]]:
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
         """Yield every variable once, in the order of the layers; one array in memory at a time."""
         yield from structure.variables(self._model, self._nodes)
 
@@ -165,8 +170,10 @@ class KerasNetwork:
         except Exception as error:
             if not self._model.built:
                 raise ModelError(
-                    f"The model {self._model.name!r} is not built and cannot be called on an input of shape "
-                    f"{next(iter(self._sizes.values()))}: {_said(error)}. Call it once on your data, or give "
+                    f"The model {self._model.name!r} is not built and cannot be called on an "
+                    "input of shape "
+                    f"{next(iter(self._sizes.values()))}: {_said(error)}. Call it once on your "
+                    "data, or give "
                     "--input-size HxW."
                 ) from error
 
@@ -214,14 +221,16 @@ class KerasNetwork:
         calls = tuple(call for call in calls if call.layer)  # without the model's own call
         return tuple(_without_root(call) for call in calls), tuple(outputs)
 
-    def forward(self, inputs: Mapping[str, NDArray]) -> Iterator[Batch]:
+    def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode.
 
         Raises:
             ModelError: the forward pass cannot be traced or run.
         """
         if self._forward is None:
-            raise ModelError(f"The model cannot be run: {_said(self._trace_error)}") from self._trace_error
+            raise ModelError(
+                f"The model cannot be run: {_said(self._trace_error)}"
+            ) from self._trace_error
         count = min(len(array) for array in inputs.values())
         for first in range(0, count, self._block):
             block = {name: array[first : first + self._block] for name, array in inputs.items()}
@@ -229,7 +238,7 @@ class KerasNetwork:
             result = self._run_block(block)
             yield Batch(first, block, {name: value[:size] for name, value in result.items()})
 
-    def _run_block(self, block: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    def _run_block(self, block: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         import tensorflow as tf
 
         try:
@@ -243,7 +252,7 @@ class KerasNetwork:
             raise ModelError(f"Running the model failed: {_said(error)}") from error
         return {name: np.asarray(value) for name, value in result.items()}
 
-    def normalization_input(self, inputs: Mapping[str, NDArray]) -> NormalizationInput | None:
+    def normalization_input(self, inputs: Mapping[str, NDArray[Any]]) -> NormalizationInput | None:
         """Measure what flows into the first BatchNormalization, running nothing behind it.
 
         Args:
@@ -262,7 +271,7 @@ class KerasNetwork:
         if self._front is None:
             self._front = self._trace_front(layer)
         with on_device(self._device):
-            count = min(self._block, min(len(array) for array in inputs.values()))
+            count = min(self._block, *(len(array) for array in inputs.values()))
             mean, variance = self._front(tensors, tf.constant(count))
         return NormalizationInput(
             first.layer,
@@ -290,7 +299,8 @@ class KerasNetwork:
                 tensor = tf.cast(reached.tensor, tf.float32)[:count]
                 rank = tensor.shape.rank
                 axis = layer.axis % rank
-                return tf.nn.moments(tensor, [i for i in range(rank) if i != axis])
+                mean, variance = tf.nn.moments(tensor, [i for i in range(rank) if i != axis])
+                return mean, variance
             raise ModelError("The first BatchNormalization is not reached.")
 
         with on_device(self._device):
@@ -312,7 +322,7 @@ def _said(error: BaseException | None) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def _padded(array: NDArray, size: int) -> NDArray:
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
     if len(array) == size:
         return array
     if len(array) > size:
@@ -420,7 +430,9 @@ def _config_name(value: Any) -> str | None:
         return ", ".join(str(_config_name(item)) for item in value)
     if value is None:
         return None
-    return str(getattr(value, "__name__", None) or getattr(value, "name", None) or type(value).__name__)
+    return str(
+        getattr(value, "__name__", None) or getattr(value, "name", None) or type(value).__name__
+    )
 
 
 def _optimizer_name(model: Any, compiled: dict[str, Any]) -> str | None:
@@ -450,4 +462,3 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
     python = ".".join(str(n) for n in sys.version_info[:3])
     return (("Keras", keras.__version__), ("TensorFlow", tf.__version__), ("Python", python))
-

@@ -48,8 +48,7 @@ def load_model(
         ModelError: no such file, no model, damaged, or it needs what was not given.
         InputError: the custom objects cannot be imported.
     """
-    kind = _sniff(path)
-    config, compiled = _read_keras_config(path) if kind == "zip" else _read_hdf5_config(path)
+    config, compiled = _read_config(path)
     known = _import_custom_objects(custom_objects)
     if not allow_code:
         _refuse_code(config, path)
@@ -60,12 +59,22 @@ def load_model(
         model = keras.models.load_model(
             path, custom_objects=known, compile=False, safe_mode=not allow_code
         )
-    except Exception as error:  # noqa: BLE001 - whatever Keras raises is about this file
+    except Exception as error:
         raise _explained(error, path) from error
     return LoadedModel(model, compiled)
 
 
-def _sniff(path: Path) -> str:
+def check_model_file(path: Path) -> None:
+    """Raise ModelError where a file is plainly no model; in a moment, without TensorFlow."""
+    _read_config(path)
+
+
+def _read_config(path: Path) -> tuple[Any, dict[str, Any]]:
+    kind = _sniff(path)
+    return _read_keras_config(path) if kind == "zip" else _read_hdf5_config(path)
+
+
+def _sniff(path: Path) -> str:  # noqa: C901 - one message a way to be no model
     """Return ``zip`` or ``hdf5``, or say what the file is instead."""
     if not path.exists():
         raise ModelError(f"There is no model file {str(path)!r}.")
@@ -115,9 +124,13 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
     except (ValueError, RecursionError):
         raise ModelError(f"{path} is damaged: its config.json is not JSON. {_SAVE}") from None
     if config is None or "model.weights.h5" not in names:
-        raise ModelError(f"{path} is a zip file, but no Keras model: config.json or weights are missing.")
+        raise ModelError(
+            f"{path} is a zip file, but no Keras model: config.json or weights are missing."
+        )
     if broken:
-        raise ModelError(f"{path} is damaged: {broken!r} inside it fails its checksum. Copy it again.")
+        raise ModelError(
+            f"{path} is damaged: {broken!r} inside it fails its checksum. Copy it again."
+        )
     compiled = config.get("compile_config") if isinstance(config, dict) else None
     return config, compiled if isinstance(compiled, dict) else {}
 
@@ -141,7 +154,9 @@ def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any]]:
         config = json.loads(stored)
         compiled = json.loads(training) if training is not None else {}
     except (ValueError, TypeError):
-        raise ModelError(f"{path} is damaged: its stored configuration is not JSON. {_SAVE}") from None
+        raise ModelError(
+            f"{path} is damaged: its stored configuration is not JSON. {_SAVE}"
+        ) from None
     compiled.setdefault("optimizer", compiled.get("optimizer_config"))
     return config, compiled
 
@@ -180,7 +195,8 @@ def _refuse_code(config: Any, path: Path) -> None:
         )
         if stored_code:
             raise ModelError(
-                f"{path}: the layer {_layer_name(node)!r} carries Python code (a Lambda), which would run "
+                f"{path}: the layer {_layer_name(node)!r} carries Python code (a Lambda), which "
+                "would run "
                 "on this machine. If you trust the file, pass --allow-code."
             )
 
@@ -200,7 +216,10 @@ def _refuse_unknown(config: Any, known: dict[str, Any], path: Path) -> None:
         registered = node.get("registered_name")
         if registered is None and name == "function":
             registered, name = node.get("config"), str(node.get("config"))
-        if keras.saving.get_registered_object(registered or name, known) is None and name not in known:
+        if (
+            keras.saving.get_registered_object(registered or name, known) is None
+            and name not in known
+        ):
             missing.append(name)
     if missing:
         raise _unknown_classes(sorted(set(missing)), path)
@@ -210,7 +229,8 @@ def _unknown_classes(names: list[str], path: Path) -> ModelError:
     listed = ", ".join(repr(name) for name in names)
     plural = "classes or functions" if len(names) > 1 else "class or function"
     return ModelError(
-        f"{path} uses the custom {plural} {listed}, which Keras does not know. Pass the module or file "
+        f"{path} uses the custom {plural} {listed}, which Keras does not know. Pass the module "
+        "or file "
         "that defines it: --custom-objects package.module or --custom-objects path/to/layers.py."
     )
 
@@ -229,7 +249,7 @@ def _explained(error: Exception, path: Path) -> ModelError:
         )
     tail = text.rsplit("Exception encountered:", 1)[-1].strip().splitlines()
     reason = tail[0] if tail else type(error).__name__
-    shown = reason if len(reason) <= 300 else reason[:297] + "…"  # noqa: RUF001
+    shown = reason if len(reason) <= 300 else reason[:297] + "…"
     return ModelError(
         f"{path}: Keras cannot load this model ({type(error).__name__}: {shown}). "
         "If an older Keras wrote it, load it there and save it with model.save('NAME.keras')."
@@ -254,28 +274,27 @@ def _import_custom_objects(specifications: Sequence[str]) -> dict[str, Any]:
 
 
 def _import_module(text: str) -> tuple[Any, str]:
-    if text.endswith(".py"):
-        path = Path(text)
-        if not path.is_file():
-            raise InputError(f"--custom-objects {text}: there is no such file.")
-        specification = importlib.util.spec_from_file_location(path.stem, path)
-        if specification is None or specification.loader is None:
-            raise InputError(f"--custom-objects {text}: it cannot be imported.")
-        module = importlib.util.module_from_spec(specification)
-        load = specification.loader.exec_module
-        name = ""
-    else:
-        dotted, _, name = text.partition(":")
-        module, load = None, None
+    path, name = Path(text), ""
+    if not text.endswith(".py"):
+        text, _, name = text.partition(":")
+    elif not path.is_file():
+        raise InputError(f"--custom-objects {text}: there is no such file.")
     try:
-        if load is not None:
-            load(module)
-            return module, name
-        return import_from_here(dotted), name
+        module = _run_file(path) if text.endswith(".py") else import_from_here(text)
     except Exception as error:
         raise InputError(
             f"--custom-objects {text}: importing it failed ({type(error).__name__}: {error})."
         ) from error
+    return module, name
+
+
+def _run_file(path: Path) -> Any:
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    if specification is None or specification.loader is None:
+        raise ImportError("it is no Python module")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def import_from_here(dotted: str) -> Any:

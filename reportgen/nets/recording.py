@@ -1,7 +1,9 @@
 """Record every layer's calls while a model is traced: one mechanism for every shape of model.
 
-``keras.layers.Layer.__call__`` (for ``keras.ops`` nodes ``keras.Operation.__call__``) is replaced while a
-``tf.function`` is traced. Nested, shared, Sequential and subclassed models all yield their inner calls with
+``keras.layers.Layer.__call__`` (for ``keras.ops`` nodes ``keras.Operation.__call__``) is replaced
+while a
+``tf.function`` is traced. Nested, shared, Sequential and subclassed models all yield their inner
+calls with
 the tensors that flow, and those tensors say which call feeds which.
 """
 
@@ -70,7 +72,10 @@ class Recorder:
         """Call ``original`` and record what went in and came out."""
         import tensorflow as tf
 
-        if threading.get_ident() != self._thread or tf.compat.v1.get_default_graph() is not self._graph:
+        if (
+            threading.get_ident() != self._thread
+            or tf.compat.v1.get_default_graph() is not self._graph
+        ):
             return original(operation, *args, **kwargs)
         call = self._open(operation, args, kwargs)
         try:

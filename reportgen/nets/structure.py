@@ -27,7 +27,8 @@ class Node(NamedTuple):
 def walk(model: Any) -> list[Node]:
     """Return every layer and operation below ``model``, parents before children, each object once.
 
-    ``variable.path`` and layer names are not unique (two backbones in one model), so a path is made of
+    ``variable.path`` and layer names are not unique (two backbones in one model), so a path is made
+    of
     the names from the root down, with ``.2`` behind a name that a sibling has already.
     """
     nodes: list[Node] = []
@@ -61,7 +62,8 @@ def unique_path(name: str, parent: str | None, taken: set[str]) -> str:
 def children(operation: Any) -> list[Any]:
     """Return the operations directly inside a model or layer, in its own order.
 
-    ``model.layers`` omits ``keras.ops`` nodes, and other layers have no public accessor for inner ones.
+    ``model.layers`` omits ``keras.ops`` nodes, and other layers have no public accessor for inner
+    ones.
     """
     if hasattr(operation, "operations"):  # Functional
         inner = list(operation.operations)
@@ -100,7 +102,7 @@ def activation_name(operation: Any) -> str | None:
     return str(name or type(activation).__name__)
 
 
-def layer_facts(model: Any, nodes: list[Node]) -> tuple[LayerFacts, ...]:
+def layer_facts(nodes: list[Node]) -> tuple[LayerFacts, ...]:
     """Return the facts of every node; parameters are counted once within each."""
     inside: dict[str | None, list[Any]] = {}
     for node in nodes:
@@ -166,10 +168,11 @@ def dtype_size(name: str) -> int:
         return 4
 
 
-def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, NDArray]]:
+def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
     """Yield every variable once, in the order of the layers, as facts and array.
 
-    Tied variables are yielded at the first layer that holds them, with ``shared_by`` naming the others.
+    Tied variables are yielded at the first layer that holds them, with ``shared_by`` naming the
+    others.
     """
     holders: dict[int, list[Node]] = {}
     root = Node("", model, None)
@@ -213,7 +216,7 @@ def _initializer(layer: Any, name: str) -> str | None:
     return type(value).__name__ if value is not None else None
 
 
-def to_numpy(value: Any) -> NDArray:
+def to_numpy(value: Any) -> NDArray[Any]:
     """Return a variable or tensor as a NumPy array; bfloat16 and float8 as float32."""
     array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
     return array if array.dtype.kind in "fiub" else array.astype(np.float32)

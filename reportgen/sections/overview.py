@@ -78,14 +78,17 @@ def _notices(context: Context) -> tuple[Notice, ...]:
         notices.append(
             Notice(
                 "error",
-                f"The forward pass could not be traced, so FLOPs and memory are missing and no image can be "
+                "The forward pass could not be traced, so FLOPs and memory are missing and no "
+                "image can be "
                 f"run: {facts.trace_problem}",
             )
         )
     for tensor in facts.inputs:
         if any(n is None for n in tensor.shape[1:]):
             shape = context.input_shapes[tensor.name]
-            text = f"The model leaves the size of its input {tensor.name} open; it was run at {shape}."
+            text = (
+                f"The model leaves the size of its input {tensor.name} open; it was run at {shape}."
+            )
             notices.append(Notice("info", text + _hint(settings)))
     return tuple(notices)
 

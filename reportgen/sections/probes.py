@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.content.leaves import Notice, ProbeLabel
+from reportgen.content.leaves import Notice
 from reportgen.content.probes import (
     ClassificationResult,
     ProbeResult,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.assets import AssetStore
-    from reportgen.content.leaves import Figure
+    from reportgen.content.leaves import Figure, ProbeLabel
     from reportgen.content.overview import Task
     from reportgen.network import Batch
     from reportgen.observe import Context
@@ -55,7 +55,7 @@ class ProbeObserver:
             self._results.append(self._judged(batch.first + row, inputs, outputs))
 
     def _judged(
-        self, index: int, inputs: dict[str, NDArray], outputs: dict[str, NDArray]
+        self, index: int, inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]
     ) -> ProbeResult:
         context, probe = self._context, self._probes.probes[index]
         hidden = context.settings.hide_names
@@ -101,7 +101,7 @@ class ProbeObserver:
         count = class_count(task, output) if task.kind in {"classification", "binary"} else 0
         return resolve(probe.label, self._names(task), count)
 
-    def _received(self, name: str, array: NDArray, probe: str) -> ReceivedInput:
+    def _received(self, name: str, array: NDArray[Any], probe: str) -> ReceivedInput:
         zeros = name in self._probes.zero_inputs
         finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
         low = float(finite.min()) if finite.size else None
@@ -120,7 +120,7 @@ class ProbeObserver:
             non_finite=int(array.size - finite.size),
         )
 
-    def _picture_below(self, inputs: dict[str, NDArray]) -> NDArray | None:
+    def _picture_below(self, inputs: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
         array = inputs.get(self._probes.image_input or "")
         if array is None or not _is_picture(array):
             return None
@@ -131,18 +131,18 @@ class ProbeObserver:
         return self._results
 
 
-def _is_picture(array: NDArray) -> bool:
+def _is_picture(array: NDArray[Any]) -> bool:
     return (array.ndim == 3 and min(array.shape[:2]) >= 4) or (
         array.ndim == 2 and min(array.shape) >= 8
     )
 
 
-def _channels_last(array: NDArray) -> NDArray:
+def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
     image = array if array.ndim == 3 else array[..., None]
     return image[..., :1] if image.shape[2] < 3 else image[..., :3]
 
 
-def _window(array: NDArray) -> Window:
+def _window(array: NDArray[Any]) -> Window:
     """Return 0..255 where the values are of that range, else the 1st to the 99th percentile."""
     finite = array[np.isfinite(array)]
     if finite.size and finite.min() >= 0 and 2 < finite.max() <= 255:
@@ -150,12 +150,19 @@ def _window(array: NDArray) -> Window:
     return percentile_window(array)
 
 
-def _received_picture(  # noqa: PLR0913 - what the alt text says
-    store: AssetStore, array: NDArray, name: str, probe: str, low: float | None, high: float | None
+def _received_picture(
+    store: AssetStore,
+    array: NDArray[Any],
+    name: str,
+    probe: str,
+    low: float | None,
+    high: float | None,
 ) -> tuple[Figure, tuple[float, float] | None]:
     window = _window(array)
     shape = " by ".join(str(n) for n in array.shape[:2])
-    values = f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "no finite values"
+    values = (
+        f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "no finite values"
+    )
     alt = f"{probe} as the network receives it at {name}: {shape} pixels, values {values}."
     figure = exact(store, _channels_last(to_bytes(array, window)), alt)
     if window == Window(0.0, 255.0):
@@ -167,10 +174,7 @@ def _given(store: AssetStore, probe: Probe, name: str) -> Figure | None:
     if probe.given is None:
         return None
     array = probe.given
-    if probe.full_scale is None:
-        window = _window(array)
-    else:
-        window = Window(0.0, probe.full_scale)
+    window = _window(array) if probe.full_scale is None else Window(0.0, probe.full_scale)
     size = f", {probe.size[0]} by {probe.size[1]} pixels" if probe.size else ""
     return photograph(store, to_bytes(array, window), f"{name} as given{size}.")
 
@@ -182,7 +186,9 @@ def observe(context: Context) -> ProbeObserver:
         NotApplicable: no probes were given.
     """
     if context.probes is None:
-        raise NotApplicable("No probes were given: --probes PATH shows what the network says about images.")
+        raise NotApplicable(
+            "No probes were given: --probes PATH shows what the network says about images."
+        )
     return ProbeObserver(context, context.probes)
 
 
@@ -192,7 +198,7 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
     if probes is None or prepared is None:
         raise NotApplicable("No probes were given.")
     judged = [r.outputs[0] for r in results if r.outputs]
-    verdicts = [o.correct for o in judged if getattr(o, "correct", None) is not None]
+    verdicts = [v for o in judged if (v := getattr(o, "correct", None)) is not None]
     content = ProbesContent(
         probes=tuple(results),
         total=probes.total,
@@ -218,7 +224,8 @@ def _sentence(content: ProbesContent) -> str:
         if isinstance(o, ClassificationResult) and o.top and o.top[0].probability is not None
     ]
     if sure:
-        return f"{of}: the best class has {np.median(sure):.0%} probability in the median; no labels were given."
+        median = f"{np.median(sure):.0%}"
+        return f"{of}: the best class has {median} probability in the median; no labels were given."
     return f"{of}."
 
 
@@ -229,20 +236,28 @@ def _notices(probes: ProbeSet, results: list[ProbeResult]) -> list[Notice]:
         notices.append(
             Notice(
                 "warning",
-                f"Only images were given: the further inputs ({names}) were filled with zeros, so the "
+                f"Only images were given: the further inputs ({names}) were filled with zeros, "
+                "so the "
                 "outputs say little. An .npz with an array for each input feeds them all.",
             )
         )
     broken = [r.name for r in results if any(getattr(o, "non_finite", 0) for o in r.outputs)]
     if broken:
         notices.append(
-            Notice("warning", f"The network answers NaN or infinity to {len(broken)} of {len(results)} probes.")
+            Notice(
+                "warning",
+                f"The network answers NaN or infinity to {len(broken)} of {len(results)} probes.",
+            )
         )
-    unknown = sorted({r.label.text for r in results if r.label is not None and r.label.index is None})
+    unknown = sorted(
+        {r.label.text for r in results if r.label is not None and r.label.index is None}
+    )
     if unknown and any(isinstance(o, ClassificationResult) for r in results for o in r.outputs):
         listed = ", ".join(repr(text) for text in unknown[:5])
         notices.append(
-            Notice("info", f"Labels that name no class of the model ({listed}) are shown, not judged.")
+            Notice(
+                "info", f"Labels that name no class of the model ({listed}) are shown, not judged."
+            )
         )
     return notices
 

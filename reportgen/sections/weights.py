@@ -36,7 +36,9 @@ def collect(context: Context, _: Any) -> Collected:
     size = 0
     for facts, array in context.network.variables():
         variables.append(_variable(facts, array))
-        size += array.nbytes if array.dtype.name == facts.dtype else array.size * _width(facts.dtype)
+        size += (
+            array.nbytes if array.dtype.name == facts.dtype else array.size * _width(facts.dtype)
+        )
         if facts.layer == first and facts.role == "kernel" and kernels is None:
             kernels = _kernel_picture(context.store, facts, array)
     if not variables:
@@ -59,7 +61,7 @@ def _width(dtype: str) -> int:
     return 1 if dtype.startswith("float8") else 2 if dtype == "bfloat16" else 4
 
 
-def _variable(facts: VariableFacts, array: NDArray) -> Variable:
+def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:
     found = describe(array)
     p1, p25, p50, p75, p99 = found.percentiles
     return Variable(
@@ -71,7 +73,7 @@ def _variable(facts: VariableFacts, array: NDArray) -> Variable:
         shape=facts.shape,
         dtype=facts.dtype,
         trainable=facts.trainable,
-        count=found.count,
+        count=found.size,
         zeros=found.zeros,
         nan=found.nan,
         inf=found.inf,
@@ -95,11 +97,14 @@ def _variable(facts: VariableFacts, array: NDArray) -> Variable:
 def _scales(variables: Sequence[Variable]) -> tuple[RoleScale, ...]:
     """Return one axis a role: from the 1st to the 99th percentile of nine in ten of its variables.
 
-    The widest tenth does not squeeze the others; what lies outside is counted in the outermost bars.
+    The widest tenth does not squeeze the others; what lies outside is counted in the outermost
+    bars.
     """
     scales = []
     for role in dict.fromkeys(v.role for v in variables):
-        of_role = [v for v in variables if v.role == role and v.p1 is not None and v.p99 is not None]
+        of_role = [
+            v for v in variables if v.role == role and v.p1 is not None and v.p99 is not None
+        ]
         if not of_role:
             continue
         low = -_reach([-v.p1 for v in of_role if v.p1 is not None])
@@ -130,8 +135,10 @@ def _depth(store: AssetStore, variables: Sequence[Variable]) -> Any:
         return None
     spread = [p.std for p in points]
     alt = (
-        f"Mean, standard deviation and norm per element of {len(points)} kernels in the order of the layers; "
-        f"the standard deviation lies between {min(spread):.3g} ({points[spread.index(min(spread))].layer}) "
+        f"Mean, standard deviation and norm per element of {len(points)} kernels in the order "
+        "of the layers; "
+        f"the standard deviation lies between {min(spread):.3g} "
+        f"({points[spread.index(min(spread))].layer}) "
         f"and {max(spread):.3g} ({points[spread.index(max(spread))].layer})."
     )
     return depth_figure(store, points, alt)
@@ -147,7 +154,9 @@ def _first_convolution(context: Context) -> str | None:
     return next((path for path, class_name in order if class_name in names), None)
 
 
-def _kernel_picture(store: AssetStore, facts: VariableFacts, array: NDArray) -> KernelPicture | None:
+def _kernel_picture(
+    store: AssetStore, facts: VariableFacts, array: NDArray[Any]
+) -> KernelPicture | None:
     """Draw kernels (h, w, in, out) of one or three input channels, all on one scale around zero."""
     if array.ndim != 4 or array.shape[2] not in {1, 3} or array.dtype.kind != "f":
         return None
@@ -163,12 +172,14 @@ def _kernel_picture(store: AssetStore, facts: VariableFacts, array: NDArray) -> 
     total = len(filters)
     dead = int((np.abs(shown).max(axis=(1, 2, 3)) == 0).sum())
     alt = (
-        f"The {len(levels)} kernels of {facts.layer}, {array.shape[0]} by {array.shape[1]} pixels each"
-        + (f"; {dead} of them are all zero." if dead else ".")
+        f"The {len(levels)} kernels of {facts.layer}, {array.shape[0]} by {array.shape[1]} "
+        "pixels each" + (f"; {dead} of them are all zero." if dead else ".")
     )
     if array.shape[2] == 3:
         figure = exact(store, tiles(levels, columns, 2, 128), alt)
-        colours = "red, green and blue are the weights of the three input channels, mid grey is zero"
+        colours = (
+            "red, green and blue are the weights of the three input channels, mid grey is zero"
+        )
     else:
         sheet = tiles(levels, columns, 2, 128)[..., 0]
         figure = palette_picture(store, sheet, diverging_palette(), alt)
