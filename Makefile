@@ -1,0 +1,71 @@
+# make demo    installs reportgen into .venv and builds the example report
+# make test    installs what the tests need and runs lint, types, import contracts and tests
+# make bench   measures speed and memory (see benchmarks/README.md)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+.PHONY: demo test lint bench soak pins test-latest clean
+
+demo: $(VENV)/.installed
+	$(BIN)/reportgen demo -o reportgen-demo
+
+test: lint
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.tested chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The long versions of the tests that 'make test' runs shortened.
+soak: $(VENV)/.tested chromium
+	REPORTGEN_SOAK=1 $(BIN)/python -m pytest $(TESTS)
+
+# The newest releases that the declared versions allow, in an environment of their own.
+test-latest:
+	$(MAKE) VENV=.venv-latest .venv-latest/.python
+	.venv-latest/bin/python -m pip install --quiet --upgrade -e . -r requirements/test.in
+	.venv-latest/bin/python -m pytest $(TESTS)
+
+bench: $(VENV)/.tested
+	$(BIN)/python benchmarks/run.py
+
+pins:
+	$(MAKE) VENV=.venv-pins .venv-pins/.python
+	.venv-pins/bin/python -m pip install --quiet --upgrade . -r requirements/test.in
+	(sed -n '/^#/p' requirements/test.txt; .venv-pins/bin/python -m pip freeze --exclude keras-reportgen) > requirements/test.new
+	mv requirements/test.new requirements/test.txt
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo 'reportgen needs Python 3.11 to 3.13 (TensorFlow has no wheels for others);'; \
+	    echo 'name one with: make PYTHON=python3.12 …'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.python pyproject.toml requirements/test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@ $(VENV)/.installed
+
+# The browser tests drive Debian's Chromium; CHROMIUM names another one.
+.PHONY: chromium
+chromium:
+	@if [ -n "$$CHROMIUM" ] || command -v chromium >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	else \
+	  echo 'The browser tests need Chromium: install it (Debian, Ubuntu: apt-get install chromium)'; \
+	  echo 'or name one with CHROMIUM=/path/to/chrome make test'; exit 1; \
+	fi
+
+clean:
+	rm -rf .venv .venv-latest .venv-pins reportgen-demo build dist *.egg-info
