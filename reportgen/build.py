@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -30,7 +32,7 @@ from reportgen.tasks import class_count, guess_tasks
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.pipeline import Made, Progress
@@ -100,22 +102,36 @@ def build_report(
             f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', 'function')}"
         )
     settings = make_settings({k: v for k, v in options.items() if v is not None})
-    folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="reportgen-"))
-    check_folder(folder, force=settings.force)
-    if isinstance(model, str | Path):
-        check_model_file(Path(model))
-    with locked(folder):
-        built = _build(
-            model,
-            probes,
-            settings,
-            function,
-            progress or Silence(),
-            command or _call(model, settings),
-        )
-        (progress or Silence()).stage("Writing the report")
-        publish(built.report, folder, built.files)
+    with _place(output) as folder:
+        check_folder(folder, force=settings.force)
+        if isinstance(model, str | Path):
+            check_model_file(Path(model))
+        with locked(folder):
+            built = _build(
+                model,
+                probes,
+                settings,
+                function,
+                progress or Silence(),
+                command or _call(model, settings),
+            )
+            (progress or Silence()).stage("Writing the report")
+            publish(built.report, folder, built.files)
     return ReportFolder(folder, built.report, failed=built.failed)
+
+
+@contextlib.contextmanager
+def _place(output: str | Path | None) -> Iterator[Path]:
+    """Give the report's folder; a temporary one goes again on failure."""
+    if output is not None:
+        yield Path(output)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="reportgen-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _call(model: Any, settings: Settings) -> str:

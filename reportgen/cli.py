@@ -225,6 +225,8 @@ def _command(model: str, options: Mapping[str, Any]) -> str:
             continue
         for item in value if isinstance(value, list | tuple) else [value]:
             text = str(item)
+            if key == "probes" and options.get("hide_names"):
+                text = "…"
             is_file = key in _PATHS or (key == "custom_objects" and text.endswith(".py"))
             words += [flag, _name(text) if is_file else text]
     return shlex.join([*words, "-o", "OUT"])

@@ -142,7 +142,7 @@ def _offer(source: Any, settings: Settings) -> Offer:
         and not isinstance(source[0], str | Path)
     ):
         return _from_pair(source)
-    if isinstance(source, np.ndarray) or hasattr(source, "__array__"):
+    if hasattr(source, "__array__") or hasattr(source, "__array_interface__"):  # PIL: the second
         return _from_array(_as_array(source))
     if isinstance(source, list | tuple):
         if source and all(isinstance(item, str | Path) for item in source):
@@ -425,7 +425,7 @@ def _read_files(offer: Offer, inputs: Sequence[InputShape], settings: Settings) 
             )
             fitted = fit(pixels.array, (shape[0], shape[1], shape[2]), settings.resize)
         except ProbeError as error:
-            notices.append(Notice("warning", f"A probe was left out. {error}."))
+            notices.append(_left_out(item, error, settings))
             continue
         resized += fitted.resized
         rows.append(fitted.array.reshape(target.shape))
@@ -438,6 +438,13 @@ def _read_files(offer: Offer, inputs: Sequence[InputShape], settings: Settings) 
         tuple(probes), arrays, target.name, zeros, 255.0, resized, len(offer.items), "files",
         offer.class_names, tuple(notices),
     )  # fmt: skip
+
+
+def _left_out(item: Item, error: ProbeError, settings: Settings) -> Notice:
+    """Say which file was left out and why; not which where names are hidden."""
+    reason = str(error).removeprefix(f"{Path(str(item.source)).name}: ")
+    named = "a file" if settings.hide_names else item.name
+    return Notice("warning", f"A probe was left out. {named}: {reason}.")
 
 
 def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted) -> Probe:

@@ -10,6 +10,7 @@ the tensors that flow, and those tensors say which call feeds which.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +117,9 @@ class Recorder:
                 result,
             )
         call.outputs = self._tensors(result)
-        for tensor in call.outputs:
-            self._producer.setdefault(tensor.name, call.id)
+        if call.layer:  # what the model itself computes stands between layers
+            for tensor in call.outputs:
+                self._producer.setdefault(tensor.name, call.id)
         return result
 
     def _tensors(self, structure: Any) -> list[Any]:
@@ -169,6 +171,20 @@ class Recorder:
             ),
             flops=call_flops(call.operation, [_image_shape(t) for t in call.inputs], shapes),
             leaf=call.leaf,
+            merges=() if call.leaf else self._merges(call),
+        )
+
+    def _merges(self, call: Call) -> tuple[str, ...]:
+        """Return where the outputs come from that a call with inner calls makes by itself."""
+        own = [t for t in call.outputs if self._producer.get(t.name) == call.id]
+        return tuple(
+            dict.fromkeys(
+                source
+                for tensor in own
+                for before in tensor.op.inputs
+                for source in self.sources(before)
+                if source != call.id
+            )
         )
 
 
@@ -188,9 +204,11 @@ def _elements(shape: tuple[int, ...]) -> int:
 def recorded_by(recorder: Recorder) -> Iterator[None]:
     """Replace Keras's ``__call__`` for the length of a trace, on this thread only in effect."""
     import keras
+    import tensorflow as tf
 
     layer_class, operation_class = keras.layers.Layer, keras.Operation
     layer_call, operation_call = layer_class.__call__, operation_class.__call__
+    name_scope = tf.Graph.name_scope
 
     def on_layer(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         return recorder.run(self, layer_call, args, kwargs)
@@ -200,9 +218,20 @@ def recorded_by(recorder: Recorder) -> Iterator[None]:
             return operation_call(self, *args, **kwargs)
         return recorder.run(self, operation_call, args, kwargs)
 
+    def named(self: Any, name: Any) -> Any:
+        return name_scope(self, _scope(name) if isinstance(name, str) else name)
+
     with _PATCHING:
         layer_class.__call__, operation_class.__call__ = on_layer, on_operation
+        tf.Graph.name_scope = named
         try:
             yield
         finally:
             layer_class.__call__, operation_class.__call__ = layer_call, operation_call
+            tf.Graph.name_scope = name_scope
+
+
+def _scope(name: str) -> str:
+    """Return a layer's name as a graph takes it: Keras allows every character but a slash."""
+    cleaned = re.sub(r"[^A-Za-z0-9_./-]", "_", name)
+    return cleaned if re.match(r"$|[A-Za-z0-9.]", cleaned) else f".{cleaned}"
