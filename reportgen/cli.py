@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reportgen.errors import EXIT_INTERRUPTED, ReportgenError, UsageError
+from reportgen.errors import EXIT_INTERRUPTED, ConfigurationError, ReportgenError, UsageError
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
@@ -106,10 +106,11 @@ def build(**given: Any) -> int:  # fmt: skip
     from reportgen.configuration import read_configuration
 
     known = set(given) - {"model"}
-    options = {name: value for name, value in given.items() if value not in (None, (), False)}
+    options = {name: value for name, value in given.items() if not _missing(value)}
     configured = read_configuration(Path.cwd(), known | {"open"})
     if "open" in configured:
         configured["open_page"] = configured.pop("open")
+    _check_configured(configured)
     return _build({**configured, **options})
 
 
@@ -157,6 +158,21 @@ def schema() -> int:
 
     click.echo(json.dumps(json_schema(), indent=2))
     return 0
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is False or value in ((), [])
+
+
+def _check_configured(configured: Mapping[str, Any]) -> None:
+    """Refuse values in the file as what they are: not the command line's fault."""
+    from reportgen.settings import Settings, make_settings
+
+    names = set(Settings.__struct_fields__)
+    try:
+        make_settings({name: value for name, value in configured.items() if name in names})
+    except UsageError as error:
+        raise ConfigurationError(f"pyproject.toml, [tool.reportgen]: {error}") from None
 
 
 def _build(options: dict[str, Any]) -> int:
@@ -217,12 +233,14 @@ def _command(model: str, options: Mapping[str, Any]) -> str:
 
     words = ["reportgen", "build", _name(model)]
     for key, value in sorted(options.items()):
-        if key in _SILENT or value in (None, (), False, []):
+        if key in _SILENT or _missing(value):
             continue
         flag = f"--{key.replace('_', '-')}"
         if value is True:
             words.append(flag)
             continue
+        if isinstance(value, dict):
+            value = [f"{name}={item}" for name, item in value.items()]  # noqa: PLW2901
         for item in value if isinstance(value, list | tuple) else [value]:
             text = str(item)
             if key == "probes" and options.get("hide_names"):

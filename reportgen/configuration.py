@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FILES = {"probes", "classes", "labels", "output"}
+_SWITCHES = {"quiet", "verbose", "open"}
 
 
 def read_configuration(start: Path, options: Collection[str]) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def read_configuration(start: Path, options: Collection[str]) -> dict[str, Any]:
         options: the names that are known, with underscores.
 
     Raises:
-        ConfigurationError: not TOML, no table, or an unknown option.
+        ConfigurationError: not TOML, no table, an unknown option, or a path or switch that is none.
     """
     path = next((p for f in (start, *start.parents) if (p := f / "pyproject.toml").is_file()), None)
     if path is None:
@@ -42,8 +43,17 @@ def read_configuration(start: Path, options: Collection[str]) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name not in options:
             raise ConfigurationError(f"{path}: [tool.reportgen] has the unknown option {key!r}.")
+        if (name in _FILES and not _is_file(name, value)) or (
+            name in _SWITCHES and not isinstance(value, bool)
+        ):
+            raise ConfigurationError(f"{path}: [tool.reportgen] {key} cannot be {value!r}.")
         found[name] = _based(value, path.parent) if name in _FILES else value
     return found
+
+
+def _is_file(name: str, value: Any) -> bool:
+    several = name == "probes" and isinstance(value, list)
+    return all(isinstance(item, str) for item in (value if several else [value]))
 
 
 def _based(value: Any, folder: Path) -> Any:

@@ -31,7 +31,7 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
     if not isinstance(source, str):
         return tuple(source)
     text = _read_text(Path(source), "class names")
-    if source.lower().endswith(".json") or text.lstrip()[:1] in "[{":
+    if source.lower().endswith(".json") or text.lstrip().startswith(("[", "{")):
         try:
             names = _names_of_json(json.loads(text))
         except (ValueError, TypeError, KeyError, IndexError):

@@ -92,7 +92,10 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
         UsageError: an unknown option, a value of the wrong kind or out of range, or an unknown
             section.
     """
-    options = {name: _normalised(name, value) for name, value in options.items()}
+    try:
+        options = {name: _normalised(name, value) for name, value in options.items()}
+    except (TypeError, IndexError) as error:
+        raise UsageError(f"An option has a value that it cannot take: {error}.") from None
     known = Settings.__struct_fields__
     for name in options:
         if name not in known:

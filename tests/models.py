@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
+
+import reportgen
 
 HOSTILE = """<script>"&'"""
 
@@ -19,6 +22,11 @@ def images(count: int = 6, size: int = 12, channels: int = 3, seed: int = 1) -> 
     rough = generator.integers(0, 256, (count, size // 4, size // 4, channels))
     smooth = rough.repeat(4, axis=1).repeat(4, axis=2) + generator.integers(-9, 10, (size, size, 1))
     return np.clip(smooth, 0, 255).astype(np.uint8)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a child process that finds the package under test."""
+    return {**os.environ, "PYTHONPATH": str(Path(reportgen.__file__).parent.parent), **more}
 
 
 @functools.cache

@@ -1,0 +1,642 @@
+"""The command line: exit codes, one line a failure, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jsonschema
+import models
+import numpy as np
+import pages
+import pytest
+from PIL import Image
+
+from reportgen import cli
+from reportgen.settings import SECTIONS
+
+PICTURES = models.images()
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def reportgen(capsys, *arguments):
+    """Run the command line in this process; return its exit code, stdout and lines on stderr."""
+    capsys.readouterr()
+    code = cli.run([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, [line for line in err.splitlines() if line.strip()]
+
+
+def refused(capsys, code, *arguments):
+    """Assert that a quiet build fails with ``code`` and one line, and return the line."""
+    found, out, lines = reportgen(capsys, *arguments)
+    assert (found, out) == (code, "")
+    (line,) = lines
+    assert line.startswith("reportgen: ")
+    assert "Traceback" not in line
+    return line
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A report that stands already; what fails must not touch it."""
+    folder = cli_build(tmp_path / "out", models.saved("binary"))
+    before = pages.tree(folder)
+    yield folder
+    assert pages.tree(folder) == before
+
+
+def cli_build(folder, model, *arguments):
+    assert cli.run(["build", str(model), "-o", str(folder), "-q", *map(str, arguments)]) == 0
+    return folder
+
+
+def write_images(folder, pictures=PICTURES):
+    folder.mkdir()
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{index}.png")
+    return folder
+
+
+# -- what works ----------------------------------------------------------------------------------
+
+
+def test_build_makes_a_page_and_prints_its_path(tmp_path, capsys):
+    probes = write_images(tmp_path / "probes")
+    code, out, lines = reportgen(
+        capsys, "build", models.saved("classifier"), "-o", "new/out", "-p", probes, "--hide-names"
+    )
+    assert code == 0
+    assert Path(out.strip()) == Path("new/out/index.html")
+    assert "Complete, without warnings." in lines
+    report = pages.check_page(tmp_path / "new/out")
+    command = pages.content(report, "overview")["command"]
+    assert command.startswith("reportgen build classifier.keras")
+    assert "--hide-names" in command
+    assert str(tmp_path) not in command
+    p = models.model("classifier").predict(PICTURES, verbose=0)
+    tops = [result["top"][0]["index"] for result in pages.outputs(report)]
+    assert tops == p.argmax(axis=1).tolist()
+
+
+def test_every_option_arrives(tmp_path, capsys):
+    Path("names.txt").write_text("\n".join("abcdefg"))
+    Path("labels.csv").write_text("0.png,b\n1.png,c\n")
+    folder = cli_build(
+        tmp_path / "out",
+        models.saved("classifier"),
+        *("-p", write_images(tmp_path / "one"), "-p", write_images(tmp_path / "two")),
+        *("--max-probes", 5, "--classes", "names.txt", "--labels", "labels.csv"),
+        *("--resize", "pad", "--preprocess", "symmetric", "--title", "A title"),
+        *("--meta", "commit=1a2b", "--meta", "run=7", "--skip", "weights", "--seed", 3),
+    )
+    report = pages.check_page(folder)
+    overview, probes = (pages.content(report, kind) for kind in ("overview", "probes"))
+    assert "weights" not in [s["kind"] for s in report["sections"]]
+    assert report["summary"]["name"] == "A title"
+    assert overview["meta"] == [["commit", "1a2b"], ["run", "7"]]
+    assert overview["seed"] == 3
+    assert overview["classes"] == list("abcdefg")
+    assert (len(probes["probes"]), probes["total"]) == (5, 12)
+    assert probes["preprocessing"]["mode"] == "symmetric"
+    assert probes["labelled"] >= 1
+
+
+def test_preprocess_function_from_a_module_here(tmp_path, capsys, monkeypatch):
+    Path("tenfold_of_mine.py").write_text("def tenth(x):\n    return x / 10\n")
+    probes = write_images(tmp_path / "probes")
+    folder = cli_build(
+        tmp_path / "out",
+        models.saved("plain"),
+        *("-p", probes, "--preprocess", "tenfold_of_mine:tenth"),
+    )
+    (received,) = pages.content(pages.check_page(folder), "probes")["probes"][0]["received"]
+    assert received["high"] == pytest.approx(PICTURES[0].max() / 10, rel=1e-5)
+
+
+def test_demo_needs_no_arguments(tmp_path, capsys):
+    code, out, _ = reportgen(capsys, "demo")
+    assert code == 0
+    assert out.strip() == str(Path("reportgen-demo/index.html"))
+    report = pages.check_page(tmp_path / "reportgen-demo")
+    assert len(pages.outputs(report)) == 8
+
+
+def test_schema_describes_report_json(tmp_path, capsys):
+    code, out, _ = reportgen(capsys, "schema")
+    assert code == 0
+    schema = json.loads(out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for name in ("segmentation", "nan", "two_outputs", "autoencoder", "multilabel", "vector"):
+        size = 16 if name in {"segmentation", "autoencoder"} else 12
+        np.save("probes.npy", models.images(2, size))
+        folder = cli_build(tmp_path / name, models.saved(name), "-p", "probes.npy")
+        report = json.loads((folder / "report.json").read_bytes())
+        validator.validate(report)
+    report["summary"]["state"] = "fine"
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(report)
+
+
+def test_render_mends_a_page_that_does_not_match(tmp_path, capsys):
+    folder = cli_build(tmp_path / "out", models.saved("classifier"))
+    whole = pages.tree(folder)
+    (folder / "index.html").write_text("<p>half a pa")
+    (folder / "summary.md").unlink()
+    for path in (folder / "assets").glob("*.css"):
+        path.unlink()
+    code, out, _ = reportgen(capsys, "render", folder)
+    assert (code, out.strip()) == (0, str(folder / "index.html"))
+    assert pages.tree(folder) == whole
+    pages.check_page(folder)
+
+
+def test_render_follows_a_changed_report(tmp_path, capsys):
+    folder = cli_build(tmp_path / "out", models.saved("classifier"))
+    report = json.loads((folder / "report.json").read_bytes())
+    report["summary"]["name"] = "Renamed <by hand>"
+    changed = json.dumps(report).encode()
+    (folder / "report.json").write_bytes(changed)
+    assert reportgen(capsys, "render", folder)[0] == 0
+    assert (folder / "report.json").read_bytes() == changed
+    assert "Renamed <by hand>" in pages.page_text(folder)
+    pages.check_page(folder)
+
+
+@pytest.mark.parametrize("command", [["--help"], ["build", "--help"], ["render", "REPORT"]])
+def test_light_commands_import_nothing_heavy(tmp_path, command):
+    folder = cli_build(tmp_path / "out", models.saved("classifier"))
+    arguments = [str(folder) if word == "REPORT" else word for word in command]
+    code = (
+        "import sys\nfrom reportgen.cli import run\n"
+        f"code = run({arguments!r})\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'{code} {sorted(heavy)}' if code or heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=models.environment(),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# -- usage: 2 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bild"],
+        ["build"],
+        ["build", "MODEL", "-o", "new", "--nonsense"],
+        ["build", "MODEL", "-o", "new", "--resize", "squash"],
+        ["build", "MODEL", "-o", "new", "--max-probes", "many"],
+    ],
+)
+def test_usage_errors_of_the_parser(tmp_path, capsys, arguments):
+    given = [models.saved("classifier") if word == "MODEL" else word for word in arguments]
+    code, out, lines = reportgen(capsys, *given)
+    assert (code, out) == (2, "")
+    assert any("Error" in line for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--max-probes", "0"], "at least 1"),
+        (["--preprocess", "imagenet"], "symmetric"),
+        (["--sections", "weihgts"], "'weights'"),
+        (["--skip", ",".join(SECTIONS)], "no section"),
+        (["--meta", "novalue"], "KEY=VALUE"),
+        (["--input-size", "big"], "224x224"),
+        (["--threshold", "7"], "between 0 and 1"),
+    ],
+)
+def test_usage_errors_of_values(tmp_path, capsys, old, arguments, said):
+    line = refused(capsys, 2, "build", models.saved("classifier"), "-o", old, "-q", *arguments)
+    assert said in line
+
+
+def test_build_without_output_is_a_usage_error(tmp_path, capsys):
+    assert "-o OUT" in refused(capsys, 2, "build", models.saved("classifier"))
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- a section that fails: 3 ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing_weights(monkeypatch):
+    from reportgen import pipeline
+
+    def fail(context, observed):
+        raise ZeroDivisionError("at /home/somebody/secret/weights.py")
+
+    broken = [s._replace(collect=fail) if s.kind == "weights" else s for s in pipeline.SECTIONS]
+    monkeypatch.setattr(pipeline, "SECTIONS", tuple(broken))
+
+
+@pytest.mark.usefixtures("failing_weights")
+def test_failed_section_is_a_notice_and_the_rest_goes_on(tmp_path, capsys):
+    np.save("probes.npy", PICTURES)
+    arguments = ["build", models.saved("classifier"), "-o", "out", "-p", "probes.npy"]
+    code, _, lines = reportgen(capsys, *arguments)
+    assert code == 3
+    assert any(f"1 of {len(SECTIONS)} sections failed (Weights)" in line for line in lines)
+    report = pages.check_page(tmp_path / "out")
+    assert report["summary"]["state"] == "incomplete"
+    assert pages.section(report, "weights")["content"] is None
+    assert "ZeroDivisionError" in pages.notices(report, "weights", "error")
+    assert len(pages.outputs(report)) == 6
+    assert "Traceback" not in pages.page_text(tmp_path / "out")
+    for name, data in pages.tree(tmp_path / "out").items():
+        assert b"somebody" not in data, name
+
+
+@pytest.mark.usefixtures("failing_weights")
+def test_strict_writes_nothing(tmp_path, capsys):
+    line = refused(
+        capsys, 3, "build", models.saved("classifier"), "-o", "new/out", "--strict", "-q"
+    )
+    assert "Weights" in line
+    assert not Path("new").exists()
+
+
+def test_strict_keeps_the_old_report(tmp_path, capsys, old, failing_weights):
+    refused(capsys, 3, "build", models.saved("classifier"), "-o", old, "--strict", "-q")
+
+
+# -- the model: 5 --------------------------------------------------------------------------------
+
+
+def _lambda(path):
+    import keras
+
+    entry = keras.Input((4, 4, 3))
+    keras.Model(entry, keras.layers.Lambda(lambda x: x * 2, name="double")(entry)).save(path)
+
+
+def _custom(path):
+    import keras
+
+    class Blinker(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    entry = keras.Input((4, 4, 3))
+    keras.Model(entry, Blinker(name="blink")(entry)).save(path)
+
+
+def _truncated(path):
+    data = models.saved("classifier").read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def _flipped(path):
+    """Damage the weights inside the archive."""
+    data = bytearray(models.saved("classifier").read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
+def _other_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+
+
+def _not_json(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{")
+        archive.writestr("model.weights.h5", "")
+
+
+def _folder(path):
+    path.mkdir()
+
+
+def _lfs(path):
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n")
+
+
+BAD_MODELS = {
+    "missing": ("m.keras", lambda path: None, "no model file"),
+    "folder": ("m.keras", _folder, "folder"),
+    "empty": ("m.keras", lambda path: path.write_bytes(b""), "empty"),
+    "text": ("m.keras", lambda path: path.write_text("not a model\n"), "zip"),
+    "text-h5": ("m.h5", lambda path: path.write_text("not a model\n"), "HDF5"),
+    "suffix": ("m.txt", lambda path: path.write_text("not a model\n"), ".keras"),
+    "truncated": ("m.keras", _truncated, "truncated or damaged"),
+    "flipped": ("m.keras", _flipped, "damaged"),
+    "other-zip": ("m.keras", _other_zip, "no Keras model"),
+    "not-json": ("m.keras", _not_json, "not JSON"),
+    "lfs": ("m.h5", _lfs, "git lfs pull"),
+    "lambda": ("m.keras", _lambda, "--allow-code"),
+    "custom": ("m.keras", _custom, "--custom-objects"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_MODELS)
+def test_bad_model(tmp_path, capsys, old, kind):
+    name, make, said = BAD_MODELS[kind]
+    make(tmp_path / name)
+    line = refused(capsys, 5, "build", name, "-o", old, "-q")
+    assert said in line
+    assert name in line
+    line = refused(capsys, 5, "build", name, "-o", "new/er", "-q")
+    assert not Path("new").exists()
+
+
+def test_bad_model_names_the_layer_or_class(tmp_path, capsys):
+    _lambda(tmp_path / "l.keras")
+    _custom(tmp_path / "c.keras")
+    assert "'double'" in refused(capsys, 5, "build", "l.keras", "-o", "new", "-q")
+    assert "Blinker" in refused(capsys, 5, "build", "c.keras", "-o", "new", "-q")
+
+
+def test_lambda_runs_with_permission(tmp_path):
+    _lambda(tmp_path / "l.keras")
+    pages.check_page(cli_build(tmp_path / "out", "l.keras", "--allow-code"))
+
+
+@pytest.mark.parametrize("how", ["blinker.py", "blinker_module", "blinker_module:Blinker"])
+def test_custom_class_is_given(tmp_path, how):
+    _custom(tmp_path / "c.keras")
+    source = (
+        "import keras\n\n\nclass Blinker(keras.layers.Layer):\n"
+        "    def call(self, x):\n        return x\n"
+    )
+    Path("blinker.py").write_text(source)
+    Path("blinker_module.py").write_text(source)
+    sys.modules.pop("blinker_module", None)
+    pages.check_page(cli_build(tmp_path / "out", "c.keras", "--custom-objects", how))
+
+
+# -- other input: 6 ------------------------------------------------------------------------------
+
+
+def test_broken_images_among_good_ones_are_a_notice(tmp_path, capsys):
+    folder = write_images(tmp_path / "probes", PICTURES[:3])
+    whole = (folder / "0.png").read_bytes()
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("no image")
+    code, _, lines = reportgen(
+        capsys, "build", models.saved("classifier"), "-o", "out", "-p", folder
+    )
+    assert code == 0
+    report = pages.check_page(tmp_path / "out")
+    said = pages.notices(report, level="warning")
+    assert all(name in said for name in ("empty.png", "cut.png", "text.png"))
+    assert [p["name"] for p in pages.content(report, "probes")["probes"]] == [
+        "0.png",
+        "1.png",
+        "2.png",
+    ]
+    assert any("empty.png" in line for line in lines)
+    assert report["summary"]["counts"]["warning"] == 3
+
+
+def _none_readable(folder):
+    (folder / "a.png").write_bytes(b"")
+    (folder / "b.jpg").write_text("no image")
+
+
+def _no_images(folder):
+    (folder / "notes.txt").write_text("no image")
+
+
+def _pickled(folder):
+    np.save(folder / "p.npy", np.array([{"run": "me"}], dtype=object), allow_pickle=True)
+
+
+BAD_PROBES = {
+    "none readable": (_none_readable, "", "a.png"),
+    "no images": (_no_images, "", "holds no images"),
+    "missing": (lambda folder: None, "missing.png", "missing.png"),
+    "no match": (lambda folder: None, "*.png", "*.png"),
+    "pickled": (_pickled, "p.npy", "pickled"),
+    "wrong rank": (lambda f: np.save(f / "r.npy", np.zeros((1, 2, 3, 4, 5))), "r.npy", "shape"),
+    "text": (lambda f: np.save(f / "t.npy", np.array(["a", "b"])), "t.npy", "numbers"),
+    "damaged": (lambda f: (f / "d.npz").write_bytes(b"PK\x03\x04nothing"), "d.npz", "d.npz"),
+    "empty array": (lambda f: np.save(f / "e.npy", np.zeros((0, 12, 12, 3))), "e.npy", "empty"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PROBES)
+def test_bad_probes(tmp_path, capsys, old, kind):
+    make, name, said = BAD_PROBES[kind]
+    Path("probes").mkdir()
+    make(tmp_path / "probes")
+    given = tmp_path / "probes" / name
+    model = models.saved("classifier")
+    assert said in refused(capsys, 6, "build", model, "-o", old, "-q", "-p", given)
+    refused(capsys, 6, "build", model, "-o", "new", "-q", "-p", given)
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "said"),
+    [
+        ("--classes", "one\ntwo\n", "2 class names"),
+        ("--classes", "[1, {", "JSON"),
+        ("--classes", "", "no class names"),
+        ("--labels", "one-column\n", "file,label"),
+        ("--labels", "other.png,3\n", "None of the labels"),
+        ("--labels", "", "no labels"),
+    ],
+)
+def test_bad_names_and_labels(tmp_path, capsys, old, option, content, said):
+    Path("given.txt").write_text(content)
+    np.save("probes.npy", PICTURES)
+    model = models.saved("classifier")
+    arguments = ["-p", "probes.npy", option, "given.txt"]
+    if option == "--labels":
+        arguments[1] = str(write_images(tmp_path / "probes"))
+    assert said in refused(capsys, 6, "build", model, "-o", old, "-q", *arguments)
+    assert "gone.txt" in refused(
+        capsys, 6, "build", model, "-o", old, "-q", *arguments[:3], "gone.txt"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--preprocess", "no_such_module:f"], "no_such_module"),
+        (["--preprocess", "json:nothing"], "nothing"),
+        (["--custom-objects", "no_such_module"], "no_such_module"),
+        (["--custom-objects", "gone.py"], "no such file"),
+    ],
+)
+def test_code_that_cannot_be_imported(tmp_path, capsys, old, given, said):
+    np.save("probes.npy", PICTURES)
+    arguments = ["build", models.saved("classifier"), "-o", old, "-q", "-p", "probes.npy"]
+    assert said in refused(capsys, 6, *arguments, *given)
+
+
+def test_render_of_what_is_no_report(tmp_path, capsys):
+    Path("empty").mkdir()
+    assert "reportgen build" in refused(capsys, 6, "render", "empty")
+    assert list(Path("empty").iterdir()) == []
+    assert "gone" in refused(capsys, 6, "render", "gone")
+    assert not Path("gone").exists()
+    Path("empty/report.json").write_text('{"schema": [99, 0]}')
+    assert "newer reportgen" in refused(capsys, 6, "render", "empty")
+    Path("empty/report.json").write_text('{"schema": [1, 0]}')
+    assert "damaged" in refused(capsys, 6, "render", "empty")
+    Path("empty/report.json").write_text("no json")
+    assert "not a report" in refused(capsys, 6, "render", "empty")
+
+
+# -- [tool.reportgen] ----------------------------------------------------------------------------
+
+
+def configure(text, folder="."):
+    Path(folder, "pyproject.toml").write_text(f"[tool.reportgen]\n{text}\n")
+
+
+def test_configuration_is_read_and_the_command_line_wins(tmp_path, monkeypatch):
+    write_images(tmp_path / "pictures")
+    configure('title = "From the file"\nmax-probes = 2\nprobes = "pictures"\nhide_names = true')
+    below = tmp_path / "a/b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    report = pages.check_page(cli_build(tmp_path / "one", models.saved("classifier")))
+    names = [p["name"] for p in pages.content(report, "probes")["probes"]]
+    assert report["summary"]["name"] == "From the file"
+    assert names == ["probe 1", "probe 2"]
+    report = pages.check_page(
+        cli_build(tmp_path / "two", models.saved("classifier"), "--title", "Typed")
+    )
+    assert report["summary"]["name"] == "Typed"
+    assert len(pages.content(report, "probes")["probes"]) == 2
+
+
+def test_configuration_takes_every_option_of_build(tmp_path):
+    from reportgen.cli import build
+
+    write_images(tmp_path / "pictures")
+    Path("names.txt").write_text("\n".join("abcdefg"))
+    Path("labels.csv").write_text("0.png,b\n")
+    configure(
+        'output = "made"\nprobes = ["pictures"]\nmax-probes = 3\nclasses = "names.txt"\n'
+        'labels = "labels.csv"\nresize = "crop"\ninput-size = "12x12"\npreprocess = "none"\n'
+        'threshold = 0.4\ncustom-objects = []\nallow-code = false\ntitle = "T"\n'
+        'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
+        'sections = ["overview", "probes"]\nskip = ["weights"]\nseed = 5\ndevice = "cpu"\n'
+        "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false"
+    )
+    given = {
+        line.partition(" =")[0] for line in Path("pyproject.toml").read_text().splitlines()[1:]
+    }
+    known = {
+        option.opts[-1].removeprefix("--") for option in build.params if option.opts[0][0] == "-"
+    }
+    assert given == known
+    assert cli.run(["build", str(models.saved("classifier"))]) == 0
+    report = pages.check_page(tmp_path / "made")
+    overview = pages.content(report, "overview")
+    assert overview["meta"] == [["commit", "1a2b"], ["run", "7"]]
+    assert "--meta commit=1a2b --meta run=7" in overview["command"]
+    assert overview["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.reportgen]\nmax_prbes = 3\n", "max_prbes"),
+        ("[tool.reportgen\n", "pyproject.toml"),
+        ("[tool]\nreportgen = 3\n", "table"),
+        ('[tool.reportgen]\nmax-probes = "many"\n', "max_probes"),
+        ("[tool.reportgen]\nthreshold = 7\n", "threshold"),
+        ("[tool.reportgen]\ntitle = 7\n", "title"),
+        ("[tool.reportgen]\nprobes = 7\n", "probes"),
+        ("[tool.reportgen]\nmeta = 7\n", "option"),
+        ("[tool.reportgen]\noutput = 7\n", "output"),
+        ("[tool.reportgen]\nsections = 7\n", "option"),
+        ("[tool.reportgen]\nquiet = 7\n", "quiet"),
+    ],
+)
+def test_bad_configuration(tmp_path, capsys, old, text, said):
+    Path("pyproject.toml").write_text(text)
+    output = [] if said == "output" else ["-o", old]
+    line = refused(capsys, 6, "build", models.saved("classifier"), *output, "-q")
+    assert said in line
+    assert "pyproject.toml" in line
+
+
+# -- the output: 7 -------------------------------------------------------------------------------
+
+
+def test_output_that_is_a_file(tmp_path, capsys):
+    Path("out").write_text("mine")
+    assert "file" in refused(capsys, 7, "build", models.saved("classifier"), "-o", "out", "-q")
+    assert "out" in refused(capsys, 7, "build", models.saved("classifier"), "-o", "out/in", "-q")
+    assert Path("out").read_text() == "mine"
+
+
+def test_output_that_is_another_folder(tmp_path, capsys):
+    Path("out").mkdir()
+    Path("out/mine.txt").write_text("mine")
+    line = refused(capsys, 7, "build", models.saved("classifier"), "-o", "out", "-q")
+    assert "--force" in line
+    assert pages.tree(tmp_path / "out") == {"mine.txt": b"mine"}
+
+
+def test_output_that_another_build_holds(tmp_path, capsys, old):
+    from reportgen.publish import locked
+
+    with locked(old):
+        line = refused(capsys, 7, "build", models.saved("classifier"), "-o", old, "-q")
+        assert "Another build" in line
+        assert "Another build" in refused(capsys, 7, "render", old)
+
+
+def test_output_that_cannot_be_written(tmp_path, capsys, old, monkeypatch):
+    from reportgen import publish
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publish.os, "replace", full)
+    line = refused(capsys, 7, "build", models.saved("classifier"), "-o", old, "-q")
+    assert "No space left on device" in line
+
+
+# -- interrupted: 130, and what nobody expects: 1 ------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["guess_tasks", "make_sections", "publish"])
+def test_interrupt_keeps_the_old_report(tmp_path, capsys, old, monkeypatch, stage):
+    from reportgen import build
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, stage, interrupted)
+    line = refused(capsys, 130, "build", models.saved("classifier"), "-o", old, "-q")
+    assert "interrupted" in line
+    refused(capsys, 130, "build", models.saved("classifier"), "-o", "new", "-q")
+    assert not Path("new").exists()
+
+
+def test_unexpected_error_is_one_line(tmp_path, capsys, old, monkeypatch):
+    from reportgen import build
+
+    def broken(*_, **__):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(build, "guess_tasks", broken)
+    line = refused(capsys, 1, "build", models.saved("classifier"), "-o", old, "-q")
+    assert "RuntimeError: two lines" in line
