@@ -84,6 +84,8 @@ class CallFacts(msgspec.Struct, frozen=True):
         flops: floating-point operations for one image, two a multiply-add; its own, without inner
             calls'.
         leaf: whether no other recorded call happens inside it.
+        merges: for a call that is no leaf and makes outputs itself: the calls inside it that these
+            come from.
     """
 
     id: CallId
@@ -96,6 +98,7 @@ class CallFacts(msgspec.Struct, frozen=True):
     bytes: int
     flops: int
     leaf: bool
+    merges: tuple[CallId, ...] = ()
 
 
 class VariableFacts(msgspec.Struct, frozen=True):
@@ -152,6 +155,28 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     versions: tuple[tuple[str, str], ...] = ()
 
 
+class Moments(NamedTuple):
+    """What is kept of a call's output for each image and channel, each (n, channels) float32.
+
+    Attributes:
+        mean: over the positions; as all, over finite values.
+        mean_square: likewise.
+        low: minimum; +infinity where no value is finite.
+        high: maximum; -infinity where no value is finite.
+        zeros: how many values are exactly zero.
+        non_finite: how many are NaN or infinite.
+        positions: values an image and channel.
+    """
+
+    mean: NDArray[Any]
+    mean_square: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+    zeros: NDArray[Any]
+    non_finite: NDArray[Any]
+    positions: int
+
+
 class Batch(NamedTuple):
     """The outputs of one block of images, without padding.
 
@@ -159,11 +184,15 @@ class Batch(NamedTuple):
         first: index of its first image.
         inputs: by input name, each (n, …).
         outputs: by output name, each (n, …) float32.
+        moments: by call, where activations are watched.
+        maps: outputs of the calls that were asked for, each (n, …) float32.
     """
 
     first: int
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
+    moments: Mapping[CallId, Moments] = {}
+    maps: Mapping[CallId, NDArray[Any]] = {}
 
 
 class NormalizationInput(NamedTuple):
