@@ -38,10 +38,15 @@ def model(name: str):
     return _ZOO[name](keras)
 
 
+def place() -> Path:
+    """Return a folder for what lives as long as the tests."""
+    return Path(_FOLDER.name)
+
+
 @functools.cache
 def saved(name: str, suffix: str = ".keras") -> Path:
     """Return the file of a model of the zoo."""
-    path = Path(_FOLDER.name) / f"{name}{suffix}"
+    path = place() / f"{name}{suffix}"
     model(name).save(path)
     return path
 
