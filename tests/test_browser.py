@@ -1,0 +1,257 @@
+"""The page in a real browser: headless Chromium, from strict and plain hosts and from disk."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import models
+import pages
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from reportgen import build_report
+
+JENKINS = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self'"
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1440, 390)]
+KINDS = (
+    "classifier",
+    "binary",
+    "multilabel",
+    "vector",
+    "two_outputs",
+    "segmentation",
+    "autoencoder",
+    "two_inputs",
+    "nan",
+)
+LOAD_ALL = """async () => {
+  const seen = [];
+  for (const image of document.images) {
+    image.loading = "eager";
+    if (!image.complete) await new Promise(done => { image.onload = image.onerror = done; });
+    seen.push([image.getAttribute("src"), image.naturalWidth]);
+  }
+  return seen;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A report with names that break pages: of the model, its layers, files, classes and run."""
+    place = tmp_path_factory.mktemp("hostile")
+    probes = place / "probes"
+    probes.mkdir()
+    names = ["a b.png", "q\"uote's.png", "<b>&amp;.png", "new\nline.png", "naïve-猫.png"]
+    for name, picture in zip(names, models.images(5), strict=True):
+        Image.fromarray(picture).save(probes / name)
+    (probes / "broken<i>.png").write_bytes(b"")
+    return build_report(
+        models.saved("hostile"),
+        probes=probes,
+        output=place / "re port",
+        title=f"Title {models.HOSTILE} " + "long" * 40,
+        meta={models.HOSTILE: "<i>" + "x" * 200},
+        classes=["<b>" + "wide" * 30, "&amp;", "'"],
+        labels={"a b.png": "&amp;"},
+    ).path
+
+
+@functools.cache
+def report_of(name):
+    """Build a report of each kind of result once."""
+    size = 16 if name in {"segmentation", "mask", "autoencoder"} else 12
+    probes = models.images(3, size)
+    if name == "two_inputs":
+        probes = {"left": probes, "right": probes}
+    folder = build_report(models.saved(name), probes=probes, output=models.place() / name)
+    return folder.path
+
+
+@contextlib.contextmanager
+def served(folder, policy=None):
+    """Serve ``folder`` on this machine; with a Content-Security-Policy where given."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def end_headers(self):
+            if policy:
+                self.send_header("Content-Security-Policy", policy)
+            super().end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/index.html"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Visit:
+    """A page with everything that it said and asked for."""
+
+    def __init__(self, page, url):
+        self.page, self.said, self.asked, self.failed = page, [], [], []
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("requestfailed", lambda request: self.failed.append(request.url))
+        page.on("response", lambda r: self.failed.append(r.url) if r.status >= 400 else None)
+        page.goto(url)
+
+    def assert_images_load(self, folder):
+        loaded = self.page.evaluate(LOAD_ALL)
+        assert len(loaded) >= len(set(report_images(folder))) > 0
+        assert all(width > 0 for _, width in loaded), loaded
+
+    def assert_styled(self):
+        style = "e => [getComputedStyle(e).borderLeftWidth, getComputedStyle(e).fontWeight]"
+        assert self.page.eval_on_selector(".verdict", style) == ["4px", "600"]
+        assert self.page.eval_on_selector("body", "e => getComputedStyle(e).fontSize") == "16px"
+
+    def assert_fits(self):
+        sizes = (
+            "() => [document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]"
+        )
+        whole, window = self.page.evaluate(sizes)
+        assert whole <= window
+
+    def assert_quiet(self, base):
+        assert self.said == []
+        assert self.failed == []
+        assert all(url.startswith(base) for url in self.asked), self.asked
+
+    def assert_accessible(self):
+        """Come last: on disk, axe itself asks for the style sheet and is refused."""
+        result = Axe().run(self.page)
+        assert result.violations_count == 0, result.generate_report()
+
+
+def report_images(folder):
+    return [a["src"] for tag, a in pages.read_page(folder).elements if tag == "img"]
+
+
+@contextlib.contextmanager
+def visited(browser, url, scheme="light", width=1440, **options):
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 900}, **options
+    )
+    try:
+        yield Visit(context.new_page(), url)
+    finally:
+        context.close()
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+@pytest.mark.parametrize("host", ["http", "file"])
+def test_hostile_names_on_plain_hosts(browser, hostile, host, scheme, width):
+    pages.check_page(hostile)
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(served(hostile)) if host == "http" else page_uri(hostile)
+        visit = stack.enter_context(visited(browser, url, scheme, width))
+        visit.assert_images_load(hostile)
+        visit.assert_styled()
+        visit.assert_fits()
+        visit.assert_quiet(url.rpartition("/")[0])
+        visit.assert_accessible()
+        assert len(visit.asked) >= 3 + len(set(report_images(hostile)))
+
+
+def page_uri(folder):
+    return (folder / "index.html").as_uri()
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_jenkins_shows_everything(browser, hostile, scheme, width):
+    """The strictest host that we know: no script runs, so what is left must say it all."""
+    with served(hostile, JENKINS) as url, visited(browser, url, scheme, width) as visit:
+        visit.assert_images_load(hostile)
+        visit.assert_styled()
+        visit.assert_fits()
+        assert visit.failed == []
+        assert visit.said
+        assert all("Blocked script execution" in text for text in visit.said)
+        text = words(visit.page.inner_text("body"))
+        assert f"Title {models.HOSTILE}" in text
+        assert "Conv2D" in text
+        assert "naïve-猫.png" in text
+
+
+def test_text_is_the_same_without_javascript(browser, hostile):
+    texts = []
+    for enabled in (True, False):
+        with visited(browser, page_uri(hostile), java_script_enabled=enabled) as visit:
+            texts.append(words(visit.page.inner_text("body")))
+    assert texts[0] == texts[1]
+    assert models.HOSTILE in texts[0]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_result(browser, name, scheme):
+    folder = report_of(name)
+    pages.check_page(folder)
+    for width in (1440, 390):
+        with visited(browser, page_uri(folder), scheme, width) as visit:
+            visit.assert_images_load(folder)
+            visit.assert_fits()
+            visit.assert_quiet("file://")
+            visit.assert_accessible()
+
+
+def test_schemes_differ_and_both_can_be_read(browser, hostile):
+    colours = "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    seen = []
+    for scheme in ("light", "dark"):
+        with visited(browser, page_uri(hostile), scheme) as visit:
+            seen.append([luminance(c) for c in visit.page.eval_on_selector("body", colours)])
+    (ink, paper), (light_ink, dark_paper) = seen
+    assert (paper + 0.05) / (ink + 0.05) > 7  # WCAG's enhanced contrast
+    assert (light_ink + 0.05) / (dark_paper + 0.05) > 7
+
+
+def luminance(colour):
+    parts = [int(n) / 255 for n in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_links_of_the_contents_lead_to_their_sections(browser, hostile):
+    with visited(browser, page_uri(hostile)) as visit:
+        for link in visit.page.query_selector_all("nav a"):
+            link.click()
+            target = link.get_attribute("href")[1:]
+            place = f"() => document.getElementById('{target}').getBoundingClientRect().top"
+            bottom = "() => innerHeight + scrollY >= document.scrollingElement.scrollHeight - 1"
+            assert abs(visit.page.evaluate(place)) < 40 or visit.page.evaluate(bottom)
+
+
+def test_what_is_folded_away_is_printed(browser, hostile):
+    with visited(browser, page_uri(hostile)) as visit:
+        name = visit.page.locator("ol.classes li").first
+        assert not name.is_visible()
+        visit.page.emulate_media(media="print")
+        assert name.is_visible()
