@@ -10,10 +10,12 @@ import os
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.assets import AssetStore
+from reportgen.choosing import choose_calls
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import ModelFile
 from reportgen.errors import InputError, UsageError
@@ -200,6 +202,9 @@ def _network(
     example = _example_shape(offer, settings)
     size = settings.input_size or (example[:2] if example and len(example) == 3 else None)
     count = _count(offer)
+    watch = None
+    if offer is not None and "activations" in settings.chosen_sections:
+        watch = partial(choose_calls, globs=settings.layers)
     return KerasNetwork(
         model,
         compiled=compiled,
@@ -207,6 +212,7 @@ def _network(
         example=example,
         images=min(count, settings.max_probes) if count else BLOCK,
         device=settings.device,
+        watch=watch,
     )
 
 
@@ -243,7 +249,7 @@ def _context(
     tasks = guess_tasks(facts, classes)
     probes: ProbeSet | None = None
     prepared: Prepared | None = None
-    if offer is not None and "probes" in settings.chosen_sections:
+    if offer is not None and {"probes", "activations"} & set(settings.chosen_sections):
         inputs = [InputShape(t.name, shapes[t.name], t.dtype) for t in facts.inputs]
         probes = read(offer, inputs, settings)
         if not classes:

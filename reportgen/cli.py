@@ -93,6 +93,12 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--skip", multiple=True, metavar="NAMES", help="Sections to leave out, comma-separated."
 )
+@click.option(
+    "--layers",
+    multiple=True,
+    metavar="GLOB",
+    help="Layers whose feature maps are shown, as in 'block*/out'; repeatable.",
+)
 @click.option("--seed", type=int, help="For everything that samples.  [default: 0]")
 @click.option(
     "--device",

@@ -131,6 +131,33 @@ def diverging_palette() -> bytes:
     return np.rint(table).astype(np.uint8).tobytes()
 
 
+@cache
+def viridis_palette() -> bytes:
+    """Return 255 colours of viridis, even in lightness, and white for the gaps between maps.
+
+    From the anchor colours of Smith and van der Walt (2015), interpolated linearly.
+    """
+    stops = np.array(
+        [
+            (68, 1, 84), (72, 26, 108), (71, 47, 125), (65, 68, 135), (57, 86, 140), (49, 104, 142),
+            (42, 120, 142), (35, 136, 142), (31, 152, 139), (34, 168, 132), (53, 183, 121),
+            (84, 197, 104), (122, 209, 81), (165, 219, 54), (210, 226, 27), (253, 231, 37),
+        ],
+        np.float64,
+    )  # fmt: skip
+    at = np.linspace(0, len(stops) - 1, 255)
+    table = np.stack([np.interp(at, range(len(stops)), stops[:, c]) for c in range(3)], axis=1)
+    return np.rint(table).astype(np.uint8).tobytes() + bytes((128, 128, 128))
+
+
+def map_sheet(
+    store: AssetStore, maps: NDArray[Any], columns: int, palette: bytes, alt: str
+) -> Figure:
+    """Store (n, h, w) levels of 0..254 side by side; level 255 is the gap."""
+    sheet = tiles(maps[..., None], min(columns, len(maps)), 1, 255)[..., 0]
+    return palette_picture(store, sheet, palette, alt)
+
+
 def tiles(pictures: NDArray[Any], columns: int, gap: int, fill: int) -> NDArray[Any]:
     """Lay (n, h, w, c) uint8 out in a grid of ``columns``, ``gap`` pixels of ``fill`` between them."""
     count, height, width, channels = pictures.shape

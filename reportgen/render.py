@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -95,6 +96,7 @@ def _environment(*, autoescape: bool = True) -> Environment:
         number=wording.number_text,
         percent=wording.percent_text,
         shape=wording.size_text,
+        tips=tips,
     )
     environment.globals.update(
         bar=bar, by_layer=by_layer, scale_of=scale_of, share=wording.share_text, spark=spark
@@ -105,6 +107,21 @@ def _environment(*, autoescape: bool = True) -> Environment:
 def anchor(path: str) -> str:
     """Return the id of a layer or variable: characters outside ``[A-Za-z0-9._/-]`` as ``~hex``."""
     return re.sub(r"[^A-Za-z0-9._/-]", lambda match: f"~{ord(match[0]):x}", path)
+
+
+def tips(edges: Sequence[str]) -> str:
+    """Return the arrow heads of edges (``M x y L x y …``) as one path."""
+    heads = []
+    for edge in edges:
+        points = [tuple(map(float, part.split())) for part in edge[1:].split("L")]
+        if len(points) < 2:
+            continue
+        (x0, y0), (x, y) = points[-2:]
+        length = math.hypot(x - x0, y - y0) or 1.0
+        ux, uy = 6 * (x - x0) / length, 6 * (y - y0) / length
+        left, right = (x - ux - uy / 2, y - uy + ux / 2), (x - ux + uy / 2, y - uy - ux / 2)
+        heads.append(f"M{x:g} {y:g}L{left[0]:.0f} {left[1]:.0f}L{right[0]:.0f} {right[1]:.0f}Z")
+    return "".join(heads)
 
 
 def markdown(text: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from reportgen.content.activations import ActivationsContent
+from reportgen.content.architecture import ArchitectureContent
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
@@ -18,7 +20,9 @@ from reportgen.errors import ReportError
 SCHEMA_MAJOR = 1
 SCHEMA_MINOR = 0
 
-Content = OverviewContent | WeightsContent | ProbesContent
+Content = (
+    OverviewContent | ArchitectureContent | WeightsContent | ProbesContent | ActivationsContent
+)
 
 REPORT_JSON = "report.json"
 INDEX_HTML = "index.html"

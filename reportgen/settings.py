@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Resize = Literal["stretch", "crop", "pad"]
 Device = Literal["cpu", "gpu"]
 
-SECTIONS = ("overview", "weights", "probes")
+SECTIONS = ("overview", "architecture", "weights", "probes", "activations")
 """The names of all sections, in the order of the page."""
 
 PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch")
@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         show_paths: whether paths are shown whole; otherwise file names only.
         sections: the sections to make; all when empty.
         skip: sections to leave out.
+        layers: patterns for the layers whose maps are shown; a choice over the depth when empty.
         seed: for everything that samples.
         device: where the network runs.
         strict: whether a section that fails stops the build.
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     show_paths: bool = False
     sections: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
     seed: int = 0
     device: Device = "cpu"
     strict: bool = False
@@ -114,7 +116,7 @@ def _normalised(name: str, value: Any) -> Any:
         return tuple(
             part.strip() for text in values for part in str(text).split(",") if part.strip()
         )
-    if name == "custom_objects":
+    if name in {"custom_objects", "layers"}:
         return (value,) if isinstance(value, str) else tuple(value or ())
     if name == "meta":
         return _pairs(value or ())

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from reportgen.sections import overview, probes, weights
+from reportgen.sections import activations, architecture, overview, probes, weights
 
-SECTIONS = (overview.SECTION, weights.SECTION, probes.SECTION)
+SECTIONS = (
+    overview.SECTION,
+    architecture.SECTION,
+    weights.SECTION,
+    probes.SECTION,
+    activations.SECTION,
+)

@@ -1,0 +1,94 @@
+"""What the layers answer to the probes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from reportgen.content.leaves import Figure
+
+
+class CallRow(msgspec.Struct, frozen=True):
+    """One call of a layer, over all probes; statistics over finite values.
+
+    Attributes:
+        id: structural path, with ``#k`` from the second call on.
+        values: how many there are over all probes; ``zeros`` and ``non_finite`` are counts among them.
+        mean: None, as all statistics, where no value is finite.
+        std: population standard deviation over probes, positions and channels.
+        silent: channels that are exactly zero at every position of every probe.
+    """
+
+    id: str
+    layer: str
+    class_name: str
+    depth: int
+    shape: tuple[int, ...]
+    values: int
+    channels: int
+    mean: float | None
+    std: float | None
+    min: float | None
+    max: float | None
+    zeros: int
+    non_finite: int
+    silent: int
+
+
+class MapRow(msgspec.Struct, frozen=True):
+    """The maps of one probe.
+
+    Attributes:
+        probe: index of the probe.
+        name: of the probe.
+        low: least value in the maps shown.
+        high: largest value in the maps shown.
+    """
+
+    probe: int
+    name: str
+    figure: Figure
+    low: float | None
+    high: float | None
+
+
+class ShownCall(msgspec.Struct, frozen=True):
+    """A call whose outputs are shown as pictures.
+
+    Attributes:
+        kind: ``maps``, ``tokens`` (a token grid) or ``strip`` (units without a place).
+        channels: those shown, the most energetic first; the same for every probe.
+        total: how many channels there are.
+        low: value of the darkest colour, for every map of this call.
+        high: value of the brightest colour.
+        grid: height and width of one map as computed; of a strip (1, channels shown).
+        reduced: whether every second row and column is shown.
+        columns: maps side by side in a row of the picture.
+    """
+
+    id: str
+    layer: str
+    class_name: str
+    kind: str
+    channels: tuple[int, ...]
+    total: int
+    low: float
+    high: float
+    grid: tuple[int, int]
+    reduced: bool
+    columns: int
+    rows: tuple[MapRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+class ActivationsContent(msgspec.Struct, frozen=True, tag="activations"):
+    """Every call's statistics, and the maps of some.
+
+    Attributes:
+        images: probes that the statistics rest on.
+        depth: mean, standard deviation and zeros over depth.
+    """
+
+    images: int
+    calls: tuple[CallRow, ...]
+    shown: tuple[ShownCall, ...]
+    depth: Figure | None = None

@@ -1,0 +1,91 @@
+"""What goes into a model and comes out of it: names, shapes and how its call takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import ModelError
+from reportgen.network import OutputFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def pack(model: Any, tensors: Mapping[str, Any]) -> Any:
+    """Arrange input tensors as the model's call takes them."""
+    import keras
+
+    values = list(tensors.values())
+    arranged = getattr(model, "_inputs_struct", None)
+    if arranged is not None:
+        return keras.tree.pack_sequence_as(arranged, values)
+    return values[0] if len(values) == 1 else dict(tensors)
+
+
+def is_graph(model: Any) -> bool:
+    """Return whether a model is a graph of layers that Keras knows, as Functional and built Sequential."""
+    graph = model if hasattr(model, "_inputs_struct") else getattr(model, "_functional", None)
+    return graph is not None
+
+
+def input_specs(
+    model: Any, example: tuple[int, ...] | None
+) -> dict[str, tuple[tuple[int | None, ...], str]]:
+    """Return shape (batch first) and dtype of every input by name."""
+    import keras
+
+    try:
+        tensors = list(model.inputs or ())
+    except (AttributeError, ValueError):
+        tensors = []
+    if tensors:
+        names = list(getattr(model, "input_names", ()) or ())
+        if len(names) != len(tensors) or len(set(names)) != len(names):
+            names = [f"{tensor.name}" for tensor in tensors]
+        return {
+            name: (tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
+            for name, tensor in zip(names, tensors, strict=True)
+        }
+    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    stored = next(iter(shapes.values()), None)
+    if isinstance(stored, tuple | list) and all(n is None or isinstance(n, int) for n in stored):
+        return {"input": ((None, *stored[1:]), "float32")}
+    if example is not None:
+        return {"input": ((None, *example), "float32")}
+    raise ModelError(
+        f"The model {model.name!r} ({type(model).__name__}) does not say what it takes. "
+        "Call it once on your data before saving it, or give --input-size HxW."
+    )
+
+
+def closed_shape(shape: tuple[int | None, ...], size: tuple[int, int]) -> tuple[int, ...]:
+    """Fill open sizes: height and width from ``size``, anything else with 1 (channels: 3)."""
+    rest = list(shape[1:])
+    if len(rest) == 3:
+        rest = [rest[0] or size[0], rest[1] or size[1], rest[2] or 3]
+    return tuple(int(n or size[0]) for n in rest)
+
+
+def named_outputs(model: Any, result: Any) -> dict[str, Any]:
+    """Return the model's outputs by name, in order."""
+    import keras
+
+    if isinstance(result, dict):
+        return {str(name): tensor for name, tensor in result.items()}
+    tensors = keras.tree.flatten(result)
+    names = list(getattr(model, "output_names", ()) or ())
+    if len(names) != len(tensors) or len(set(names)) != len(names):
+        names = ["output"] if len(tensors) == 1 else [f"output_{i}" for i in range(len(tensors))]
+    return dict(zip(names, tensors, strict=True))
+
+
+def declared_outputs(model: Any) -> tuple[OutputFacts, ...]:
+    """Return what a model that cannot be traced says of its outputs."""
+    try:
+        tensors = list(model.outputs or ())
+    except (AttributeError, ValueError):
+        return ()
+    return tuple(
+        OutputFacts(getattr(t, "name", f"output_{i}"), tuple(t.shape), str(t.dtype))
+        for i, t in enumerate(tensors)
+    )

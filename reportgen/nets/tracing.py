@@ -1,0 +1,125 @@
+"""The traced forward pass: outputs, channel moments and the maps that were asked for, in one function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from reportgen.nets.heads import operation_activation
+from reportgen.nets.moments import reduce_calls
+from reportgen.nets.recording import Recorder, recorded_by
+from reportgen.nets.signature import named_outputs, pack
+from reportgen.network import OutputFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reportgen.nets.moments import Watched
+    from reportgen.network import CallFacts, CallId
+
+    Watch = Callable[[tuple[CallFacts, ...]], tuple[CallId, ...]]
+
+
+class Traced(NamedTuple):
+    """A traced forward pass.
+
+    Attributes:
+        function: from input tensors by name to ``outputs`` and ``maps`` by name and ``columns``.
+        watched: which channels of the columns are whose; None where activations are not watched.
+        positions: values an image and channel, by call.
+        exact: whether NaN and infinity are left out of the moments and counted.
+    """
+
+    function: Callable[[Mapping[str, Any]], dict[str, Any]]
+    calls: tuple[CallFacts, ...]
+    outputs: tuple[OutputFacts, ...]
+    watched: Watched | None
+    positions: dict[CallId, int]
+    exact: bool
+
+
+def trace_forward(
+    model: Any,
+    paths: Mapping[int, str],
+    signature: Mapping[str, Any],
+    watch: Watch | None,
+    *,
+    exact: bool = False,
+) -> Traced:
+    """Trace ``model`` in inference mode while its layers' calls are recorded.
+
+    Args:
+        model: is called once.
+        paths: structural path by ``id`` of each operation, with an empty one for the model.
+        signature: tensor specifications by input name.
+        watch: from the recorded calls to those whose maps are wanted; None to watch nothing.
+        exact: see ``Traced``.
+    """
+    import tensorflow as tf
+
+    recorder = Recorder(paths)
+    outputs: list[OutputFacts] = []
+    watched: list[Watched] = []
+
+    def run(inputs: dict[str, Any]) -> dict[str, Any]:
+        recorder.start(inputs, tf.compat.v1.get_default_graph())
+        with recorded_by(recorder):
+            result = model(pack(model, inputs), training=False)
+        named = named_outputs(model, result)
+        outputs.extend(_output(name, tensor, recorder) for name, tensor in named.items())
+        returned: dict[str, Any] = {"outputs": {k: _readable(v) for k, v in named.items()}}
+        if watch is not None:
+            spans, returned["columns"] = reduce_calls(recorder.calls, exact=exact)
+            watched.append(spans)
+            wanted = set(watch(_inner(recorder)))
+            returned["maps"] = {
+                call.id: tf.cast(call.outputs[0], tf.float32)
+                for call in recorder.calls
+                if call.id in wanted
+            }
+        return returned
+
+    function = tf.function(run, autograph=False).get_concrete_function(dict(signature))
+    positions = {call.id: _positions(call.outputs[0]) for call in recorder.calls if call.outputs}
+    return Traced(
+        function,
+        _inner(recorder),
+        tuple(outputs),
+        watched[0] if watched else None,
+        positions,
+        exact,
+    )
+
+
+def _inner(recorder: Recorder) -> tuple[CallFacts, ...]:
+    """Return the recorded calls without the model's own."""
+    return tuple(
+        msgspec.structs.replace(call, parent=call.parent or None)
+        for call in recorder.facts()
+        if call.layer
+    )
+
+
+def _output(name: str, tensor: Any, recorder: Recorder) -> OutputFacts:
+    source = recorder.sources(tensor)[:1]
+    return OutputFacts(
+        name,
+        (None, *(int(n or 0) for n in tensor.shape[1:])),
+        tensor.dtype.name,
+        layer=source[0] if source and not source[0].startswith("input:") else None,
+        activation=operation_activation(tensor),
+    )
+
+
+def _positions(tensor: Any) -> int:
+    total = 1
+    for size in tensor.shape[1:-1]:
+        total *= int(size or 1)
+    return total
+
+
+def _readable(tensor: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.cast(tensor, tf.float32) if tensor.dtype.is_floating else tensor

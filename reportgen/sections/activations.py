@@ -1,0 +1,330 @@
+"""What the layers answer to the probes: statistics of every call, maps of some."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
+from reportgen.content.leaves import Notice
+from reportgen.errors import NotApplicable
+from reportgen.figures import ActivationPoint, activation_figure
+from reportgen.numerics import even_sample, six
+from reportgen.observe import Collected, SectionMaker
+from reportgen.pictures import map_sheet, viridis_palette
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from reportgen.content.leaves import Figure
+    from reportgen.network import Batch, CallFacts, CallId, Moments
+    from reportgen.observe import Context
+
+MOST_PROBES = 8
+"""Probes whose maps are shown."""
+MOST_CHANNELS = 16
+MOST_UNITS = 256
+HALVED_FROM = 56
+"""Maps from this size on are shown at every second row and column."""
+
+
+class Sums(NamedTuple):
+    """Float64 sums and integer counts of one call over the images so far."""
+
+    total: float
+    square: float
+    finite: int
+    values: int
+    zeros: int
+    non_finite: int
+    low: float
+    high: float
+    energy: NDArray[Any]
+    fired: Any
+
+
+class ActivationObserver:
+    """Folds the moments of every call, and keeps the maps of the probes that are shown."""
+
+    def __init__(self, images: int) -> None:
+        self._sums: dict[CallId, Sums] = {}
+        self._shown = even_sample(images, MOST_PROBES)
+        self._maps: dict[CallId, list[NDArray[Any]]] = {}
+        self.images = 0
+
+    def update(self, batch: Batch) -> None:
+        """Take in one block."""
+        self.images += len(next(iter(batch.outputs.values())))
+        for call, moments in batch.moments.items():
+            block = _sums(moments)
+            held = self._sums.get(call)
+            self._sums[call] = block if held is None else _added(held, block)
+        for call, maps in batch.maps.items():
+            rows = [i - batch.first for i in self._shown if 0 <= i - batch.first < len(maps)]
+            self._maps.setdefault(call, []).extend(maps[row] for row in rows)
+
+    def result(self) -> ActivationObserver:
+        """Return the fold itself."""
+        return self
+
+    @property
+    def sums(self) -> Mapping[CallId, Sums]:
+        """What was summed, by call."""
+        return self._sums
+
+    @property
+    def maps(self) -> Mapping[CallId, list[NDArray[Any]]]:
+        """The kept maps by call, in the order of the shown probes."""
+        return self._maps
+
+    @property
+    def shown(self) -> list[int]:
+        """Indices of the probes whose maps are kept."""
+        return self._shown
+
+
+def _sums(moments: Moments) -> Sums:
+    mean = moments.mean.astype(np.float64)
+    square = moments.mean_square.astype(np.float64)
+    non_finite = moments.non_finite.astype(np.int64)
+    finite = moments.positions - non_finite
+    zeros = moments.zeros.astype(np.int64)
+    return Sums(
+        total=float((mean * finite).sum()),
+        square=float((square * finite).sum()),
+        finite=int(finite.sum()),
+        values=int(mean.size * moments.positions),
+        zeros=int(zeros.sum()),
+        non_finite=int(non_finite.sum()),
+        low=float(moments.low.min(initial=math.inf)),
+        high=float(moments.high.max(initial=-math.inf)),
+        energy=(square * finite).sum(axis=0),
+        fired=np.any(zeros < moments.positions, axis=0),
+    )
+
+
+def _added(a: Sums, b: Sums) -> Sums:
+    return Sums(
+        total=a.total + b.total,
+        square=a.square + b.square,
+        finite=a.finite + b.finite,
+        values=a.values + b.values,
+        zeros=a.zeros + b.zeros,
+        non_finite=a.non_finite + b.non_finite,
+        low=min(a.low, b.low),
+        high=max(a.high, b.high),
+        energy=a.energy + b.energy,
+        fired=np.logical_or(a.fired, b.fired),
+    )
+
+
+def observe(context: Context) -> ActivationObserver:
+    """Return the observer of the activations.
+
+    Raises:
+        NotApplicable: no probes were given.
+    """
+    if context.probes is None:
+        raise NotApplicable(
+            "No probes were given: --probes PATH shows what the layers answer to images."
+        )
+    return ActivationObserver(len(context.probes.probes))
+
+
+def collect(context: Context, observed: ActivationObserver) -> Collected:
+    """Return the statistics of every call and the maps of the chosen ones."""
+    calls = {call.id: call for call in context.network.facts.calls}
+    depth = _depths(calls)
+    rows = tuple(
+        _row(calls[call], depth[call], sums)
+        for call, sums in observed.sums.items()
+        if call in calls
+    )
+    shown, notices = [], []
+    for call, maps in observed.maps.items():
+        if not maps or call not in calls:
+            continue
+        try:
+            shown.append(_shown(context, calls[call], maps, observed))
+        except Exception as error:  # noqa: BLE001 - a layer that fails costs itself
+            notices.append(Notice("warning", f"The maps of {call} could not be drawn: {error}"))
+    content = ActivationsContent(
+        images=observed.images, calls=rows, shown=tuple(shown), depth=_depth(context, rows)
+    )
+    return Collected(content, _sentence(content), (*notices, *_notices(content)))
+
+
+def _depths(calls: Mapping[CallId, CallFacts]) -> dict[CallId, int]:
+    depth: dict[CallId, int] = {}
+    for call in calls.values():
+        depth[call.id] = depth[call.parent] + 1 if call.parent in depth else 0
+    return depth
+
+
+def _row(call: CallFacts, depth: int, sums: Sums) -> CallRow:
+    some = sums.finite > 0
+    mean = sums.total / sums.finite if some else None
+    variance = sums.square / sums.finite - (mean or 0.0) ** 2 if some else None
+    return CallRow(
+        id=call.id,
+        layer=call.layer,
+        class_name=call.class_name,
+        depth=depth,
+        shape=call.shapes[0],
+        values=sums.values,
+        channels=len(sums.fired),
+        mean=six(mean),
+        std=six(math.sqrt(max(variance, 0.0))) if variance is not None else None,
+        min=six(sums.low),
+        max=six(sums.high),
+        zeros=sums.zeros,
+        non_finite=sums.non_finite,
+        silent=int((~sums.fired).sum()),
+    )
+
+
+def _shown(
+    context: Context, call: CallFacts, maps: list[NDArray[Any]], observed: ActivationObserver
+) -> ShownCall:
+    stacked, kind, notes = as_grids(np.stack(maps))
+    energy = observed.sums[call.id].energy
+    total = stacked.shape[-1]
+    most = MOST_UNITS if kind == "strip" else MOST_CHANNELS
+    channels = np.argsort(-np.nan_to_num(energy, nan=-1.0), kind="stable")[: min(most, total)]
+    if kind == "strip":
+        channels = np.sort(channels)
+    picked = stacked[..., channels]
+    finite = picked[np.isfinite(picked)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    halved = kind == "maps" and min(picked.shape[1:3]) >= HALVED_FROM
+    columns = len(channels) if kind != "strip" else min(len(channels), 64)
+    rows = tuple(
+        _map_row(context, call, index, one[::2, ::2] if halved else one, (low, high), kind)
+        for index, one in zip(observed.shown, picked, strict=True)
+    )
+    return ShownCall(
+        id=call.id,
+        layer=call.layer,
+        class_name=call.class_name,
+        kind=kind,
+        channels=tuple(int(c) for c in channels),
+        total=total,
+        low=six(low) or 0.0,
+        high=six(high) or 0.0,
+        grid=(1, len(channels)) if kind == "strip" else (stacked.shape[1], stacked.shape[2]),
+        reduced=halved,
+        columns=columns,
+        rows=rows,
+        notes=notes,
+    )
+
+
+def as_grids(maps: NDArray[Any]) -> tuple[NDArray[Any], str, tuple[str, ...]]:
+    """Give maps two spatial axes: (n, h, w, c) as they are, tokens as a grid, vectors as one place.
+
+    Returns:
+        The maps, ``maps``, ``tokens`` or ``strip``, and what was done to them.
+    """
+    if maps.ndim == 4:
+        return maps, "maps", ()
+    if maps.ndim == 2:
+        return maps[:, None, None, :], "strip", ()
+    if maps.ndim != 3:
+        flat = maps.reshape(len(maps), -1, maps.shape[-1])
+        return flat[:, :, None, :], "maps", ("further axes were laid out one below the other",)
+    tokens = maps.shape[1]
+    side = math.isqrt(tokens)
+    if side * side == tokens:
+        return maps.reshape(len(maps), side, side, -1), "tokens", ()
+    side = math.isqrt(tokens - 1)
+    if side * side == tokens - 1:
+        grid = maps[:, 1:].reshape(len(maps), side, side, -1)
+        return grid, "tokens", ("without the first token, taken for the class token",)
+    return maps[:, None], "maps", ("positions from left to right",)
+
+
+def _map_row(
+    context: Context,
+    call: CallFacts,
+    probe: int,
+    maps: NDArray[Any],
+    scale: tuple[float, float],
+    kind: str,
+) -> MapRow:
+    name = _probe_name(context, probe)
+    finite = maps[np.isfinite(maps)]
+    low = six(float(finite.min())) if finite.size else None
+    high = six(float(finite.max())) if finite.size else None
+    figure = _picture(context, maps, scale, kind, f"{call.id}, {name}: {maps.shape[-1]} channels, "
+                      f"{low if low is not None else 'no finite value'} to {high}.")  # fmt: skip
+    return MapRow(probe, name, figure, low, high)
+
+
+def _picture(
+    context: Context, maps: NDArray[Any], scale: tuple[float, float], kind: str, alt: str
+) -> Figure:
+    low, high = scale
+    span = high - low if high > low else 1.0
+    levels = np.rint(np.clip((np.nan_to_num(maps) - low) / span, 0, 1) * 254).astype(np.uint8)
+    tiles = np.moveaxis(levels, -1, 0)
+    if kind == "strip":
+        tiles = tiles.repeat(8, axis=1).repeat(8, axis=2)
+    return map_sheet(
+        context.store, tiles, 64 if kind == "strip" else len(tiles), viridis_palette(), alt
+    )
+
+
+def _probe_name(context: Context, index: int) -> str:
+    if context.settings.hide_names or context.probes is None:
+        return f"probe {index + 1}"
+    return context.probes.probes[index].name
+
+
+def _depth(context: Context, rows: tuple[CallRow, ...]) -> Figure | None:
+    points = [
+        ActivationPoint(row.mean, row.std, row.zeros / row.values)
+        for row in rows
+        if row.mean is not None and row.std is not None and row.values
+    ]
+    if len(points) < 2:
+        return None
+    emptiest = max(rows, key=lambda r: r.zeros / max(r.values, 1))
+    alt = (
+        f"Standard deviation and share of zeros of {len(points)} calls in the order of execution; most "
+        f"zeros: {emptiest.id}, {emptiest.zeros / max(emptiest.values, 1):.0%}."
+    )
+    return activation_figure(context.store, points, alt)
+
+
+def _sentence(content: ActivationsContent) -> str:
+    silent = [row for row in content.calls if row.silent and row.silent < row.channels]
+    broken = [row for row in content.calls if row.non_finite]
+    parts = [f"{len(content.calls)} calls on {content.images} probes"]
+    if broken:
+        parts.append(f"NaN or infinity from {broken[0].id} on")
+    if silent:
+        worst = max(silent, key=lambda row: row.silent / row.channels)
+        parts.append(
+            f"{len(silent)} have channels that never fired, most of all {worst.id} "
+            f"({worst.silent} of {worst.channels})"
+        )
+    else:
+        parts.append("every channel fired at least once")
+    return "; ".join(parts) + "."
+
+
+def _notices(content: ActivationsContent) -> list[Notice]:
+    broken = next((row for row in content.calls if row.non_finite), None)
+    if broken is None:
+        return []
+    text = (
+        f"NaN or infinite activations appear first in {broken.id} ({broken.non_finite:,} values)."
+    )
+    return [Notice("warning", text)]
+
+
+SECTION = SectionMaker("activations", "Activations", collect, observe)
