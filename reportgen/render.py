@@ -7,7 +7,7 @@ import math
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
+    from reportgen.content.architecture import Diagram
     from reportgen.content.weights import RoleScale, Variable
     from reportgen.report import Report
 
@@ -55,8 +56,25 @@ def render(report: Report, digest: str) -> Page:
     names = {key: _asset_name(data, _STATIC[key]) for key, data in static.items()}
     template = _environment().get_template("report.html")
     links = {key: f"assets/{name}" for key, name in names.items()}
-    page = template.render(report=report, summary=report.summary, digest=digest, links=links)
+    page = template.render(
+        report=report,
+        summary=report.summary,
+        digest=digest,
+        links=links,
+        linked={section.kind for section in report.sections if section.content is not None},
+    )
     return Page(page, {names[key]: data for key, data in static.items()})
+
+
+def diagram_svg(drawing: Diagram, kind: str) -> str:
+    """Return a diagram alone, as it stands in the page.
+
+    Args:
+        drawing: the laid-out graph.
+        kind: ``overview`` or ``full``.
+    """
+    macro: Any = _environment().get_template("parts/diagram.html").module
+    return str(macro.diagram(drawing, kind, kind))
 
 
 def summary_text(report: Report) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from reportgen.content.leaves import Notice
@@ -11,6 +12,7 @@ from reportgen.observe import Collected, SectionMaker
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
+    from reportgen.network import NetworkFacts
     from reportgen.observe import Context
     from reportgen.settings import Settings
 
@@ -43,7 +45,7 @@ def collect(context: Context, _: Any) -> Collected:
         flops=sum(call.flops for call in facts.calls) if traced else None,
         activation_bytes=peak_bytes(facts.calls, context.input_shapes) if traced else None,
         input_shapes=tuple(context.input_shapes.values()),
-        dtype_policy=facts.dtype_policy,
+        dtype_policy=_policies(facts),
         optimizer=facts.optimizer,
         learning_rate=facts.learning_rate,
         loss=facts.loss,
@@ -55,6 +57,20 @@ def collect(context: Context, _: Any) -> Collected:
         classes=context.classes,
     )
     return Collected(content, _sentence(content), _notices(context))
+
+
+def _policies(facts: NetworkFacts) -> str:
+    """Name the policies that the layers compute in, the most common first.
+
+    The model's own says little: it stays ``float32`` where all of its layers are ``mixed_float16``.
+    """
+    parents = {layer.parent for layer in facts.layers}
+    counts = Counter(
+        layer.dtype_policy
+        for layer in facts.layers
+        if layer.path not in parents and layer.class_name != "InputLayer" and layer.dtype_policy
+    )
+    return ", ".join(name for name, _ in counts.most_common()) or facts.dtype_policy
 
 
 def _sentence(content: OverviewContent) -> str:

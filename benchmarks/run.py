@@ -1,0 +1,187 @@
+"""Measure reportgen against the floor and against the notebook glue that it replaces.
+
+    python benchmarks/run.py [--rounds N] [--write]
+
+Everything is a ratio of whole-process CPU seconds (user and system, children included) or of peak memory,
+taken in one run: in every round each command runs once, so that the machine's mood meets all of them, and
+the median over the rounds counts. ``REPORTGEN_MODELS`` names the folder with the models and images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+SECTIONS = "overview,architecture,weights,probes,activations"
+MARK = "<!-- results -->"
+
+
+class Cost(NamedTuple):
+    """What one command took: CPU seconds, peak memory in MiB, and what it printed last."""
+
+    cpu: float
+    memory: float
+    said: str
+
+
+def run(command: list[str]) -> Cost:
+    """Run a command to its end and return its cost.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with tempfile.TemporaryFile("w+") as sink, tempfile.TemporaryFile("w+") as errors:
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+        process = subprocess.Popen(command, stdout=sink, stderr=errors, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        sink.seek(0)
+        errors.seek(0)
+        if process.returncode != 0:
+            raise RuntimeError(f"{command} failed: {errors.read()[-2000:]}")
+        lines = sink.read().strip().splitlines()
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, lines[-1] if lines else "")
+
+
+def copies(images: list[Path], count: int, folder: Path) -> Path:
+    """Fill a folder with ``count`` images, repeating them under other names."""
+    folder.mkdir()
+    for index in range(count):
+        source = images[index % len(images)]
+        shutil.copy(source, folder / f"{index:03d}{source.suffix.lower()}")
+    return folder
+
+
+def commands(shared: Path, work: Path, glue: Path | None) -> dict[str, list[str]]:
+    """Return the commands by name."""
+    python = sys.executable
+    model = str(shared / "models" / "efficientnet_lite0.keras")
+    images = sorted((shared / "images" / "photos").iterdir())
+    images += sorted((shared / "images" / "imagenet").iterdir())
+    eight, many = copies(images, 8, work / "eight"), copies(images, 64, work / "many")
+    build = [python, "-m", "reportgen", "build", model, "-q", "--sections", SECTIONS]
+    found = {
+        "floor": [python, str(HERE / "floor.py"), model, *map(str, sorted(eight.iterdir()))],
+        "build": [*build, "-o", str(work / "out8"), "-p", str(eight)],
+        "build 64": [
+            *build, "-o", str(work / "out64"), "-p", str(many), "--max-probes", "64",
+        ],
+        "start-up": [python, "-m", "reportgen", "build", model, "-q", "-o", str(work / "out0"),
+                     "--sections", "overview,architecture,weights"],
+        "diagrams": [python, str(HERE / "diagrams.py"), "ResNet152"],
+        "sections": [python, str(HERE / "sections.py"), model, str(work / "sections"), str(eight)],
+        "render": [python, "-m", "reportgen", "render", str(work / "out8")],
+        "--help": [python, "-m", "reportgen", "--help"],
+    }  # fmt: skip
+    if glue is not None:
+        photos = [str(path) for path in sorted(eight.iterdir())]
+        found["glue"] = [python, str(glue), model, str(work / "glue"), *photos]
+    return found
+
+
+def measure(found: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
+    """Run every command once a round; the dear glue three times at most."""
+    costs: dict[str, list[Cost]] = {name: [] for name in found}
+    for number in range(rounds):
+        for name, command in found.items():
+            if name == "glue" and number >= 3:
+                continue
+            costs[name].append(run(command))
+            print(f"round {number + 1}: {name}: {costs[name][-1].cpu:.2f} CPU s", file=sys.stderr)
+    return costs
+
+
+def cpu(costs: list[Cost]) -> float:
+    """Return the median CPU seconds."""
+    return statistics.median(cost.cpu for cost in costs)
+
+
+def memory(costs: list[Cost]) -> float:
+    """Return the median peak memory in MiB."""
+    return statistics.median(cost.memory for cost in costs)
+
+
+def table(costs: dict[str, list[Cost]], rounds: int) -> str:
+    """Return the results as Markdown."""
+    build, many, floor = cpu(costs["build"]), cpu(costs["build 64"]), cpu(costs["floor"])
+    start = cpu(costs["start-up"])
+    first, later = (build - start) / 8, (many - build) / 56
+    diagrams = [json.loads(cost.said) for cost in costs["diagrams"]]
+    drawn = statistics.median(d["cpu"] for d in diagrams)
+    size = sum(diagrams[0]["bytes"]) / 1000
+    rows = [
+        ("build / floor, CPU", build / floor, "1.5"),
+        ("build / floor, peak memory", memory(costs["build"]) / memory(costs["floor"]), "1.3"),
+        ("64 probes / 8 probes, CPU", many / build, "2.5"),
+        (
+            "64 probes / 8 probes, peak memory",
+            memory(costs["build 64"]) / memory(costs["build"]),
+            "1.2",
+        ),
+        ("a probe after the eighth / one of the first eight, CPU", later / first, "1.2"),
+        ("ResNet152, both diagrams, CPU s", drawn, "3"),
+        ("ResNet152, nodes of the overview", diagrams[0]["nodes"], "40"),
+        ("ResNet152, both SVGs, kB", size, "400"),
+        ("render, CPU s", cpu(costs["render"]), "0.5"),
+        ("--help, CPU s", cpu(costs["--help"]), "0.3"),
+    ]
+    if "glue" in costs:
+        rows.insert(0, ("glue / build, CPU (at least)", cpu(costs["glue"]) / build, "10"))
+    head = (
+        f"Medians of {rounds} rounds, EfficientNet-Lite0, 8 photographs: build {build:.2f} CPU s and "
+        f"{memory(costs['build']):.0f} MiB, floor {floor:.2f} CPU s and {memory(costs['floor']):.0f} MiB."
+    )
+    lines = [
+        head,
+        "",
+        "| what | measured | bound |",
+        "|---|---|---|",
+        *(f"| {name} | {value:.3g} | {bound} |" for name, value, bound in rows),
+        "",
+        *section_table([json.loads(cost.said) for cost in costs["sections"]]),
+    ]
+    return "\n".join(lines)
+
+
+def section_table(runs: list[dict[str, dict[str, float]]]) -> list[str]:
+    """Return CPU seconds by stage and bytes by section; later changes are held against them."""
+    lines = ["| stage or section | CPU s | kB with pictures |", "|---|---|---|"]
+    sizes = {name.lower(): size for name, size in runs[0]["bytes"].items()}
+    for name in runs[0]["seconds"]:
+        seconds = statistics.median(r["seconds"][name] for r in runs)
+        key = "index.html" if name.startswith("Writing") else name.lower()
+        size = f"{sizes[key] / 1000:.0f}" if key in sizes else ""
+        lines.append(f"| {name} | {seconds:.2f} | {size} |")
+    return lines
+
+
+def main() -> None:
+    """Measure, print, and with ``--write`` keep the results in README.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--glue", type=Path, help="the script to be held against")
+    parser.add_argument("--write", action="store_true", help="keep the results in README.md")
+    options = parser.parse_args()
+    shared = Path(os.environ.get("REPORTGEN_MODELS", HERE.parent.parent / "shared"))
+    glue = options.glue or (shared / "bench" / "glue.py")
+    with tempfile.TemporaryDirectory() as folder:
+        found = commands(shared, Path(folder), glue if glue.is_file() else None)
+        results = table(measure(found, options.rounds), options.rounds)
+    print(results)
+    if options.write:
+        readme = HERE / "README.md"
+        head = readme.read_text("utf-8").split(MARK)[0]
+        readme.write_text(f"{head}{MARK}\n\n{results}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

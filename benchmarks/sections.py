@@ -1,0 +1,58 @@
+"""CPU seconds of each stage and section of one build, and the bytes that each section adds.
+
+python benchmarks/sections.py MODEL.keras OUT PROBES
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import msgspec
+
+from reportgen import build_report
+
+
+class Stages:
+    """Progress that notes the CPU time at the start of each stage."""
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[str, float]] = []
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Note the start of a stage."""
+        del total
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = time.process_time() + children.ru_utime + children.ru_stime
+        self.marks.append((text, seconds))
+
+    def advance(self, steps: int = 1) -> None:
+        """Count nothing."""
+
+
+def main(model: str, output: str, probes: str) -> None:
+    """Print seconds by stage and bytes by section as JSON."""
+    stages = Stages()
+    folder = build_report(model, output=output, probes=probes, progress=stages)
+    stages.stage("end")
+    pairs = zip(stages.marks, stages.marks[1:], strict=False)
+    seconds = {name: end - start for (name, start), (_, end) in pairs}
+    encoded = {s.kind: msgspec.json.encode(s) for s in folder.report.sections}
+    assets = {a: (folder.path / "assets" / a).stat().st_size for a in folder.report.assets}
+    sizes = {
+        kind: len(text) + sum(size for name, size in assets.items() if name.encode() in text)
+        for kind, text in encoded.items()
+    }
+    sizes["index.html"] = Path(folder.index).stat().st_size
+    print(json.dumps({"seconds": seconds, "bytes": sizes}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
