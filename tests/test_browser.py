@@ -249,6 +249,22 @@ def test_links_of_the_contents_lead_to_their_sections(browser, hostile):
             assert abs(visit.page.evaluate(place)) < 40 or visit.page.evaluate(bottom)
 
 
+def test_pictures_are_large_enough_and_pixels_stay_pixels(browser, hostile):
+    smooth = "e => getComputedStyle(e).imageRendering"
+    with visited(browser, page_uri(hostile), width=390) as visit:
+        visit.assert_images_load(hostile)
+        assert visit.page.eval_on_selector("img.kernels", smooth) == "pixelated"
+        assert visit.page.locator("#weights img.plot").bounding_box()["width"] >= 560
+        caption = visit.page.locator("#weights caption").bounding_box()
+        assert caption["x"] + caption["width"] <= 390
+    folder = report_of("autoencoder")
+    with visited(browser, page_uri(folder)) as visit:
+        visit.assert_images_load(folder)
+        image = visit.page.locator(".results img").first
+        assert image.bounding_box()["width"] >= 96
+        assert image.evaluate(smooth) == "pixelated"
+
+
 def test_what_is_folded_away_is_printed(browser, hostile):
     with visited(browser, page_uri(hostile)) as visit:
         name = visit.page.locator("ol.classes li").first

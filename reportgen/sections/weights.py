@@ -14,6 +14,7 @@ from reportgen.figures import DepthPoint, depth_figure
 from reportgen.numerics import describe, digest, six
 from reportgen.observe import Collected, SectionMaker
 from reportgen.pictures import diverging_palette, exact, palette_picture, tiles
+from reportgen.wording import share_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -189,12 +190,11 @@ def _kernel_picture(
 
 
 def _sentence(content: WeightsContent) -> str:
-    share = content.zeros / max(content.count, 1)
     broken = content.nan + content.inf
     health = f"{broken:,} values are NaN or infinite" if broken else "all values are finite"
     return (
         f"{len(content.variables)} variables with {content.count:,} values: {health}, "
-        f"{share:.1%} are exactly zero."
+        f"{share_text(content.zeros, content.count)} are exactly zero."
     )
 
 
