@@ -20,6 +20,8 @@ _HAND_ON = frozenset({
     "Rescaling", "Normalization", "ZeroPadding2D", "Cropping2D", "Resizing", "CenterCrop",
 })  # fmt: skip
 """Classes whose outputs show what came in."""
+_ATTENTION = frozenset({"MultiHeadAttention", "GroupedQueryAttention"})
+"""Classes whose inner calls have heads where pictures have columns."""
 
 
 def choose_calls(calls: Sequence[CallFacts], globs: Sequence[str] = ()) -> tuple[CallId, ...]:
@@ -38,7 +40,12 @@ def choose_calls(calls: Sequence[CallFacts], globs: Sequence[str] = ()) -> tuple
     """
     if globs:
         return _matching(calls, globs)
-    leaves = [call for call in calls if call.leaf and call.class_name not in _HAND_ON]
+    inside = {call.id for call in calls if call.class_name in _ATTENTION}
+    leaves = [
+        call
+        for call in calls
+        if call.leaf and call.class_name not in _HAND_ON and call.parent not in inside
+    ]
     places = [c for c in leaves if spatial(c) and _elements(c) * 4 <= MAX_MAP_BYTES]
     vectors = [c for c in leaves if c.shapes and len(c.shapes[0]) == 1 and c.shapes[0][0] > 1]
     chosen = dict.fromkeys(c.id for c in _last_of_resolutions(places, calls))

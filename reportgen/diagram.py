@@ -10,7 +10,8 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from bisect import bisect
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +20,8 @@ from reportgen.errors import ReportgenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+Shape = TypeVar("Shape", Box, Frame)
 
 TIME_LIMIT = 60
 """Seconds that a layout may take."""
@@ -123,7 +126,7 @@ def draw_in_columns(
 
     Args:
         nodes: the boxes.
-        edges: pairs of indices into ``nodes``.
+        edges: pairs of indices into ``nodes``, each once.
         clusters: frames by key.
         tallest: height in CSS pixels that fits on a screen.
 
@@ -134,91 +137,96 @@ def draw_in_columns(
     breaks = _breaks(drawn, edges, -(-drawn.height // tallest))
     if not breaks:
         return drawn
-    inner = [edge for edge in edges if edge not in breaks]
-    split = draw(nodes, inner, clusters)
-    column = _components(len(nodes), inner)
-    left: dict[int, int] = {}
-    for box, number in zip(split.boxes, column, strict=True):
-        left[number] = min(left.get(number, box.x), box.x)
-    order = sorted(left, key=lambda number: left[number])
-    shift = {number: _GAP * order.index(number) for number in left}
-    of_frame = [shift[column[i]] for i in _one_inside(nodes, clusters)]
-    boxes = tuple(
-        msgspec.structs.replace(box, x=box.x + shift[number], y=box.y + _AROUND)
-        for box, number in zip(split.boxes, column, strict=True)
-    )
-    around = tuple(
-        _around(boxes[tail], boxes[head], left[column[head]] + shift[column[head]])
-        for tail, head in breaks
-    )
+    heights = sorted(breaks.values())
+    inner = {e: p for e, p in zip(sorted(edges), drawn.edges, strict=True) if e not in breaks}
+    extents: list[_Extent] = [_Extent() for _ in range(len(heights) + 1)]
+    shapes: list[Box | Frame] = [*drawn.boxes, *drawn.frames]
+    for item in shapes:
+        extents[bisect(heights, item.y)].take_in(item.x, item.x + item.width, item.y, item.height)
+    for (tail, _), path in inner.items():
+        for x, y in _points(path):
+            extents[bisect(heights, drawn.boxes[tail].y)].take_in(x, x, y, 0)
+    starts = [sum(e.width + _GAP for e in extents[:k]) for k in range(len(extents))]
+
+    def shift(y: int) -> tuple[int, int]:
+        column = bisect(heights, y)
+        return starts[column] - extents[column].left, _AROUND - extents[column].top
+
+    boxes = tuple(_shifted(box, *shift(box.y)) for box in drawn.boxes)
+    paths = {edge: _moved(path, *shift(drawn.boxes[edge[0]].y)) for edge, path in inner.items()}
+    for (tail, head), height in breaks.items():
+        number = bisect(heights, height)
+        foot = extents[number - 1].height + 2 * _AROUND - 4
+        paths[tail, head] = _around(boxes[tail], boxes[head], foot, starts[number] - _GAP // 2)
     return Diagram(
-        split.width + _GAP * (len(order) - 1),
-        split.height + 2 * _AROUND,
+        starts[-1] + extents[-1].width,
+        max(e.height for e in extents) + 2 * _AROUND,
         boxes,
-        tuple(
-            msgspec.structs.replace(frame, x=frame.x + dx, y=frame.y + _AROUND)
-            for frame, dx in zip(split.frames, of_frame, strict=True)
-        ),
-        tuple(
-            _moved(path, shift[column[tail]])
-            for path, (tail, _) in zip(split.edges, sorted(inner), strict=True)
-        )
-        + around,
-        split.engine,
+        tuple(_shifted(frame, *shift(frame.y)) for frame in drawn.frames),
+        tuple(paths[edge] for edge in sorted(edges)),
+        drawn.engine,
     )
 
 
-def _one_inside(nodes: Sequence[Node], clusters: Mapping[str, Cluster]) -> list[int]:
-    """Return, for each frame that holds something, a node inside of it."""
-    inside = [[i for i, node in enumerate(nodes) if node.cluster == key] for key in clusters]
-    return [members[0] for members in inside if members]
+class _Extent:
+    """What a column covers."""
+
+    def __init__(self) -> None:
+        self.left, self.right, self.top, self.bottom = 10**9, -(10**9), 10**9, -(10**9)
+
+    def take_in(self, left: int, right: int, top: int, height: int) -> None:
+        self.left, self.right = min(self.left, left), max(self.right, right)
+        self.top, self.bottom = min(self.top, top), max(self.bottom, top + height)
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
 
 
 def _breaks(
     drawn: Diagram, edges: Sequence[tuple[int, int]], columns: int
-) -> list[tuple[int, int]]:
-    """Return the edges at which to break: alone at their height, outside of frames."""
+) -> dict[tuple[int, int], int]:
+    """Return the edges at which to break, and the heights: alone there, no box or frame beside."""
     alone = []
     for tail, head in edges:
         height = drawn.boxes[head].y - 3
-        spans: list[Box | Frame] = [*drawn.boxes, *drawn.frames]
-        beside = [b for b in spans if b.y <= height <= b.y + b.height]
+        foot = drawn.boxes[tail].y + drawn.boxes[tail].height
+        beside = [b for b in drawn.frames if b.y <= height <= b.y + b.height]
+        between = [b for b in drawn.boxes if b.y <= height and b.y + b.height > foot]
         crossing = [e for e in edges if drawn.boxes[e[0]].y < height < drawn.boxes[e[1]].y]
-        if crossing == [(tail, head)] and not beside:
+        if crossing == [(tail, head)] and not beside and not between:
             alone.append(((tail, head), height))
-    chosen = []
+    chosen = {}
     for column in range(1, columns):
         target = drawn.height * column / columns
-        best = min(alone, key=lambda item: abs(item[1] - target), default=None)
-        if best is not None and best[0] not in chosen:
-            chosen.append(best[0])
+        edge, height = min(alone, key=lambda a: abs(a[1] - target), default=((0, 0), -(10**9)))
+        if abs(height - target) < drawn.height / columns / 2:
+            chosen[edge] = height
     return chosen
 
 
-def _components(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """Return, for each node, the least node that it is connected with."""
-    least = list(range(count))
-    changed = True
-    while changed:
-        changed = False
-        for a, b in edges:
-            low = min(least[a], least[b])
-            changed = changed or least[a] != low or least[b] != low
-            least[a] = least[b] = low
-    return least
-
-
-def _around(tail: Box, head: Box, left: int) -> str:
-    """Lead an edge from the foot of one column, along the gap before the next, to its head."""
+def _around(tail: Box, head: Box, foot: int, gap: int) -> str:
+    """Lead an edge below its column, up along the gap before the next, to that column's head."""
     x, y = tail.x + tail.width // 2, tail.y + tail.height
-    to_x, gap = head.x + head.width // 2, left - _GAP // 2 - 8
-    low, high = y + _AROUND - 4, head.y - _AROUND + 4
-    return f"M{x} {y}L{x} {low}L{gap} {low}L{gap} {high}L{to_x} {high}L{to_x} {head.y}"
+    to_x, top = head.x + head.width // 2, head.y - _AROUND + 4
+    return f"M{x} {y}L{x} {foot}L{gap} {foot}L{gap} {top}L{to_x} {top}L{to_x} {head.y}"
 
 
-def _moved(path: str, dx: int) -> str:
-    points = (part.split() for part in path[1:].split("L"))
-    return "M" + "L".join(f"{int(x) + dx} {int(y) + _AROUND}" for x, y in points)
+def _points(path: str) -> list[tuple[int, int]]:
+    pairs = (part.split() for part in path[1:].split("L"))
+    return [(int(x), int(y)) for x, y in pairs]
+
+
+def _moved(path: str, dx: int, dy: int) -> str:
+    return "M" + "L".join(f"{x + dx} {y + dy}" for x, y in _points(path))
+
+
+def _shifted(item: Shape, dx: int, dy: int) -> Shape:
+    return msgspec.structs.replace(item, x=item.x + dx, y=item.y + dy)
 
 
 def clip(line: str) -> str:
@@ -232,8 +240,12 @@ def clip(line: str) -> str:
 
 def box_size(lines: Sequence[str]) -> tuple[int, int]:
     """Return width and height of a box in CSS pixels, from our own table of character widths."""
-    widths = [sum(_WIDTHS.get(c, 6.8 if ord(c) < 0x2E80 else 13) for c in line) for line in lines]
+    widths = [_text_width(line) for line in lines]
     return round(max(1.1 * widths[0], *widths[1:], 0)) + 20, _LINE * len(lines) + 11
+
+
+def _text_width(line: str) -> float:
+    return sum(_WIDTHS.get(c, 6.8 if ord(c) < 0x2E80 else 13) for c in line)
 
 
 def _dot(
@@ -254,7 +266,7 @@ def _dot(
     groups: dict[str | None, Any] = {None: graph}
     for key, cluster in clusters.items():
         groups[key] = pydot.Cluster(keys[key].removeprefix("cluster_"), margin="14")
-        width = round(sum(_WIDTHS.get(c, 6.8) for c in clip(cluster.label)) + 12)
+        width = round(1.1 * _text_width(clip(cluster.label)) + 4)
         groups[key].set("label", f'<<table border="0" fixedsize="true" width="{width}" height="14">'
                         "<tr><td></td></tr></table>>")  # fmt: skip
     for number, (node, (width, height)) in enumerate(zip(nodes, sizes, strict=True)):

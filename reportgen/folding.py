@@ -2,7 +2,8 @@
 
 Calls stand in the order of execution. A call's token is its class, its output's shape and how far back
 its sources stand, so two blocks with the same classes, shapes and wiring have the same tokens whatever
-their layers are called, and a repetition is a run of tokens that equals itself one period later.
+their layers are called, and a repetition is a run of tokens that equals itself one period later. What is
+read from afar (a skip into a decoder) is read of every repetition, or ends the run.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def find_runs(units: Sequence[Unit], sources: Sequence[tuple[int, ...]]) -> tupl
     open_edges, fan_out = _crossings(len(units), sources)
     taken = np.zeros(len(units), bool)
     chosen = []
-    for start, period, length in _candidates(tokens):
+    for start, period, length in _candidates(tokens, _readers(len(units), sources)):
         run = _aligned(start, period, length, open_edges, fan_out)
         connected = any(
             run.start <= source < run.start + run.period
@@ -145,11 +146,25 @@ def _tokens(units: Sequence[Unit], sources: Sequence[tuple[int, ...]]) -> np.nda
     )
 
 
-def _candidates(tokens: np.ndarray) -> list[tuple[int, int, int]]:
+def _readers(count: int, sources: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Return the units that read each unit, ascending."""
+    readers: list[list[int]] = [[] for _ in range(count)]
+    for index, read in enumerate(sources):
+        for source in dict.fromkeys(read):
+            readers[source].append(index)
+    return readers
+
+
+def _candidates(tokens: np.ndarray, readers: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
     """Return (start, period, length) of every maximal repetition, the most saving first."""
     found = []
+    reach = np.array([(r[-1] - index if r else 0) for index, r in enumerate(readers)])
     for period in range(1, len(tokens) // 2 + 1):
-        same = np.concatenate([[False], tokens[:-period] == tokens[period:], [False]])
+        equal = tokens[:-period] == tokens[period:]
+        for index in np.flatnonzero(equal & (reach[:-period] > 2 * period)).tolist():
+            afar = {r for r in readers[index] if r - index > 2 * period}
+            equal[index] = afar <= set(readers[index + period])
+        same = np.concatenate([[False], equal, [False]])
         change = np.flatnonzero(same[1:] != same[:-1])
         for start, end in zip(change[::2], change[1::2], strict=True):
             length = int(end - start) + period

@@ -133,7 +133,7 @@ def diverging_palette() -> bytes:
 
 @cache
 def viridis_palette() -> bytes:
-    """Return 255 colours of viridis, even in lightness, and white for the gaps between maps.
+    """Return 255 colours of viridis, even in lightness, and grey for the gaps between maps.
 
     From the anchor colours of Smith and van der Walt (2015), interpolated linearly.
     """
