@@ -1,0 +1,243 @@
+"""Paths, variables and counts of every model of the zoo, against Keras' own lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+import zoo
+from keras import layers
+
+from reportgen.nets.keras_network import KerasNetwork
+
+
+def distinct(weights):
+    """Return weights without repetition, as Keras counts them."""
+    return list({id(w): w for w in weights}.values())
+
+
+def content(array):
+    """Return what tells arrays apart."""
+    array = np.asarray(array)
+    return array.shape, array.astype(np.float64).tobytes()
+
+
+def elements(weights):
+    return sum(int(np.prod(w.shape)) for w in distinct(weights))
+
+
+def paths(network):
+    return [facts.path for facts, _ in network.variables()]
+
+
+def by_path(network):
+    return {layer.path: layer for layer in network.facts.layers}
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_paths_are_unique(name):
+    facts = zoo.network(name).facts
+    for listed in (
+        [layer.path for layer in facts.layers],
+        [call.id for call in facts.calls],
+        paths(zoo.network(name)),
+    ):
+        assert len(listed) == len(set(listed)) > 0
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_every_weight_is_yielded_once(name):
+    weights = distinct(zoo.network(name)._model.weights)
+    arrays = [array for _, array in zoo.network(name).variables()]
+    stored = [keras.ops.convert_to_numpy(w).astype(np.float64) for w in weights]
+    assert Counter(map(content, arrays)) == Counter(map(content, stored))
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_variables_stand_at_layers_that_exist_and_say_their_shape(name):
+    known = by_path(zoo.network(name))
+    for facts, array in zoo.network(name).variables():
+        assert facts.layer in known
+        assert facts.shape == array.shape
+        assert facts.path.startswith(f"{facts.layer}/")
+        assert known[facts.layer].class_name == facts.layer_class
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_counts_are_those_of_keras(name):
+    model, facts = zoo.network(name)._model, zoo.network(name).facts
+    assert facts.parameters == model.count_params() == elements(model.weights)
+    assert facts.trainable_parameters == elements(model.trainable_weights)
+    trained = sum(a.size for v, a in zoo.network(name).variables() if v.trainable)
+    assert facts.trainable_parameters == trained
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_every_layer_counts_what_keras_counts(name):
+    known = Counter(
+        (layer.name, elements(layer.weights), elements(layer.trainable_weights))
+        for layer in zoo.network(name)._model._flatten_layers(include_self=False)
+    )
+    listed = Counter(
+        (layer.name, layer.parameters, layer.trainable_parameters)
+        for layer in zoo.network(name).facts.layers
+        if layer.parameters
+    )
+    assert listed
+    assert not listed - known
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_parents_stand_before_their_children_and_hold_their_sum(name):
+    seen = {}
+    own = Counter()
+    for variable, array in zoo.network(name).variables():
+        own[variable.layer] += array.size
+    for layer in zoo.network(name).facts.layers:
+        assert layer.parent is None or layer.parent in seen
+        seen[layer.path] = layer
+    for path, layer in seen.items():
+        inside = sum(size for at, size in own.items() if at == path or at.startswith(f"{path}/"))
+        shared = 40 if path == "outward" else 0  # the tied kernel counts at both its layers
+        assert layer.parameters == inside + shared
+
+
+def test_nested_layers_have_the_path_of_their_names():
+    assert [layer.path for layer in zoo.network("nested").facts.layers if layer.parameters] == [
+        "middle",
+        "middle/inner",
+        "middle/inner/see",
+        "middle/inner/norm",
+        "middle/narrow",
+        "which",
+    ]
+    assert by_path(zoo.network("nested"))["middle/inner/see"].parent == "middle/inner"
+
+
+def test_the_same_names_in_two_backbones_stay_apart():
+    kernels = {facts.path: array for facts, array in zoo.network("same_names").variables()}
+    model = zoo.network("same_names")._model
+    for backbone in ("one", "two"):
+        np.testing.assert_array_equal(
+            kernels[f"{backbone}/see/kernel"],
+            model.get_layer(backbone).get_layer("see").kernel.numpy(),
+        )
+
+
+def test_siblings_of_one_name_are_numbered():
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = layers.Dense(3, name="twin"), layers.Dense(2, name="twin")
+
+        def call(self, inputs):
+            return self.second(self.first(inputs))
+
+    model = Twins()
+    model(np.zeros((1, 4), np.float32))
+    network = KerasNetwork(model)
+    assert paths(network) == ["twin/kernel", "twin/bias", "twin.2/kernel", "twin.2/bias"]
+    assert [(call.id, call.inputs) for call in network.facts.calls] == [
+        ("twin", ("input:input",)),
+        ("twin.2", ("twin",)),
+    ]
+
+
+def test_a_tied_weight_is_yielded_at_its_first_layer_and_names_the_other():
+    network = zoo.network("tied")
+    assert {facts.path: facts.shared_by for facts, _ in network.variables()} == {
+        "inward/kernel": ("outward",),
+        "inward/bias": (),
+    }
+    assert network.facts.parameters == 10 * 4 + 4
+    assert by_path(network)["outward"].parameters == 40
+
+
+def test_a_shared_layer_counts_once():
+    assert zoo.network("shared_layer").facts.parameters == (6 * 6 + 6) + (6 * 2 + 2)
+
+
+def test_frozen_layers_train_nothing():
+    model = zoo.make("behind_rescaling")
+    model.get_layer("backbone").trainable = False
+    network = KerasNetwork(model)
+    assert network.facts.trainable_parameters == 4 + 1
+    known = by_path(network)
+    assert known["backbone"].trainable_parameters == 0
+    assert known["backbone/see"].trainable_parameters == 0
+    assert known["backbone/see"].parameters == 3 * 3 * 3 * 4 + 4
+    assert {v.path for v, _ in network.variables() if v.trainable} == {"is_it/kernel", "is_it/bias"}
+
+
+def test_roles_tell_what_a_weight_is():
+    roles = {facts.path: facts.role for facts, _ in zoo.network("functional").variables()}
+    assert roles["norm/gamma"] == "gamma"
+    assert roles["norm/moving_variance"] == "moving_variance"
+    assert (roles["side/kernel"], roles["side/bias"]) == ("kernel", "bias")
+    apart = {facts.path: facts.role for facts, _ in zoo.network("separable").variables()}
+    assert apart["apart/depthwise_kernel"] == apart["apart/pointwise_kernel"] == "kernel"
+    words = {facts.path: facts.role for facts, _ in zoo.network("text").variables()}
+    assert words["words/embeddings"] == "embeddings"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("functional", 164 * 4),
+        ("mixed_float16", 164 * 4),  # variables stay float32
+        ("bfloat16", 164 * 2),
+        # float32 convolution, int8 kernel 36x5, float32 bias and scale of 5
+        ("int8", (3 * 3 * 3 * 4 + 4) * 4 + 36 * 5 + 5 * 4 + 5 * 4),
+        ("tied", 44 * 4),
+    ],
+)
+def test_bytes_are_those_of_the_stored_types(name, expected):
+    assert zoo.network(name).facts.weight_bytes == expected
+
+
+def test_quantized_kernels_stay_integers():
+    stored = {
+        facts.path: (facts.dtype, array.dtype) for facts, array in zoo.network("int8").variables()
+    }
+    assert stored["which/kernel"] == ("int8", np.int8)
+    assert stored["which/kernel_scale"] == ("float32", np.float32)
+
+
+def test_bfloat16_is_read_as_float32():
+    (facts, array), *_ = zoo.network("bfloat16").variables()
+    assert (facts.dtype, array.dtype) == ("bfloat16", np.float32)
+    assert zoo.network("bfloat16").facts.dtype_policy == "bfloat16"
+    assert zoo.network("mixed_float16").facts.dtype_policy == "mixed_float16"
+
+
+def test_seed_generators_are_no_weights():
+    model = zoo.network("dropout")._model
+    assert len(model.variables) > len(model.weights)
+    assert len(paths(zoo.network("dropout"))) == len(model.weights)
+
+
+def test_operations_between_layers_are_listed():
+    classes = {layer.path: layer.class_name for layer in zoo.network("operations").facts.layers}
+    assert classes["mean"] == "Mean"
+    assert classes["softmax"] == "Softmax"
+
+
+def test_activations_are_named():
+    known = by_path(zoo.network("functional"))
+    assert [known[path].activation for path in ("see", "norm", "fire", "which")] == [
+        "linear",
+        None,
+        "relu",
+        "softmax",
+    ]
+
+
+def test_a_model_of_one_layer_and_one_of_none():
+    entry = keras.Input((4,), name="given")
+    single = KerasNetwork(keras.Model(entry, layers.Dense(2, name="only")(entry)))
+    assert paths(single) == ["only/kernel", "only/bias"]
+    empty = KerasNetwork(keras.Model(entry, layers.Activation("relu", name="only")(entry)))
+    assert paths(empty) == []
+    assert empty.facts.parameters == empty.facts.weight_bytes == 0
