@@ -78,6 +78,7 @@ def draw(
     """
     shown = [tuple(clip(line) for line in node.lines) for node in nodes]
     sizes = [box_size(lines) for lines in shown]
+    clusters = _used(nodes, clusters)
     keys = {key: f"cluster_{number}" for number, key in enumerate(clusters)}
     found = _run(_dot(nodes, sizes, edges, clusters, keys))
     left, bottom, right, top = found["bb"]
@@ -122,7 +123,8 @@ def draw_in_columns(
 ) -> Diagram:
     """Lay out a graph as ``draw`` does, and break one that is too tall into columns.
 
-    It is broken where a single edge leads on; that edge is led around to the head of the next column.
+    It is broken where all that leads on comes from one node; that is led around to the head of the
+    next column.
 
     Args:
         nodes: the boxes.
@@ -134,38 +136,51 @@ def draw_in_columns(
         LayoutError: as ``draw``.
     """
     drawn = draw(nodes, edges, clusters)
-    breaks = _breaks(drawn, edges, -(-drawn.height // tallest))
-    if not breaks:
+    heights = _breaks(drawn, edges, -(-drawn.height // tallest))
+    if not heights:
         return drawn
-    heights = sorted(breaks.values())
-    inner = {e: p for e, p in zip(sorted(edges), drawn.edges, strict=True) if e not in breaks}
-    extents: list[_Extent] = [_Extent() for _ in range(len(heights) + 1)]
+    links = sorted(edges)
+    column = [bisect(heights, box.y) for box in drawn.boxes]
+    below = [
+        path if column[tail] == column[head] else _below(path, heights[column[tail]])
+        for (tail, head), path in zip(links, drawn.edges, strict=True)
+    ]
+    extents = [_Extent() for _ in range(len(heights) + 1)]
     shapes: list[Box | Frame] = [*drawn.boxes, *drawn.frames]
     for item in shapes:
         extents[bisect(heights, item.y)].take_in(item.x, item.x + item.width, item.y, item.height)
-    for (tail, _), path in inner.items():
+    for (_, head), path in zip(links, below, strict=True):
         for x, y in _points(path):
-            extents[bisect(heights, drawn.boxes[tail].y)].take_in(x, x, y, 0)
+            extents[column[head]].take_in(x, x, y, 0)
     starts = [sum(e.width + _GAP for e in extents[:k]) for k in range(len(extents))]
-
-    def shift(y: int) -> tuple[int, int]:
-        column = bisect(heights, y)
-        return starts[column] - extents[column].left, _AROUND - extents[column].top
-
-    boxes = tuple(_shifted(box, *shift(box.y)) for box in drawn.boxes)
-    paths = {edge: _moved(path, *shift(drawn.boxes[edge[0]].y)) for edge, path in inner.items()}
-    for (tail, head), height in breaks.items():
-        number = bisect(heights, height)
-        foot = extents[number - 1].height + 2 * _AROUND - 4
-        paths[tail, head] = _around(boxes[tail], boxes[head], foot, starts[number] - _GAP // 2)
+    shifts = [(x - e.left, _AROUND - e.top) for x, e in zip(starts, extents, strict=True)]
+    boxes = tuple(_shifted(b, *shifts[k]) for b, k in zip(drawn.boxes, column, strict=True))
+    paths = []
+    for (tail, head), path in zip(links, below, strict=True):
+        moved = _moved(path, *shifts[column[head]])
+        if column[tail] != column[head]:
+            foot = extents[column[tail]].height + 2 * _AROUND - 4
+            moved = _around(boxes[tail], foot, starts[column[head]] - _GAP // 2, moved)
+        paths.append(moved)
     return Diagram(
         starts[-1] + extents[-1].width,
         max(e.height for e in extents) + 2 * _AROUND,
         boxes,
-        tuple(_shifted(frame, *shift(frame.y)) for frame in drawn.frames),
-        tuple(paths[edge] for edge in sorted(edges)),
+        tuple(_shifted(f, *shifts[bisect(heights, f.y)]) for f in drawn.frames),
+        tuple(paths),
         drawn.engine,
     )
+
+
+def _used(nodes: Sequence[Node], clusters: Mapping[str, Cluster]) -> dict[str, Cluster]:
+    """Leave out the frames that hold nothing: Graphviz draws them around everything."""
+    used = set()
+    for node in nodes:
+        key = node.cluster
+        while key is not None:
+            used.add(key)
+            key = clusters[key].parent
+    return {key: cluster for key, cluster in clusters.items() if key in used}
 
 
 class _Extent:
@@ -187,33 +202,43 @@ class _Extent:
         return self.bottom - self.top
 
 
-def _breaks(
-    drawn: Diagram, edges: Sequence[tuple[int, int]], columns: int
-) -> dict[tuple[int, int], int]:
-    """Return the edges at which to break, and the heights: alone there, no box or frame beside."""
-    alone = []
-    for tail, head in edges:
-        height = drawn.boxes[head].y - 3
-        foot = drawn.boxes[tail].y + drawn.boxes[tail].height
-        beside = [b for b in drawn.frames if b.y <= height <= b.y + b.height]
-        between = [b for b in drawn.boxes if b.y <= height and b.y + b.height > foot]
-        crossing = [e for e in edges if drawn.boxes[e[0]].y < height < drawn.boxes[e[1]].y]
-        if crossing == [(tail, head)] and not beside and not between:
-            alone.append(((tail, head), height))
-    chosen = {}
+def _breaks(drawn: Diagram, edges: Sequence[tuple[int, int]], columns: int) -> list[int]:
+    """Return the heights at which to break, ascending: a single node is read across each."""
+    shapes: list[Box | Frame] = [*drawn.boxes, *drawn.frames]
+    possible = []
+    for number, box in enumerate(drawn.boxes):
+        around = [f.y + f.height for f in drawn.frames if _inside(box, f)]
+        height = max(box.y + box.height, *around, 0) + 2
+        read = {a for a, b in edges if drawn.boxes[a].y < height < drawn.boxes[b].y}
+        if read == {number} and not any(s.y <= height <= s.y + s.height for s in shapes):
+            possible.append(height)
+    chosen = set()
     for column in range(1, columns):
         target = drawn.height * column / columns
-        edge, height = min(alone, key=lambda a: abs(a[1] - target), default=((0, 0), -(10**9)))
+        height = min(possible, key=lambda h: abs(h - target), default=-(10**9))
         if abs(height - target) < drawn.height / columns / 2:
-            chosen[edge] = height
-    return chosen
+            chosen.add(height)
+    return sorted(chosen)
 
 
-def _around(tail: Box, head: Box, foot: int, gap: int) -> str:
-    """Lead an edge below its column, up along the gap before the next, to that column's head."""
+def _inside(box: Box, frame: Frame) -> bool:
+    return frame.x <= box.x < frame.x + frame.width and frame.y <= box.y < frame.y + frame.height
+
+
+def _below(path: str, height: int) -> str:
+    """Return the part of a path that lies below a height, from where it crosses it."""
+    points = _points(path)
+    first = next(i for i, (_, y) in enumerate(points) if y > height)
+    (x0, y0), (x1, y1) = points[max(first - 1, 0)], points[first]
+    x = x1 if y1 == y0 else x0 + (x1 - x0) * (height - y0) / (y1 - y0)
+    return "M" + "L".join(f"{x} {y}" for x, y in [(round(x), height), *points[first:]])
+
+
+def _around(tail: Box, foot: int, gap: int, below: str) -> str:
+    """Lead an edge below its column and up along the gap before the next, to its part there."""
     x, y = tail.x + tail.width // 2, tail.y + tail.height
-    to_x, top = head.x + head.width // 2, head.y - _AROUND + 4
-    return f"M{x} {y}L{x} {foot}L{gap} {foot}L{gap} {top}L{to_x} {top}L{to_x} {head.y}"
+    to_x, top = _points(below)[0][0], 4
+    return f"M{x} {y}L{x} {foot}L{gap} {foot}L{gap} {top}L{to_x} {top}L{below[1:]}"
 
 
 def _points(path: str) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ def lay_out(dot: str) -> dict[str, Any]:
         and Graphviz's ``pos``) and ``clusters`` (name to bb).
 
     Raises:
-        RuntimeError: there is no Graphviz.
+        RuntimeError: there is no Graphviz, or it failed.
     """
     try:
         import pygraphviz
@@ -32,8 +32,13 @@ def lay_out(dot: str) -> dict[str, Any]:
         if program is None:
             raise RuntimeError("neither pygraphviz nor Graphviz's dot is installed") from None
         done = subprocess.run(  # noqa: S603 - dot from the user's own PATH
-            [program, "-Tdot_json"], input=dot, capture_output=True, text=True, check=True
+            [program, "-Tjson0"], input=dot, capture_output=True, text=True, check=False
         )
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()
+            raise RuntimeError(
+                f"Graphviz's dot failed ({said[-1] if said else done.returncode})"
+            ) from None
         return {"engine": f"Graphviz ({_version(program)})", **_from_json(json.loads(done.stdout))}
     graph = pygraphviz.AGraph(string=dot)
     graph.layout(prog="dot")
