@@ -19,6 +19,7 @@ from reportgen.choosing import choose_calls
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import ModelFile
 from reportgen.errors import InputError, UsageError
+from reportgen.findings import check_options, judge
 from reportgen.labels import read_classes
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, import_from_here, load_model
@@ -104,6 +105,7 @@ def build_report(
             f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', 'function')}"
         )
     settings = make_settings({k: v for k, v in options.items() if v is not None})
+    check_options(settings.ignore, settings.thresholds)
     with _place(output) as folder:
         check_folder(folder, force=settings.force)
         if isinstance(model, str | Path):
@@ -306,8 +308,14 @@ def _imported_function(mode: str | None) -> Callable[[Any], Any] | None:
 
 
 def _assemble(context: Context, made: Made, settings: Settings) -> Built:
+    judged = judge(made.sections, settings.ignore, settings.thresholds)
     summary = summarise(
-        made.sections, context.network.facts, settings.title, created=_created(), failed=made.failed
+        made.sections,
+        context.network.facts,
+        settings.title,
+        judged,
+        created=_created(),
+        failed=made.failed,
     )
     files = context.store.files
     report = Report(
@@ -316,6 +324,11 @@ def _assemble(context: Context, made: Made, settings: Settings) -> Built:
         summary=summary,
         sections=made.sections,
         assets=tuple(files),
+        findings=judged.findings,
+        passed=judged.passed,
+        not_applicable=judged.not_applicable,
+        ignore=settings.ignore,
+        thresholds=settings.thresholds,
     )
     return Built(report, files, made.failed)
 

@@ -11,18 +11,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reportgen.errors import EXIT_INTERRUPTED, ConfigurationError, ReportgenError, UsageError
+from reportgen.errors import (
+    EXIT_INTERRUPTED,
+    ConfigurationError,
+    OutputError,
+    ReportgenError,
+    UsageError,
+    worst,
+)
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from reportgen.findings import Judged
     from reportgen.report import ReportFolder
 
 log = logging.getLogger("reportgen")
 
 _PATHS = ("probes", "classes", "labels")
-_SILENT = {"output", "quiet", "verbose", "open_page", "force", "model", "device", "show_paths"}
+_SILENT = {
+    "output",
+    "quiet",
+    "verbose",
+    "open_page",
+    "force",
+    "model",
+    "device",
+    "show_paths",
+    "junit",
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -99,6 +117,18 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="GLOB",
     help="Layers whose feature maps are shown, as in 'block*/out'; repeatable.",
 )
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning"]),
+    help="Exit with 4 when a finding is as severe.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="RULE[:LAYER-GLOB]",
+    help="Accept findings: shown, not counted; repeatable.",
+)
+@click.option("--junit", type=click.Path(), metavar="FILE", help="Write the findings as JUnit XML.")
 @click.option("--seed", type=int, help="For everything that samples.  [default: 0]")
 @click.option(
     "--device",
@@ -111,7 +141,7 @@ def build(**given: Any) -> int:  # fmt: skip
     """Make a report about MODEL (.keras or .h5)."""
     from reportgen.configuration import read_configuration
 
-    known = set(given) - {"model"}
+    known = set(given) - {"model"} | {"thresholds"}
     options = {name: value for name, value in given.items() if not _missing(value)}
     configured = read_configuration(Path.cwd(), known | {"open"})
     if "open" in configured:
@@ -156,6 +186,41 @@ def render_again(folder: Path, *, open_page: bool) -> int:
 
 
 @cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning"]),
+    help="Exit with 4 when a finding is as severe.",
+)
+@click.option(
+    "--ignore", multiple=True, metavar="RULE[:LAYER-GLOB]", help="Accept findings; repeatable."
+)
+@click.option("--junit", type=click.Path(), metavar="FILE", help="Write the findings as JUnit XML.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
+def check(
+    folder: Path, *, fail_on: str | None, ignore: tuple[str, ...], junit: str | None, quiet: bool
+) -> int:
+    """Judge the report in FOLDER again, without the model; writes nothing but --junit."""
+    from reportgen.configuration import read_configuration
+    from reportgen.findings import check_options, judge, verdict
+    from reportgen.report import read_report
+
+    report = read_report(folder)
+    known = {name for parameter in build.params for name in [parameter.name or ""]}
+    configured = read_configuration(Path.cwd(), known | {"thresholds", "open"})
+    _check_configured(configured)
+    accepted = (*report.ignore, *configured.get("ignore", ()), *ignore)
+    thresholds = {**report.thresholds, **configured.get("thresholds", {})}
+    check_options(accepted, thresholds)
+    judged = judge(report.sections, accepted, thresholds)
+    gate = fail_on or configured.get("fail_on")
+    _write_junit(junit, judged, report.summary.name, gate)
+    _say_findings(judged, quiet=quiet)
+    click.echo(f"{verdict(judged)}.")
+    return 4 if judged.reaches(gate) else 0
+
+
+@cli.command()
 def schema() -> int:
     """Print the JSON schema of report.json."""
     import json
@@ -185,11 +250,12 @@ def _build(options: dict[str, Any]) -> int:
     model = options.pop("model")
     output = options.pop("output", None)
     quiet, verbose = options.pop("quiet", False), options.pop("verbose", False)
-    open_page = options.pop("open_page", False)
+    open_page, junit = options.pop("open_page", False), options.pop("junit", None)
     if not output:
         raise UsageError("Where to? Give the report folder with -o OUT.")
     _prepare_process(verbose=verbose, device=options.get("device", "cpu"))
     from reportgen.build import build_report
+    from reportgen.findings import Judged
     from reportgen.terminal import progress
 
     probes = options.pop("probes", None)
@@ -203,11 +269,35 @@ def _build(options: dict[str, Any]) -> int:
             command=command,
             **options,
         )
+    report = folder.report
+    judged = Judged(report.findings, report.passed, report.not_applicable)
+    gate = options.get("fail_on")
+    _write_junit(junit, judged, report.summary.name, gate)
     if not quiet:
-        _say(folder)
+        _say(folder, judged)
     if open_page:
         folder.open()
-    return 3 if folder.failed else 0
+    return worst([3 if folder.failed else 0, 4 if judged.reaches(gate) else 0])
+
+
+def _write_junit(path: str | None, judged: Judged, name: str, gate: str | None) -> None:
+    if path is None:
+        return
+    from reportgen.junit import junit_xml
+
+    try:
+        Path(path).write_text(junit_xml(judged, name, gate), "utf-8")
+    except OSError as error:
+        raise OutputError(f"--junit {path} cannot be written: {error.strerror}.") from None
+
+
+def _say_findings(judged: Judged, *, quiet: bool) -> None:
+    for finding in () if quiet else judged.findings:
+        if finding.severity == "info" or finding.accepted:
+            continue
+        where = finding.where.variable or finding.where.layer
+        place = f" in {' '.join(where.split())}" if where else ""
+        click.echo(f"{finding.severity}: {finding.title}{place}: {finding.observed}", err=True)
 
 
 def _prepare_process(*, verbose: bool, device: str) -> None:
@@ -222,14 +312,15 @@ def _prepare_process(*, verbose: bool, device: str) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def _say(folder: ReportFolder) -> None:
-    click.echo(folder.report.summary.verdict, err=True)
+def _say(folder: ReportFolder, judged: Judged) -> None:
+    _say_findings(judged, quiet=False)
     for section in folder.report.sections:
         for notice in section.notices:
             if notice.level != "info":
                 click.echo(
                     f"{notice.level}: {section.title}: {' '.join(notice.text.split())}", err=True
                 )
+    click.echo(folder.report.summary.verdict, err=True)
     click.echo(folder.index)
 
 

@@ -53,6 +53,7 @@ def judge(
     context: Context,
     image: NDArray[Any] | None,
     source: NDArray[Any] | None,
+    logits: NDArray[Any] | None = None,
 ) -> OutputResult:
     """Return the result of one output for one probe.
 
@@ -63,11 +64,12 @@ def judge(
         label: the true label.
         context: for the threshold and the pictures.
         image: (H, W, 1 or 3) uint8, what the network received, to lay a mask over.
+        logits: what goes into the softmax of the output, where it ends in one.
         source: the received values, to hold a reconstruction against.
     """
     threshold = context.settings.threshold
     if task.kind == "classification":
-        return _classification(task, values, classes, label)
+        return _classification(task, values, classes, label, logits)
     if task.kind == "binary":
         return _binary(task, values, classes, label, threshold)
     if task.kind == "multilabel":
@@ -90,7 +92,11 @@ def _broken(values: NDArray[Any]) -> int:
 
 
 def _classification(
-    task: Task, values: NDArray[Any], classes: Sequence[str], label: ProbeLabel | None
+    task: Task,
+    values: NDArray[Any],
+    classes: Sequence[str],
+    label: ProbeLabel | None,
+    logits: NDArray[Any] | None,
 ) -> ClassificationResult:
     softmaxed = task.scale == "logits"
     if broken := _broken(values):
@@ -109,7 +115,23 @@ def _classification(
         correct=bool(order[0] == index) if index is not None else None,
         label_probability=six(p[index]) if index is not None else None,
         softmaxed=softmaxed,
+        total=six(float(values.sum(dtype=np.float64))),
+        logit_gap=_gap(values if softmaxed else logits),
+        logits_sum_to_one=logits is not None and _is_distribution(logits),
     )
+
+
+def _gap(logits: NDArray[Any] | None) -> float | None:
+    """Return how far the largest logit stands above the second largest."""
+    if logits is None or logits.size < 2 or _broken(logits):
+        return None
+    second, first = np.partition(logits.reshape(-1).astype(np.float64), -2)[-2:]
+    return six(float(first - second))
+
+
+def _is_distribution(values: NDArray[Any]) -> bool:
+    total = float(values.sum(dtype=np.float64))
+    return values.size > 1 and bool((values >= 0).all()) and abs(total - 1) < 1e-3
 
 
 def _binary(

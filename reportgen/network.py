@@ -109,7 +109,8 @@ class VariableFacts(msgspec.Struct, frozen=True):
         layer: path of the first layer that holds it.
         role: ``kernel``, ``bias``, ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``,
             ``embeddings`` or ``other``.
-        initializer: name of the declared initializer.
+        initializer: name of the declared initializer, as in ``glorot_uniform``.
+        compute_dtype: the type that the layer computes in.
         shared_by: paths of further layers that hold the same variable.
     """
 
@@ -122,6 +123,7 @@ class VariableFacts(msgspec.Struct, frozen=True):
     dtype: str
     trainable: bool
     initializer: str | None = None
+    compute_dtype: str = ""
     shared_by: tuple[str, ...] = ()
 
 
@@ -184,6 +186,7 @@ class Batch(NamedTuple):
         first: index of its first image.
         inputs: by input name, each (n, …).
         outputs: by output name, each (n, …) float32.
+        logits: what goes into the softmax or sigmoid of an output that ends in one, shaped alike.
         moments: by call, where activations are watched.
         maps: outputs of the calls that were asked for, each (n, …) float32.
     """
@@ -191,6 +194,7 @@ class Batch(NamedTuple):
     first: int
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
+    logits: Mapping[str, NDArray[Any]] = {}
     moments: Mapping[CallId, Moments] = {}
     maps: Mapping[CallId, NDArray[Any]] = {}
 
@@ -230,7 +234,11 @@ class Network(Protocol):
         """Measure what flows into the first BatchNormalization; None where there is none."""
 
 
-def peak_bytes(calls: Sequence[CallFacts], inputs: Mapping[str, tuple[int, ...]]) -> int:
+def peak_bytes(
+    calls: Sequence[CallFacts],
+    inputs: Mapping[str, tuple[int, ...]],
+    outputs: Sequence[OutputFacts] = (),
+) -> int:
     """Return the largest sum of tensors that are alive at one moment of the forward pass, for one image.
 
     A tensor lives from the call that makes it to the last call that reads it; a network's outputs
@@ -240,12 +248,13 @@ def peak_bytes(calls: Sequence[CallFacts], inputs: Mapping[str, tuple[int, ...]]
     Args:
         calls: in the order of execution.
         inputs: shapes by input name, without the batch dimension.
+        outputs: a layer that makes one makes it by its last call.
     """
-    makers = [call for call in calls if call.leaf]
-    last: dict[str, int] = {}
-    for step, call in enumerate(makers):
-        for source in call.inputs:
-            last[source] = step
+    makers = _makers(calls)
+    layers = {call.layer: call.id for call in makers}
+    kept = {layers.get(output.layer or "") for output in outputs}
+    reads = [call.inputs if call.leaf else call.merges for call in makers]
+    last = {source: step for step, sources in enumerate(reads) for source in sources}
     sizes = {f"input:{name}": 4 * prod(shape) for name, shape in inputs.items()}
     alive = sum(sizes.values())
     peak = alive
@@ -253,7 +262,19 @@ def peak_bytes(calls: Sequence[CallFacts], inputs: Mapping[str, tuple[int, ...]]
         sizes[call.id] = call.bytes
         alive += call.bytes
         peak = max(peak, alive)
-        for source in dict.fromkeys((*call.inputs, call.id)):
-            if last.get(source) == step and source in sizes:
-                alive -= sizes.pop(source)
+        for source in reads[step]:
+            if last[source] == step and source not in kept:
+                alive -= sizes.pop(source, 0)
     return peak
+
+
+def _makers(calls: Sequence[CallFacts]) -> list[CallFacts]:
+    """Return the calls that make tensors themselves, in the order in which they are done."""
+    done: list[CallFacts] = []
+    running: list[CallFacts] = []
+    for call in calls:
+        while running and running[-1].id != call.parent:
+            done.append(running.pop())
+        running.append(call)
+    done.extend(reversed(running))
+    return [call for call in done if call.leaf or call.merges]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.content.leaves import Notice
-from reportgen.content.probes import Candidate, Preprocessing
+from reportgen.content.probes import Candidate, NormalizationMatch, Preprocessing
 from reportgen.errors import InputError, ReportgenError
 from reportgen.numerics import six
 
@@ -234,12 +234,51 @@ def _candidates(
         if measured is None:
             return (), None
         layer = measured.layer
-        if not measured.moving_mean.any() and (measured.moving_variance == 1).all():
+        if _untouched(measured):
             return (), layer  # still as created
         distance = six(_distance(measured))
         if distance is not None:
             found.append(Candidate(mode, distance))
     return tuple(sorted(found, key=lambda candidate: candidate.distance)), layer
+
+
+def match_normalization(
+    inputs: dict[str, NDArray[Any]], name: str, network: Network
+) -> NormalizationMatch | None:
+    """Hold what is fed against what the first BatchNormalization learned.
+
+    Args:
+        inputs: preprocessed, by name.
+        name: of the image input.
+        network: is run up to that layer.
+
+    Returns:
+        None where there is none, or it has learned nothing.
+    """
+    fed = _match(inputs, network)
+    if fed is None:
+        return None
+    images = inputs[name]
+    swapped = None
+    if images.ndim == 4 and images.shape[3] == 3:
+        reverse = _match({**inputs, name: np.ascontiguousarray(images[..., ::-1])}, network)
+        swapped = reverse[1] if reverse else None
+    return NormalizationMatch(fed[0], fed[1], swapped)
+
+
+def _match(inputs: dict[str, NDArray[Any]], network: Network) -> tuple[str, float] | None:
+    try:
+        measured = network.normalization_input(inputs)
+    except ReportgenError:
+        return None
+    if measured is None or _untouched(measured):
+        return None
+    distance = six(_distance(measured))
+    return None if distance is None else (measured.layer, distance)
+
+
+def _untouched(measured: NormalizationInput) -> bool:
+    return not measured.moving_mean.any() and bool((measured.moving_variance == 1).all())
 
 
 def _distance(measured: NormalizationInput) -> float:

@@ -160,6 +160,8 @@ def _as_array(value: Any) -> NDArray[Any]:
             "RGBA" if "A" in value.mode or "transparency" in value.info else "RGB"
         )
     array = np.asarray(value)
+    if hasattr(value, "getbands") and array.ndim == 2:
+        array = array[..., None]
     if array.dtype.kind not in "fiub":
         raise ProbeError(f"An array of probes has the type {array.dtype}; numbers are needed.")
     return array
@@ -543,7 +545,7 @@ def _as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     if rank == 3 and array.ndim == 3 and spec.shape[2] == 1:
         single = array.shape[2] == 1 and array.shape[:2] != spec.shape[:2][::-1]
         return array[None] if single and array.shape[1] != 1 else array[..., None]
-    if rank == 3 and array.ndim == 2 and spec.shape[2] in {1, 3}:
+    if rank == 3 and array.ndim == 2 and spec.shape[2] == 1:
         return array[None, :, :, None]
     if rank == 2 and array.ndim == 4 and array.shape[3] == 1:
         return array[..., 0]

@@ -11,6 +11,7 @@ import msgspec
 
 from reportgen.content.activations import ActivationsContent
 from reportgen.content.architecture import ArchitectureContent
+from reportgen.content.findings import Check, Finding
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
@@ -52,7 +53,7 @@ class Summary(msgspec.Struct, frozen=True):
         sentence: what the network is.
         verdict: one sentence over the whole report.
         state: ``complete`` or ``incomplete`` (a section failed).
-        counts: of notices by level.
+        counts: of findings that are not accepted, by severity.
         numbers: of the first screen.
     """
 
@@ -88,6 +89,11 @@ class Report(msgspec.Struct, frozen=True):
     Attributes:
         schema: major and minor version of this structure.
         assets: the names of all files in ``assets/`` that the sections show.
+        findings: what the rules found, the most severe first, accepted ones last.
+        passed: the rules that found nothing.
+        not_applicable: the rules that could not be applied, with the reason.
+        ignore: the patterns that accept findings.
+        thresholds: those that differ from the defaults, by rule.
     """
 
     schema: tuple[int, int]
@@ -96,6 +102,11 @@ class Report(msgspec.Struct, frozen=True):
     sections: tuple[Section, ...]
     notices: tuple[Notice, ...] = ()
     assets: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    passed: tuple[Check, ...] = ()
+    not_applicable: tuple[Check, ...] = ()
+    ignore: tuple[str, ...] = ()
+    thresholds: dict[str, float] = {}
 
     def section(self, kind: str) -> Section | None:
         """Return the section of this kind, or None."""

@@ -53,6 +53,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         sections: the sections to make; all when empty.
         skip: sections to leave out.
         layers: patterns for the layers whose maps are shown; a choice over the depth when empty.
+        ignore: ``RULE`` or ``RULE:LAYER-GLOB``: findings that are accepted.
+        thresholds: of rules, in place of their defaults.
+        fail_on: severity from which a finding makes the build fail (exit code 4).
         seed: for everything that samples.
         device: where the network runs.
         strict: whether a section that fails stops the build.
@@ -75,6 +78,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sections: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    thresholds: dict[str, float] = {}
+    fail_on: Literal["error", "warning"] | None = None
     seed: int = 0
     device: Device = "cpu"
     strict: bool = False
@@ -116,7 +122,7 @@ def _normalised(name: str, value: Any) -> Any:
         return tuple(
             part.strip() for text in values for part in str(text).split(",") if part.strip()
         )
-    if name in {"custom_objects", "layers"}:
+    if name in {"custom_objects", "layers", "ignore"}:
         return (value,) if isinstance(value, str) else tuple(value or ())
     if name == "meta":
         return _pairs(value or ())

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
 from reportgen.content.weights import WeightsContent
+from reportgen.findings import verdict
 from reportgen.report import Number, Summary
 from reportgen.wording import bytes_text, count_text, flops_text, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reportgen.findings import Judged
     from reportgen.network import NetworkFacts
     from reportgen.report import Section
 
@@ -21,36 +23,31 @@ def summarise(
     sections: Sequence[Section],
     facts: NetworkFacts,
     title: str | None,
+    judged: Judged,
     *,
     created: str,
     failed: Sequence[str],
 ) -> Summary:
-    """Return the head of a report over ``sections``, from their content alone."""
-    counts = {"error": 0, "warning": 0, "info": 0}
-    for section in sections:
-        for notice in section.notices:
-            counts[notice.level] += 1
+    """Return the head of a report over ``sections``, from their content and findings alone."""
     overview = next((s for s in sections if isinstance(s.content, OverviewContent)), None)
     return Summary(
         name=title or facts.name,
         created=created,
         sentence=overview.lead if overview else "",
-        verdict=_verdict(sections, failed, counts),
+        verdict=full_verdict(judged, sections, failed),
         state="incomplete" if failed else "complete",
-        counts=counts,
+        counts={severity: judged.count(severity) for severity in ("error", "warning", "info")},
         numbers=_numbers(sections),
     )
 
 
-def _verdict(sections: Sequence[Section], failed: Sequence[str], counts: dict[str, int]) -> str:
-    titles = {section.kind: section.title for section in sections}
-    if failed:
-        names = ", ".join(titles[kind] for kind in failed)
-        return f"Incomplete: {len(failed)} of {len(sections)} sections failed ({names})."
-    warnings = counts["warning"]
-    if warnings:
-        return f"Complete, with {warnings} warning{'s' if warnings > 1 else ''}."
-    return "Complete, without warnings."
+def full_verdict(judged: Judged, sections: Sequence[Section], failed: Sequence[str]) -> str:
+    """Return the findings' verdict, and which sections failed."""
+    if not failed:
+        return f"{verdict(judged)}."
+    names = ", ".join(section.title for section in sections if section.kind in failed)
+    many = f"{len(failed)} of {len(sections)} sections failed ({names})"
+    return f"Incomplete: {many}. {verdict(judged)}."
 
 
 def _numbers(sections: Sequence[Section]) -> tuple[Number, ...]:

@@ -47,7 +47,7 @@ def share_text(part: int, whole: int) -> str:
 def number_text(value: float | None) -> str:
     """Return a measured number with four significant digits; an en dash for none."""
     if value is None:
-        return "–"  # noqa: RUF001
+        return "–"
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e5:
@@ -60,7 +60,7 @@ def number_text(value: float | None) -> str:
 def percent_text(value: float | None) -> str:
     """Return a probability as 93.5 %; certainty only where it is exact."""
     if value is None:
-        return "–"  # noqa: RUF001
+        return "–"
     if 0 < value < 0.0005:
         return "< 0.1 %"
     if 0.9995 <= value < 1:
@@ -69,5 +69,5 @@ def percent_text(value: float | None) -> str:
 
 
 def size_text(shape: tuple[int | None, ...]) -> str:
-    """Return 3×3×32; an open size as ?."""  # noqa: RUF002
-    return "×".join("?" if n is None else str(n) for n in shape) or "scalar"  # noqa: RUF001
+    """Return 3×3×32; an open size as ?."""
+    return "×".join("?" if n is None else str(n) for n in shape) or "scalar"

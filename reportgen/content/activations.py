@@ -16,6 +16,9 @@ class CallRow(msgspec.Struct, frozen=True):
         mean: None, as all statistics, where no value is finite.
         std: population standard deviation over probes, positions and channels.
         silent: channels that are exactly zero at every position of every probe.
+        below: for what only ReLUs read: channels whose largest value lies below zero by more than six
+            standard deviations of the whole call.
+        below_channels: the first of them, at most 16.
     """
 
     id: str
@@ -32,6 +35,8 @@ class CallRow(msgspec.Struct, frozen=True):
     zeros: int
     non_finite: int
     silent: int
+    below: int = 0
+    below_channels: tuple[int, ...] = ()
 
 
 class MapRow(msgspec.Struct, frozen=True):

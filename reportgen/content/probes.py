@@ -27,6 +27,9 @@ class ClassificationResult(msgspec.Struct, frozen=True, tag="classification"):
         label_probability: of the true label's class.
         softmaxed: whether the output was logits and the softmax is ours.
         non_finite: how many outputs are NaN or infinite.
+        total: sum of the outputs as the network gives them; 1 for probabilities.
+        logit_gap: largest minus second largest value in front of the softmax.
+        logits_sum_to_one: whether what goes into the softmax is a distribution already.
     """
 
     output: str
@@ -37,6 +40,9 @@ class ClassificationResult(msgspec.Struct, frozen=True, tag="classification"):
     label_probability: float | None
     softmaxed: bool
     non_finite: int = 0
+    total: float | None = None
+    logit_gap: float | None = None
+    logits_sum_to_one: bool = False
 
 
 class BinaryResult(msgspec.Struct, frozen=True, tag="binary"):
@@ -249,12 +255,26 @@ class Preprocessing(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...] = ()
 
 
+class NormalizationMatch(msgspec.Struct, frozen=True):
+    """How what is fed fits what the first BatchNormalization learned.
+
+    Attributes:
+        distance: as ``Candidate.distance``.
+        swapped: the same with the channels in reverse order; None without three channels.
+    """
+
+    layer: str
+    distance: float
+    swapped: float | None
+
+
 class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     """The probes and how they were prepared.
 
     Attributes:
         total: how many were offered; ``probes`` is an even sample of them.
         resize: how images were fitted, in words; None where none had to be.
+        normalization: None without a BatchNormalization that has learned statistics.
         labelled: how many have a label that the classes know.
         correct: how many of those were right, for the first output.
         mean_probability: of the decided class over the probes, where there are classes.
@@ -264,5 +284,6 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     total: int
     preprocessing: Preprocessing
     resize: str | None
+    normalization: NormalizationMatch | None = None
     labelled: int = 0
     correct: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from reportgen.content.health import BatchNormHealth, KernelHealth
 from reportgen.content.leaves import Figure, Histogram
 
 
@@ -20,8 +21,10 @@ class Variable(msgspec.Struct, frozen=True):
         l2: Euclidean norm.
         histogram: its counts sum to ``count - nan - inf``.
         digest: of type, shape and values, so that two reports compare without their models.
+        initializer: declared by the layer, as in ``glorot_uniform``.
+        compute_dtype: the type that the layer computes in, which the values must fit.
+        health: of floating-point kernels and embeddings.
         shared_by: further layers that hold this variable.
-        values: the value itself where the variable is a scalar.
     """
 
     path: str
@@ -49,6 +52,8 @@ class Variable(msgspec.Struct, frozen=True):
     histogram: Histogram
     digest: str
     initializer: str | None = None
+    compute_dtype: str = ""
+    health: KernelHealth | None = None
     shared_by: tuple[str, ...] = ()
 
 
@@ -93,6 +98,7 @@ class WeightsContent(msgspec.Struct, frozen=True, tag="weights"):
         count: elements of all variables.
         bytes: size of all variables in the types they have.
         depth: mean and standard deviation, and norm per element, of kernels over depth.
+        batch_norms: every BatchNormalization.
     """
 
     variables: tuple[Variable, ...]
@@ -104,3 +110,4 @@ class WeightsContent(msgspec.Struct, frozen=True, tag="weights"):
     inf: int
     depth: Figure | None = None
     kernels: KernelPicture | None = None
+    batch_norms: tuple[BatchNormHealth, ...] = ()

@@ -47,7 +47,9 @@ def call_flops(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) ->
     if name in {"LSTM", "GRU", "SimpleRNN"}:
         cell = getattr(layer, "cell", None)
         weights = _elements(cell, "kernel") + _elements(cell, "recurrent_kernel")
-        return 2 * inputs[0][0] * weights
+        return inputs[0][0] * (2 * weights + _elements(cell, "bias"))
+    if name == "TimeDistributed":  # it runs its layer's code without a call that could be recorded
+        return inputs[0][0] * call_flops(layer.layer, [inputs[0][1:]], [outputs[0][1:]])
     return _elementwise(name, layer, inputs, out)
 
 

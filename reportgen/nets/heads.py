@@ -79,6 +79,20 @@ def _plain(class_name: str) -> str | None:
     return "linear" if class_name.startswith(linear) else None
 
 
+def before_activation(tensor: Any) -> Any | None:
+    """Return what goes into the softmax or sigmoid that an output ends in, shaped as the output.
+
+    None where it ends in neither, or where the values are moved in between.
+    """
+    operation = tensor.op
+    while operation.type in {"Identity", "Reshape", "Squeeze", "Cast", "ExpandDims"}:
+        operation = operation.inputs[0].op
+    if operation.type not in {"Softmax", "Sigmoid"}:
+        return None
+    before = operation.inputs[0]
+    return before if before.shape.as_list() == tensor.shape.as_list() else None
+
+
 def operation_activation(tensor: Any) -> str | None:
     """Return ``softmax`` or ``sigmoid`` where the graph ends in one, through operations that move values."""
     operation = tensor.op

@@ -83,7 +83,7 @@ class KerasNetwork:
         self._watch = watch
         self._trace_error: Exception | None = None
         self._traced = self._trace()
-        if self._traced and (smaller := self._bounded_block(self._traced.calls)) < self._block:
+        if self._traced and (smaller := self._bounded_block(self._traced)) < self._block:
             self._block = smaller
             self._traced = self._trace()
         self.facts = self._facts(dict(compiled or {}))
@@ -105,11 +105,11 @@ class KerasNetwork:
             name for name, (shape, _) in self._specs.items() if any(n is None for n in shape[1:])
         )
 
-    def _bounded_block(self, calls: tuple[CallFacts, ...]) -> int:
+    def _bounded_block(self, traced: Traced) -> int:
         """Return how many images keep the activations in flight within the limit."""
         if self._fixed_batch():
             return self._block
-        largest = max(peak_bytes(calls, self._sizes), 1)
+        largest = max(peak_bytes(traced.calls, self._sizes, traced.outputs), 1)
         return max(1, min(self._block, MAX_ACTIVATION_BYTES // largest))
 
     def _facts(self, compiled: dict[str, Any]) -> NetworkFacts:
@@ -235,15 +235,16 @@ class KerasNetwork:
         traced = self._traced
         size = len(next(iter(block.values())))
         outputs = {name: np.asarray(value)[:size] for name, value in result["outputs"].items()}
+        logits = {name: np.asarray(value)[:size] for name, value in result["logits"].items()}
         if traced is None or traced.watched is None:
-            return Batch(first, block, outputs)
+            return Batch(first, block, outputs, logits)
         columns = [np.asarray(column) for column in result["columns"]]
         if columns and not traced.exact and not all_finite(columns):
             self._traced = self._trace(exact=True)
             return None
         maps = {name: np.asarray(value)[:size] for name, value in result["maps"].items()}
         moments = split(traced.watched, columns, traced.positions, size)
-        return Batch(first, block, outputs, moments, maps)
+        return Batch(first, block, outputs, logits, moments, maps)
 
     def _tensors(self, block: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """Return a block as tensors, padded to the block's size so that nothing is traced again."""

@@ -21,6 +21,8 @@ _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LFS = b"version https://git-lfs"
 _SAVE = "Save it again with model.save('NAME.keras')."
+_INFLATION = 200
+"""Keras does not compress; an archive that does, and unpacks to more than this, is a trap."""
 
 
 class LoadedModel(NamedTuple):
@@ -115,6 +117,11 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
+            if sum(i.file_size for i in archive.infolist()) > _INFLATION * path.stat().st_size:
+                raise ModelError(
+                    f"{path} unpacks to more than {_INFLATION} times its size, which no model "
+                    f"does: it is not opened. {_SAVE}"
+                )
             config = json.loads(archive.read("config.json")) if "config.json" in names else None
             broken = archive.testzip() if "model.weights.h5" in names else None
     except (zipfile.BadZipFile, EOFError, OSError) as error:
@@ -131,7 +138,8 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
         raise ModelError(
             f"{path} is damaged: {broken!r} inside it fails its checksum. Copy it again."
         )
-    compiled = config.get("compile_config") if isinstance(config, dict) else None
+    # Apart from the model: what it was trained with is told, never deserialized.
+    compiled = config.pop("compile_config", None) if isinstance(config, dict) else None
     return config, compiled if isinstance(compiled, dict) else {}
 
 
@@ -153,10 +161,12 @@ def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any]]:
     try:
         config = json.loads(stored)
         compiled = json.loads(training) if training is not None else {}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise ModelError(
             f"{path} is damaged: its stored configuration is not JSON. {_SAVE}"
         ) from None
+    if not isinstance(compiled, dict):
+        return config, {}
     compiled.setdefault("optimizer", compiled.get("optimizer_config"))
     return config, compiled
 

@@ -26,11 +26,13 @@ class Watched(NamedTuple):
     spans: dict[str, tuple[int, int]]
 
 
-def reduce_calls(calls: Sequence[Call], *, exact: bool) -> tuple[Watched, list[Any]]:
+def reduce_calls(calls: Sequence[Call], size: int, *, exact: bool) -> tuple[Watched, list[Any]]:
     """Add the reductions of every call's first floating-point output to the graph.
 
     Args:
         calls: recorded in this graph.
+        size: images in a block; a call inside of a layer that cuts its images into windows has other
+            rows, and is left out.
         exact: leave NaN and infinity out of the sums and count them; three times as dear, and only
             needed where there are any.
 
@@ -51,11 +53,13 @@ def reduce_calls(calls: Sequence[Call], *, exact: bool) -> tuple[Watched, list[A
         rank = tensor.shape.rank
         if not tensor.dtype.is_floating or rank is None or rank < 2:
             continue
+        if tensor.shape[0] != size or tensor.shape[-1] is None:
+            continue
         if tensor.name not in of_tensor:
             width = int(tensor.shape[-1])
             of_tensor[tensor.name] = (position, position + width)
             position += width
-            flat = tf.reshape(tf.cast(tensor, tf.float32), (tensor.shape[0], -1, width))
+            flat = tf.reshape(tf.cast(tensor, tf.float32), (size, -1, width))
             for column, value in zip(columns, _reductions(flat, exact=exact), strict=True):
                 column.append(value)
         spans[call.id] = of_tensor[tensor.name]

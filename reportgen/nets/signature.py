@@ -39,9 +39,7 @@ def input_specs(
     except (AttributeError, ValueError):
         tensors = []
     if tensors:
-        names = list(getattr(model, "input_names", ()) or ())
-        if len(names) != len(tensors) or len(set(names)) != len(names):
-            names = [f"{tensor.name}" for tensor in tensors]
+        names = [_input_name(tensor) for tensor in tensors]
         return {
             name: (tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
             for name, tensor in zip(names, tensors, strict=True)
@@ -56,6 +54,15 @@ def input_specs(
         f"The model {model.name!r} ({type(model).__name__}) does not say what it takes. "
         "Call it once on your data before saving it, or give --input-size HxW."
     )
+
+
+def _input_name(tensor: Any) -> str:
+    """Return an input's name: its layer's where the tensor has a number only, as in a saved file."""
+    name = str(tensor.name)
+    history = getattr(tensor, "_keras_history", None)
+    if history is None or not name.startswith("keras_tensor"):
+        return name
+    return str(history.operation.name)
 
 
 def closed_shape(shape: tuple[int | None, ...], size: tuple[int, int]) -> tuple[int, ...]:
@@ -73,7 +80,8 @@ def named_outputs(model: Any, result: Any) -> dict[str, Any]:
     if isinstance(result, dict):
         return {str(name): tensor for name, tensor in result.items()}
     tensors = keras.tree.flatten(result)
-    names = list(getattr(model, "output_names", ()) or ())
+    graph = getattr(model, "_functional", None) or model  # a Sequential has no names itself
+    names = list(getattr(graph, "output_names", ()) or ())
     if len(names) != len(tensors) or len(set(names)) != len(names):
         names = ["output"] if len(tensors) == 1 else [f"output_{i}" for i in range(len(tensors))]
     return dict(zip(names, tensors, strict=True))

@@ -197,6 +197,7 @@ def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, ND
                     dtype=str(variable.dtype),
                     trainable=id(variable) in trainable,
                     initializer=_initializer(node.operation, variable.name),
+                    compute_dtype=str(getattr(node.operation, "compute_dtype", "")),
                     shared_by=tuple(other.path for other in others),
                 ),
                 to_numpy(variable),
@@ -213,7 +214,10 @@ def _role(name: str) -> str:
 
 def _initializer(layer: Any, name: str) -> str | None:
     value = getattr(layer, f"{name}_initializer", None)
-    return type(value).__name__ if value is not None else None
+    if value is None:
+        return None
+    class_name = type(value).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name).lstrip("_")
 
 
 def to_numpy(value: Any) -> NDArray[Any]:

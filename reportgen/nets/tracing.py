@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from reportgen.nets.heads import operation_activation
+from reportgen.nets.heads import before_activation, operation_activation
 from reportgen.nets.moments import reduce_calls
 from reportgen.nets.recording import Recorder, recorded_by
 from reportgen.nets.signature import named_outputs, pack
@@ -68,15 +68,23 @@ def trace_forward(
             result = model(pack(model, inputs), training=False)
         named = named_outputs(model, result)
         outputs.extend(_output(name, tensor, recorder) for name, tensor in named.items())
-        returned: dict[str, Any] = {"outputs": {k: _readable(v) for k, v in named.items()}}
+        returned: dict[str, Any] = {
+            "outputs": {name: _readable(tensor) for name, tensor in named.items()},
+            "logits": {
+                name: tf.cast(before, tf.float32)
+                for name, tensor in named.items()
+                if (before := before_activation(tensor)) is not None
+            },
+        }
         if watch is not None:
-            spans, returned["columns"] = reduce_calls(recorder.calls, exact=exact)
+            size = int(next(iter(signature.values())).shape[0])
+            spans, returned["columns"] = reduce_calls(recorder.calls, size, exact=exact)
             watched.append(spans)
             wanted = set(watch(_inner(recorder)))
             returned["maps"] = {
                 call.id: tf.cast(call.outputs[0], tf.float32)
                 for call in recorder.calls
-                if call.id in wanted
+                if call.id in wanted and call.id in spans.spans
             }
         return returned
 

@@ -38,7 +38,8 @@ def learning_rate(model: Any, compiled: dict[str, Any]) -> float | None:
     live = getattr(model, "optimizer", None)
     value: Any = None
     if live is not None:
-        value = np.asarray(live.learning_rate).item()
+        schedule = callable(getattr(live, "_learning_rate", None))
+        value = None if schedule else np.asarray(live.learning_rate).item()
     elif isinstance(compiled.get("optimizer"), dict):
         inner = compiled["optimizer"].get("config")
         value = inner.get("learning_rate") if isinstance(inner, dict) else None

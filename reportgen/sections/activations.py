@@ -44,6 +44,7 @@ class Sums(NamedTuple):
     low: float
     high: float
     energy: NDArray[Any]
+    highest: NDArray[Any]
     fired: Any
 
 
@@ -103,6 +104,7 @@ def _sums(moments: Moments) -> Sums:
         low=float(moments.low.min(initial=math.inf)),
         high=float(moments.high.max(initial=-math.inf)),
         energy=(square * finite).sum(axis=0),
+        highest=moments.high.max(axis=0),
         fired=np.any(zeros < moments.positions, axis=0),
     )
 
@@ -118,6 +120,7 @@ def _added(a: Sums, b: Sums) -> Sums:
         low=min(a.low, b.low),
         high=max(a.high, b.high),
         energy=a.energy + b.energy,
+        highest=np.maximum(a.highest, b.highest),
         fired=np.logical_or(a.fired, b.fired),
     )
 
@@ -139,8 +142,9 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
     """Return the statistics of every call and the maps of the chosen ones."""
     calls = {call.id: call for call in context.network.facts.calls}
     depth = _depths(calls)
+    rectified = _read_by_relu_only(context)
     rows = tuple(
-        _row(calls[call], depth[call], sums)
+        _row(calls[call], depth[call], sums, rectified=call in rectified)
         for call, sums in observed.sums.items()
         if call in calls
     )
@@ -165,10 +169,26 @@ def _depths(calls: Mapping[CallId, CallFacts]) -> dict[CallId, int]:
     return depth
 
 
-def _row(call: CallFacts, depth: int, sums: Sums) -> CallRow:
+def _read_by_relu_only(context: Context) -> set[CallId]:
+    """Return the calls whose outputs nothing but ReLUs read."""
+    activation = {layer.path: layer.activation for layer in context.network.facts.layers}
+    readers: dict[CallId, set[str | None]] = {}
+    for call in context.network.facts.calls:
+        if call.leaf:
+            plain = call.class_name in {"ReLU", "Activation", "Relu", "Relu6"}
+            for source in call.inputs:
+                readers.setdefault(source, set()).add(activation.get(call.layer) if plain else None)
+    return {call for call, kinds in readers.items() if kinds and kinds <= {"relu", "relu6"}}
+
+
+def _row(call: CallFacts, depth: int, sums: Sums, *, rectified: bool) -> CallRow:
     some = sums.finite > 0
     mean = sums.total / sums.finite if some else None
     variance = sums.square / sums.finite - (mean or 0.0) ** 2 if some else None
+    std = math.sqrt(max(variance, 0.0)) if variance is not None else None
+    below = np.array([], int)
+    if rectified and std:
+        below = np.flatnonzero(sums.highest < -6 * std)
     return CallRow(
         id=call.id,
         layer=call.layer,
@@ -178,12 +198,14 @@ def _row(call: CallFacts, depth: int, sums: Sums) -> CallRow:
         values=sums.values,
         channels=len(sums.fired),
         mean=six(mean),
-        std=six(math.sqrt(max(variance, 0.0))) if variance is not None else None,
+        std=six(std),
         min=six(sums.low),
         max=six(sums.high),
         zeros=sums.zeros,
         non_finite=sums.non_finite,
         silent=int((~sums.fired).sum()),
+        below=int(below.size),
+        below_channels=tuple(int(i) for i in below[:16]),
     )
 
 
@@ -199,6 +221,8 @@ def _shown(
         channels = np.sort(channels)
     picked = stacked[..., channels]
     finite = picked[np.isfinite(picked)]
+    if finite.size < picked.size:
+        notes = (*notes, "NaN and infinite values are grey, as the gaps")
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     halved = kind == "maps" and min(picked.shape[1:3]) >= HALVED_FROM
     columns = len(channels) if kind != "strip" else min(len(channels), 64)
@@ -269,7 +293,9 @@ def _picture(
 ) -> Figure:
     low, high = scale
     span = high - low if high > low else 1.0
-    levels = np.rint(np.clip((np.nan_to_num(maps) - low) / span, 0, 1) * 254).astype(np.uint8)
+    finite = np.isfinite(maps)
+    shares = (np.where(finite, maps, low).astype(np.float64) - low) / span
+    levels = np.where(finite, np.rint(np.clip(shares, 0, 1) * 254), 255).astype(np.uint8)
     tiles = np.moveaxis(levels, -1, 0)
     if kind == "strip":
         tiles = tiles.repeat(8, axis=1).repeat(8, axis=2)
@@ -301,18 +327,21 @@ def _depth(context: Context, rows: tuple[CallRow, ...]) -> Figure | None:
 
 
 def _sentence(content: ActivationsContent) -> str:
-    silent = [row for row in content.calls if row.silent and row.silent < row.channels]
+    silent = [row for row in content.calls if 0 < row.silent < row.channels]
+    empty = [row for row in content.calls if row.channels and row.silent == row.channels]
     broken = [row for row in content.calls if row.non_finite]
     parts = [f"{len(content.calls)} calls on {content.images} probes"]
     if broken:
         parts.append(f"NaN or infinity from {broken[0].id} on")
+    if empty:
+        parts.append(f"{len(empty)} answered nothing but zeros, first {empty[0].id}")
     if silent:
         worst = max(silent, key=lambda row: row.silent / row.channels)
         parts.append(
             f"{len(silent)} have channels that never fired, most of all {worst.id} "
             f"({worst.silent} of {worst.channels})"
         )
-    else:
+    elif not empty:
         parts.append("every channel fired at least once")
     return "; ".join(parts) + "."
 

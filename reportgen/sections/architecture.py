@@ -123,7 +123,7 @@ def _title(units: Sequence[Unit]) -> str:
             parts[-1] = (unit.class_name, parts[-1][1] + 1)
         else:
             parts.append((unit.class_name, 1))
-    return " · ".join(name if count == 1 else f"{name} ×{count}" for name, count in parts)  # noqa: RUF001
+    return " · ".join(name if count == 1 else f"{name} ×{count}" for name, count in parts)
 
 
 def _folds(facts: NetworkFacts, units: Sequence[Unit], folded: Folded) -> tuple[Fold, ...]:
@@ -150,7 +150,7 @@ def _draw_overview(units: Sequence[Unit], folded: Folded, groups: Sequence[Group
         cluster = None if fold_of is None else str(fold_of)
         nodes.append(Node((*lines, tail), f"group-{number}", kind, cluster))
     clusters = {
-        str(number): Cluster(f"× {run.repeats}")  # noqa: RUF001
+        str(number): Cluster(f"× {run.repeats}")
         for number, run in enumerate(folded.runs)
         if number in folded.fold_of
     }

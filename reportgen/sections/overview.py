@@ -43,7 +43,9 @@ def collect(context: Context, _: Any) -> Collected:
         non_trainable_parameters=facts.parameters - facts.trainable_parameters,
         weight_bytes=facts.weight_bytes,
         flops=sum(call.flops for call in facts.calls) if traced else None,
-        activation_bytes=peak_bytes(facts.calls, context.input_shapes) if traced else None,
+        activation_bytes=(
+            peak_bytes(facts.calls, context.input_shapes, facts.outputs) if traced else None
+        ),
         input_shapes=tuple(context.input_shapes.values()),
         dtype_policy=_policies(facts),
         optimizer=facts.optimizer,
@@ -83,7 +85,7 @@ def _sentence(content: OverviewContent) -> str:
     ]
     of = f" with {' and '.join(counts)}" if counts else ""
     article = "An" if kind[0] in "aeiou" else "A"
-    sizes = " and ".join("×".join(str(n) for n in shape) for shape in content.input_shapes)  # noqa: RUF001
+    sizes = " and ".join("×".join(str(n) for n in shape) for shape in content.input_shapes)
     return f"{article} {kind}{of} for inputs of {sizes}, {content.layers} layers."
 
 

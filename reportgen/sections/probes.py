@@ -19,6 +19,7 @@ from reportgen.labels import resolve
 from reportgen.numerics import six
 from reportgen.observe import Collected, SectionMaker
 from reportgen.pictures import Window, exact, percentile_window, photograph, to_bytes
+from reportgen.preprocessing import match_normalization
 from reportgen.tasks import class_count
 
 if TYPE_CHECKING:
@@ -52,10 +53,15 @@ class ProbeObserver:
         for row in range(count):
             inputs = {name: array[row] for name, array in batch.inputs.items()}
             outputs = {name: array[row] for name, array in batch.outputs.items()}
-            self._results.append(self._judged(batch.first + row, inputs, outputs))
+            logits = {name: array[row] for name, array in batch.logits.items()}
+            self._results.append(self._judged(batch.first + row, inputs, outputs, logits))
 
     def _judged(
-        self, index: int, inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]
+        self,
+        index: int,
+        inputs: dict[str, NDArray[Any]],
+        outputs: dict[str, NDArray[Any]],
+        logits: dict[str, NDArray[Any]],
     ) -> ProbeResult:
         context, probe = self._context, self._probes.probes[index]
         hidden = context.settings.hide_names
@@ -75,6 +81,7 @@ class ProbeObserver:
                     context=context,
                     image=image,
                     source=inputs.get(self._probes.image_input or ""),
+                    logits=logits.get(task.output),
                 )
             )
         return ProbeResult(
@@ -204,6 +211,9 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
         total=probes.total,
         preprocessing=prepared.facts,
         resize=_RESIZE[context.settings.resize] if probes.resized else None,
+        normalization=match_normalization(prepared.inputs, probes.image_input, context.network)
+        if probes.image_input
+        else None,
         labelled=len(verdicts),
         correct=sum(bool(v) for v in verdicts),
     )

@@ -11,6 +11,7 @@ from reportgen.content.leaves import Notice
 from reportgen.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.errors import NotApplicable
 from reportgen.figures import DepthPoint, depth_figure
+from reportgen.health import batch_norm_health, kernel_health
 from reportgen.numerics import describe, digest, six
 from reportgen.observe import Collected, SectionMaker
 from reportgen.pictures import diverging_palette, exact, palette_picture, tiles
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.assets import AssetStore
+    from reportgen.content.health import BatchNormHealth
     from reportgen.network import VariableFacts
     from reportgen.observe import Context
 
@@ -33,10 +35,13 @@ def collect(context: Context, _: Any) -> Collected:
     """Walk over the variables once and return their statistics, the depth plot and the first kernels."""
     variables: list[Variable] = []
     kernels: KernelPicture | None = None
+    norms: dict[str, dict[str, NDArray[Any]]] = {}
     first = _first_convolution(context)
     size = 0
     for facts, array in context.network.variables():
         variables.append(_variable(facts, array))
+        if facts.layer_class == "BatchNormalization":
+            norms.setdefault(facts.layer, {})[facts.role] = array
         size += (
             array.nbytes if array.dtype.name == facts.dtype else array.size * _width(facts.dtype)
         )
@@ -54,8 +59,27 @@ def collect(context: Context, _: Any) -> Collected:
         inf=sum(v.inf for v in variables),
         depth=_depth(context.store, variables),
         kernels=kernels,
+        batch_norms=_batch_norms(context, norms),
     )
     return Collected(content, _sentence(content), _notices(content))
+
+
+def _batch_norms(
+    context: Context, norms: dict[str, dict[str, NDArray[Any]]]
+) -> tuple[BatchNormHealth, ...]:
+    readers: dict[str, list[str]] = {}
+    activations = {layer.path: layer.activation for layer in context.network.facts.layers}
+    for call in context.network.facts.calls:
+        if call.leaf:
+            kind = activations.get(call.layer) or call.class_name
+            for source in call.inputs:
+                readers.setdefault(source.partition("#")[0], []).append(kind)
+    return tuple(
+        batch_norm_health(
+            layer, arrays, before_relu=set(readers.get(layer, ())) in ({"relu"}, {"relu6"})
+        )
+        for layer, arrays in norms.items()
+    )
 
 
 def _width(dtype: str) -> int:
@@ -91,6 +115,10 @@ def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:
         histogram=found.histogram,
         digest=digest(array),
         initializer=facts.initializer,
+        compute_dtype=facts.compute_dtype,
+        health=kernel_health(array, facts.initializer, facts.layer_class)
+        if facts.role in {"kernel", "embeddings"}
+        else None,
         shared_by=facts.shared_by,
     )
 

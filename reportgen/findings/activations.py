@@ -1,0 +1,181 @@
+"""Rules about what the layers answer to the probes; few images judge little, and they say so."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from reportgen.content.findings import Where
+from reportgen.findings.facts import (
+    NO_ACTIVATIONS,
+    NO_WEIGHTS,
+    Hit,
+    NotJudged,
+    Rule,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from reportgen.content.activations import ActivationsContent, CallRow
+    from reportgen.content.findings import Severity
+    from reportgen.findings.facts import (
+        Facts,
+        Judgement,
+    )
+
+ENOUGH_IMAGES = 64
+_STEEPEST = {"sigmoid": 0.25, "hard_sigmoid": 0.25, "tanh": 1.0}
+
+
+def units_cannot_fire(facts: Facts) -> Judgement:
+    """Find units that no image can make fire: certain on any number of images.
+
+    β + 3|γ| < 0 in a BatchNormalization that only ReLUs read, or a largest pre-activation below zero
+    by six standard deviations of its layer. A warning from a tenth of the layer on (published
+    networks have single ones), below that information. Fresh networks have none.
+    """
+    if facts.weights is None:
+        return NO_WEIGHTS
+    limit = facts.thresholds["units-cannot-fire"]
+    hits, seen = [], set()
+    for n in facts.weights.batch_norms:
+        if n.before_relu and n.dead:
+            seen.add(n.layer)
+            text = f"{n.dead} of {plural(n.channels, 'channel')} with β + 3|γ| < 0"
+            level: Severity = "warning" if n.dead >= limit * n.channels else "info"
+            hits.append(Hit(text, Where(layer=n.layer, channels=n.dead_channels), level))
+    for row in facts.activations.calls if facts.activations else ():
+        if row.below and row.layer not in seen:
+            text = f"{row.below} of {plural(row.channels, 'channel')} stay 6 standard deviations below zero"
+            level = "warning" if row.below >= limit * row.channels else "info"
+            hits.append(Hit(text, Where(layer=row.layer, channels=row.below_channels), level))
+    return hits
+
+
+def silent_units(facts: Facts) -> Judgement:
+    """Report units that are zero on every probe.
+
+    Information with their number; a warning only where more than half of a layer is silent on 64
+    images or more. A healthy network has 16 of 64 silent units in a Dense layer on 8 images.
+    """
+    content = facts.activations
+    if content is None:
+        return NO_ACTIVATIONS
+    limit = facts.thresholds["silent-units"]
+    hits = []
+    for row in _rectifiers(facts, content):
+        if not row.silent:
+            continue
+        share = row.silent / row.channels
+        many = share > limit and content.images >= ENOUGH_IMAGES
+        text = f"{row.silent} of {plural(row.channels, 'channel')} on {plural(content.images, 'image')}"
+        hits.append(Hit(text, Where(layer=row.layer), "warning" if many else "info"))
+    return hits
+
+
+def _rectifiers(facts: Facts, content: ActivationsContent) -> list[CallRow]:
+    """Return the calls whose own activation makes zeros; what only hands them on is left out."""
+    if facts.architecture is None:
+        return [row for row in content.calls if row.class_name in {"ReLU", "Activation"}]
+    makes = {row.path for row in facts.architecture.layers if row.activation in {"relu", "relu6"}}
+    return [row for row in content.calls if row.layer in makes]
+
+
+def saturated_units(facts: Facts) -> Judgement:
+    """Find sigmoid and tanh layers on their flat ends, the outputs left out.
+
+    The mean slope, s(1 - s) or 1 - t², from mean and mean square; under a hundredth of the steepest.
+    The gates of the trained networks have a tenth or more.
+    """
+    content = facts.activations
+    if content is None:
+        return NO_ACTIVATIONS
+    if facts.architecture is None:
+        return NotJudged("the section Architecture is missing")
+    kinds = {row.path: row.activation for row in facts.architecture.layers}
+    outputs = {output.layer for output in facts.overview.outputs} if facts.overview else set()
+    limit = facts.thresholds["saturated-units"]
+    hits, judged = [], False
+    for row in content.calls:
+        kind = kinds.get(row.layer)
+        if kind not in _STEEPEST or row.id in outputs or row.mean is None or row.std is None:
+            continue
+        judged = True
+        square = row.std**2 + row.mean**2
+        slope = 1 - square if kind == "tanh" else row.mean - square
+        share = max(slope, 0.0) / _STEEPEST[kind]
+        if share < limit:
+            hits.append(Hit(f"mean slope {share:.2%} of the steepest", Where(layer=row.layer)))
+    return hits if judged else NotJudged("no inner layer has a sigmoid or tanh")
+
+
+def non_finite_activations(facts: Facts) -> Judgement:
+    """Name the first call with NaN or infinity; a fact, explained where weights are not finite."""
+    content = facts.activations
+    if content is None:
+        return NO_ACTIVATIONS
+    broken = next((row for row in content.calls if row.non_finite), None)
+    if broken is None:
+        return []
+    if facts.weights is not None:
+        bad = next((v for v in facts.weights.variables if v.nan or v.inf), None)
+        if bad is not None:
+            return NotJudged(f"explained by {bad.path}, which is not finite; first in {broken.id}")
+    text = f"{plural(broken.non_finite, 'value')} of {broken.values:,}, first in the forward order"
+    return [Hit(text, Where(layer=broken.layer))]
+
+
+def activation_growth(facts: Facts) -> Judgement:
+    """Report activations whose spread grows or vanishes over the depth; information only."""
+    content = facts.activations
+    if content is None:
+        return NO_ACTIVATIONS
+    spread = [row.std for row in content.calls if row.std]
+    if len(spread) < 9:
+        return NotJudged("fewer than nine calls")
+    third = len(spread) // 3
+    ratio = median(spread[-third:]) / median(spread[:third])
+    limit = facts.thresholds["activation-growth"]
+    if 1 / limit <= ratio <= limit:
+        return []
+    return [Hit(f"the last third spreads {ratio:.3g} times as wide as the first")]
+
+
+RULES = (
+    Rule(
+        "units-cannot-fire", "Units can never fire", "warning", units_cannot_fire,
+        "less than {limit:.0%} of a layer's channels with β + 3|γ| < 0, or 6σ below zero, in front of a ReLU",
+        "They are zero for every image: capacity that is paid for and not used.",
+        "Lower the learning rate, or use a leaky activation; prune what is dead.",
+        "Lu et al. (2020), Dying ReLU and Initialization",
+    ),
+    Rule(
+        "silent-units", "Units were silent on all probes", "info", silent_units,
+        "a warning above {limit:.0%} of a layer on 64 images or more",
+        "On few images much is silent in healthy networks; on many it is dead capacity.",
+        "Show more images (--max-probes 64) before acting on it.",
+        "Amazon SageMaker Debugger, rule DeadRelu",
+    ),
+    Rule(
+        "saturated-units", "A sigmoid or tanh is saturated", "warning", saturated_units,
+        "mean slope at least {limit:.0%} of the steepest",
+        "No gradient passes.",
+        "Scale its inputs, or normalise in front of it.",
+        "Glorot and Bengio (2010)",
+    ),
+    Rule(
+        "non-finite-activations", "Activations are NaN or infinite", "error", non_finite_activations,
+        "no NaN or infinite activation",
+        "Everything behind it is lost.",
+        "Look at the first layer named; under float16 suspect overflow.",
+        "IEEE 754",
+    ),
+    Rule(
+        "activation-growth", "Activations grow or vanish with depth", "info", activation_growth,
+        "spread of the last third within {limit:g} times that of the first",
+        "Signals that grow or vanish make training hard.",
+        "Normalise, or look at initialisation and residual scales.",
+        "He et al. (2015); no accepted threshold",
+    ),
+)  # fmt: skip
+"""All rules about activations."""

@@ -1,0 +1,114 @@
+"""What a rule may look at, and what it gives back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from reportgen.content.activations import ActivationsContent
+from reportgen.content.architecture import ArchitectureContent
+from reportgen.content.findings import Where
+from reportgen.content.overview import OverviewContent
+from reportgen.content.probes import ProbesContent
+from reportgen.content.weights import WeightsContent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from reportgen.content.findings import Severity
+    from reportgen.report import Section
+
+DEFAULTS: dict[str, float] = {
+    "kernel-at-initialisation": 0.045,
+    "zero-filters": 0.0,
+    "duplicate-filters": 0.10,
+    "near-zero-filters": 0.05,
+    "dominant-weight": 0.5,
+    "scale-out-of-line": 100.0,
+    "int8-friendliness": 20.0,
+    "head-rank": 1.5,
+    "units-cannot-fire": 0.10,
+    "silent-units": 0.5,
+    "saturated-units": 0.01,
+    "activation-growth": 1000.0,
+    "input-range": 2.5,
+    "channel-order": 0.6,
+    "confidently-wrong": 0.95,
+    "over-confident-head": 50.0,
+    "parameters-in-one-layer": 0.8,
+}
+"""Every threshold that ``[tool.reportgen.thresholds]`` may change, by rule."""
+
+
+class Facts(NamedTuple):
+    """The sections' content, None where a section is missing.
+
+    Attributes:
+        thresholds: by rule.
+    """
+
+    overview: OverviewContent | None
+    architecture: ArchitectureContent | None
+    weights: WeightsContent | None
+    probes: ProbesContent | None
+    activations: ActivationsContent | None
+    thresholds: Mapping[str, float]
+
+
+class Hit(NamedTuple):
+    """One thing that a rule found; ``severity`` overrides the rule's."""
+
+    observed: str
+    where: Where = Where()
+    severity: Severity | None = None
+
+
+class NotJudged(NamedTuple):
+    """Why a rule does not apply."""
+
+    reason: str
+
+
+Judgement = list[Hit] | NotJudged
+
+
+class Rule(NamedTuple):
+    """A check.
+
+    Attributes:
+        id: stable, in kebab case.
+        threshold: in words; ``{limit}`` stands for the threshold's value.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    judge: Callable[[Facts], Judgement]
+    threshold: str
+    why: str
+    action: str
+    source: str
+
+
+def make_facts(sections: Sequence[Section], thresholds: Mapping[str, float]) -> Facts:
+    """Return the facts in ``sections``, with defaults for thresholds that are not given."""
+    contents = [section.content for section in sections]
+
+    return Facts(
+        overview=next((c for c in contents if isinstance(c, OverviewContent)), None),
+        architecture=next((c for c in contents if isinstance(c, ArchitectureContent)), None),
+        weights=next((c for c in contents if isinstance(c, WeightsContent)), None),
+        probes=next((c for c in contents if isinstance(c, ProbesContent)), None),
+        activations=next((c for c in contents if isinstance(c, ActivationsContent)), None),
+        thresholds={**DEFAULTS, **thresholds},
+    )
+
+
+NO_WEIGHTS = NotJudged("the section Weights is missing")
+NO_PROBES = NotJudged("no probes were run")
+NO_ACTIVATIONS = NotJudged("no activations were measured")
+NO_ARCHITECTURE = NotJudged("the section Architecture is missing")
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 channel`` or ``3 channels``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
