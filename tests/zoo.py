@@ -291,7 +291,9 @@ def _same_names():
 
 
 def _nan():
-    model = _sequential()
+    entry = _picture()
+    x = layers.Flatten(name="flat")(layers.Conv2D(4, 3, name="see")(entry))
+    model = keras.Model(entry, layers.Dense(5, activation="softmax", name="which")(x))
     kernel, bias = model.get_layer("see").get_weights()
     kernel[0, 0, 0, 1], bias[2] = np.nan, np.inf
     model.get_layer("see").set_weights([kernel, bias])
@@ -441,6 +443,7 @@ NAMES = tuple(ZOO)
 
 def make(name: str) -> keras.Model:
     """Return a fresh model of the zoo with the same weights every time, none at its initial value."""
+    keras.backend.clear_session(free_memory=False)  # names start over
     keras.utils.set_random_seed(5)
     model = ZOO[name].make()
     generator = np.random.default_rng(7)
