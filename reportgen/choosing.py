@@ -48,7 +48,7 @@ def choose_calls(calls: Sequence[CallFacts], globs: Sequence[str] = ()) -> tuple
     ]
     places = [c for c in leaves if spatial(c) and _elements(c) * 4 <= MAX_MAP_BYTES]
     vectors = [c for c in leaves if c.shapes and len(c.shapes[0]) == 1 and c.shapes[0][0] > 1]
-    chosen = dict.fromkeys(c.id for c in _last_of_resolutions(places, calls))
+    chosen = dict.fromkeys(c.id for c in _thinned(_last_of_resolutions(places, calls)))
     room = MOST_SHOWN - 1 - len(chosen)
     ends = [c for c in _block_ends(calls) if spatial(c) and c.id not in chosen and c in places]
     if room > 0 and ends:
@@ -106,7 +106,7 @@ def _last_of_resolutions(
 ) -> list[CallFacts]:
     if not places:
         return []
-    smallest = min(range(len(places)), key=lambda i: (_place_count(places[i]), i))
+    smallest = min(range(len(places)), key=lambda i: (_place_count(places[i]), -i))
     on_trunk = {call.id for call in _cut_calls(calls)}
     last: dict[tuple[bool, tuple[int, ...]], CallFacts] = {}
     for index, call in enumerate(places):
@@ -115,6 +115,17 @@ def _last_of_resolutions(
         if held is None or call.id in on_trunk or held.id not in on_trunk:
             last[key] = call
     return list(last.values())
+
+
+def _thinned(calls: list[CallFacts]) -> list[CallFacts]:
+    """Leave room for the last features: the smallest call stays, the others are spread evenly."""
+    most = MOST_SHOWN - 1
+    if len(calls) <= most:
+        return calls
+    smallest = min(calls, key=_place_count)
+    others = [call for call in calls if call is not smallest]
+    kept = {round(k * (len(others) - 1) / (most - 2)) for k in range(most - 1)}
+    return [smallest, *(others[k] for k in sorted(kept))]
 
 
 def _cut_calls(calls: Sequence[CallFacts]) -> list[CallFacts]:
