@@ -291,7 +291,7 @@ def _dot(
     groups: dict[str | None, Any] = {None: graph}
     for key, cluster in clusters.items():
         groups[key] = pydot.Cluster(keys[key].removeprefix("cluster_"), margin="14")
-        width = round(1.1 * _text_width(clip(cluster.label)) + 4)
+        width = round(1.1 * _text_width(clip(cluster.label)) + 12)
         groups[key].set("label", f'<<table border="0" fixedsize="true" width="{width}" height="14">'
                         "<tr><td></td></tr></table>>")  # fmt: skip
     for number, (node, (width, height)) in enumerate(zip(nodes, sizes, strict=True)):
