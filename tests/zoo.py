@@ -66,12 +66,16 @@ class Tied(layers.Layer):
         return ops.matmul(inputs, ops.transpose(self.kernel))
 
 
+@keras.saving.register_keras_serializable("zoo")
 class Residual(layers.Layer):
     """Adds what an inner layer makes to what came in, by an operation of its own."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.inner = layers.Conv2D(3, 3, padding="same", name="inner")
+
+    def build(self, shape):
+        self.inner.build(shape)
 
     def call(self, inputs):
         return inputs + self.inner(inputs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reportgen.nets.structure import activation_name
+from reportgen.nets.training import one_loss_name, stored_loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,20 +103,9 @@ def operation_activation(tensor: Any) -> str | None:
 
 
 def _losses(model: Any, compiled: Mapping[str, Any], names: list[str]) -> dict[str, str]:
-    loss = getattr(model, "loss", None)
-    if loss is None:
-        loss = compiled.get("loss")
+    loss = stored_loss(model, compiled)
     if isinstance(loss, dict) and "class_name" not in loss:
-        return {name: _name(loss[name]) for name in names if name in loss}
+        return {name: one_loss_name(loss[name]) for name in names if name in loss}
     if isinstance(loss, list | tuple):
-        return {name: _name(item) for name, item in zip(names, loss, strict=False)}
-    return {name: _name(loss) for name in names} if loss is not None else {}
-
-
-def _name(loss: Any) -> str:
-    """Return a loss in snake case: ``SparseCategoricalCrossentropy`` and its function are one name."""
-    if isinstance(loss, dict):
-        inner = loss.get("config")
-        loss = inner if isinstance(inner, str) else loss.get("class_name", "")
-    text = loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in text).lstrip("_")
+        return {name: one_loss_name(item) for name, item in zip(names, loss, strict=False)}
+    return {name: one_loss_name(loss) for name in names} if loss is not None else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -58,12 +59,29 @@ def load_model(
     import keras
 
     try:
-        model = keras.models.load_model(
-            path, custom_objects=known, compile=False, safe_mode=not allow_code
-        )
+        with _names_from_one():
+            model = keras.models.load_model(
+                path, custom_objects=known, compile=False, safe_mode=not allow_code
+            )
     except Exception as error:
         raise _explained(error, path) from error
     return LoadedModel(model, compiled)
+
+
+@contextlib.contextmanager
+def _names_from_one() -> Iterator[None]:
+    """Let Keras name the nameless as in a fresh process, so that a file's second load says the same.
+
+    The layers inside a MultiHeadAttention, for one, are numbered through the process.
+    """
+    from keras.src.backend.common import global_state
+
+    kept = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", kept)
 
 
 def check_model_file(path: Path) -> None:
@@ -225,11 +243,9 @@ def _refuse_unknown(config: Any, known: dict[str, Any], path: Path) -> None:
             continue
         registered = node.get("registered_name")
         if registered is None and name == "function":
-            registered, name = node.get("config"), str(node.get("config"))
-        if (
-            keras.saving.get_registered_object(registered or name, known) is None
-            and name not in known
-        ):
+            registered = name = str(node.get("config"))
+        registered = registered if isinstance(registered, str) else name
+        if keras.saving.get_registered_object(registered, known) is None and name not in known:
             missing.append(name)
     if missing:
         raise _unknown_classes(sorted(set(missing)), path)
@@ -245,11 +261,27 @@ def _unknown_classes(names: list[str], path: Path) -> ModelError:
     )
 
 
+def _operation_names() -> set[str]:
+    import keras
+
+    found, queue = set(), [keras.Operation]
+    while queue:
+        operation = queue.pop()
+        queue.extend(c for c in operation.__subclasses__() if c.__module__.startswith("keras."))
+        found.add(operation.__name__)
+    return found
+
+
 def _explained(error: Exception, path: Path) -> ModelError:
     text = str(error)
     unknown = re.search(
         r"(?:Could not locate class|Unknown layer:|Could not locate function) '?([\w>.]+)'?", text
     )
+    if unknown and unknown.group(1) in _operation_names():
+        return ModelError(
+            f"{path} uses the operation {unknown.group(1)!r} of keras.ops, which .h5 files cannot "
+            "hold. Save the model where it was made with model.save('NAME.keras')."
+        )
     if unknown:
         return _unknown_classes([unknown.group(1)], path)
     if "safe_mode" in text or "unsafe" in text:

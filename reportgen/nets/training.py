@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-
-def _config_name(value: Any) -> str | None:
-    """Name an optimizer or loss from a stored configuration."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        inner = value.get("config")
-        if value.get("class_name") == "function" and isinstance(inner, str):
-            return inner
-        if isinstance(value.get("class_name"), str):
-            return str(value["class_name"])
-        return ", ".join(f"{key}: {_config_name(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(_config_name(item)) for item in value)
-    if value is None:
-        return None
-    return str(
-        getattr(value, "__name__", None) or getattr(value, "name", None) or type(value).__name__
-    )
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-def optimizer_name(model: Any, compiled: dict[str, Any]) -> str | None:
+def optimizer_name(model: Any, compiled: Mapping[str, Any]) -> str | None:
     """Name the optimizer of a live model or of its file."""
     live = getattr(model, "optimizer", None)
-    return type(live).__name__ if live is not None else _config_name(compiled.get("optimizer"))
+    if live is not None:
+        return type(live).__name__
+    stored = compiled.get("optimizer")
+    name = stored.get("class_name") if isinstance(stored, dict) else stored
+    return name if isinstance(name, str) else None
 
 
-def learning_rate(model: Any, compiled: dict[str, Any]) -> float | None:
+def learning_rate(model: Any, compiled: Mapping[str, Any]) -> float | None:
     """Return the learning rate, None where it is a schedule or not known."""
     live = getattr(model, "optimizer", None)
     value: Any = None
@@ -46,7 +33,26 @@ def learning_rate(model: Any, compiled: dict[str, Any]) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def loss_name(model: Any, compiled: dict[str, Any]) -> str | None:
-    """Name the loss of a live model or of its file."""
+def loss_name(model: Any, compiled: Mapping[str, Any]) -> str | None:
+    """Name the loss of a live model or of its file; several by their outputs."""
+    loss = stored_loss(model, compiled)
+    if isinstance(loss, dict) and "class_name" not in loss:
+        return ", ".join(f"{key}: {one_loss_name(item)}" for key, item in loss.items())
+    if isinstance(loss, list | tuple):
+        return ", ".join(one_loss_name(item) for item in loss)
+    return one_loss_name(loss) if loss is not None else None
+
+
+def stored_loss(model: Any, compiled: Mapping[str, Any]) -> Any:
+    """Return the loss of a live model, or what its file stores of it."""
     live = getattr(model, "loss", None)
-    return _config_name(live) if live is not None else _config_name(compiled.get("loss"))
+    return live if live is not None else compiled.get("loss")
+
+
+def one_loss_name(loss: Any) -> str:
+    """Return a loss in snake case: ``SparseCategoricalCrossentropy`` and its function are one name."""
+    if isinstance(loss, dict):
+        inner = loss.get("config")
+        loss = inner if isinstance(inner, str) else str(loss.get("class_name", ""))
+    text = loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in text).lstrip("_")
