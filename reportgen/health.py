@@ -22,6 +22,7 @@ LARGEST_SPECTRUM = 512
 LARGEST_GRAM = 4_096
 LISTED = 16
 _SAME = 0.999
+_DECLARED = 0.045
 _NEAR_ZERO = 1e-3
 _TRUNCATED = 0.87962566103423978
 """Standard deviation of a normal distribution cut at two standard deviations, as Keras corrects for it."""
@@ -45,13 +46,13 @@ class Initial(NamedTuple):
 
 
 def kernel_health(
-    array: NDArray[Any], declared: str | None = None, layer_class: str = ""
+    array: NDArray[Any], declared: Initial | None = None, layer_class: str = ""
 ) -> KernelHealth | None:
     """Measure a kernel (…, inputs, outputs).
 
     Args:
         array: floating-point, of rank two or more.
-        declared: the layer's initializer, as in ``glorot_uniform``.
+        declared: what the layer says that its values were drawn from.
         layer_class: tells depthwise (h, w, channels, multiplier) and transposed kernels
             (h, w, outputs, inputs) apart.
 
@@ -178,6 +179,42 @@ def standard_initials(shape: Sequence[int]) -> tuple[Initial, ...]:
     return tuple(found)
 
 
+def declared_initial(
+    name: str | None, config: Mapping[str, float | str], shape: Sequence[int]
+) -> Initial | None:
+    """Return the distribution that a layer declares; None for others, as orthogonal or zeros.
+
+    Args:
+        name: of the initializer's class, as in ``variance_scaling``.
+        config: its numbers and words.
+        shape: of the kernel.
+    """
+    if name is None or len(shape) < 2:
+        return None
+    known = {initial.name: initial for initial in standard_initials(shape)}
+    if name in known:
+        return known[name]
+    number = {key: value for key, value in config.items() if isinstance(value, float | int)}
+    if name == "variance_scaling" and "scale" in number:
+        fan_in, fan_out = fans(shape)
+        mode = str(config.get("mode", "fan_in"))
+        fan = {"fan_in": fan_in, "fan_out": fan_out}.get(mode, (fan_in + fan_out) / 2)
+        variance = number["scale"] / max(1.0, fan)
+        kind = str(config.get("distribution", "truncated_normal"))
+        if kind == "uniform":
+            return Initial(name, "uniform", math.sqrt(3 * variance))
+        if kind == "untruncated_normal":
+            return Initial(name, "normal", math.sqrt(variance))
+        return Initial(name, "truncated", math.sqrt(variance) / _TRUNCATED)
+    if name in {"random_normal", "truncated_normal"} and not number.get("mean"):
+        kind = "normal" if name == "random_normal" else "truncated"
+        return Initial(name, kind, number.get("stddev", 0.05))
+    high = number.get("maxval", 0.05)
+    if name == "random_uniform" and number.get("minval", -0.05) == -high:
+        return Initial(name, "uniform", high)
+    return None
+
+
 def distribution(values: NDArray[Any], initial: Initial) -> NDArray[Any]:
     """Return the cumulative distribution of ``initial`` at ascending ``values``, float64."""
     x = values.astype(np.float64) / initial.scale
@@ -210,7 +247,7 @@ def ks_distance(ordered: NDArray[Any], initial: Initial) -> float:
     return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
 
 
-def initial_fit(array: NDArray[Any], declared: str | None) -> InitialFit | None:
+def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | None:
     """Return the initializer that a kernel is nearest to; None below 100 values and for constants."""
     flat = array.reshape(-1)
     if flat.size < LEAST_FOR_KS:
@@ -220,14 +257,18 @@ def initial_fit(array: NDArray[Any], declared: str | None) -> InitialFit | None:
     if ordered[0] == ordered[-1]:
         return None
     top = float(np.abs(flat).max())
+    name = declared.name if declared else ""
+    candidates = [c for c in standard_initials(array.shape) if c.name != name]
     fits = []
-    for initial in standard_initials(array.shape):
+    for initial in [*([declared] if declared and declared.scale > 0 else []), *candidates]:
         inside = top <= initial.support * (1 + 1e-5)
         fits.append((not inside, ks_distance(ordered, initial), initial))
     beyond, distance, nearest = min(fits, key=lambda fit: (fit[0], fit[1]))
+    if declared and not fits[0][0] and fits[0][1] < _DECLARED:
+        beyond, distance, nearest = fits[0]
     outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum()) if beyond else 0
     return InitialFit(
-        nearest.name, nearest.name == declared, six(distance) or 0.0, len(ordered), outside
+        nearest.name, nearest.name == name, six(distance) or 0.0, len(ordered), outside
     )
 
 

@@ -110,6 +110,7 @@ class VariableFacts(msgspec.Struct, frozen=True):
         role: ``kernel``, ``bias``, ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``,
             ``embeddings`` or ``other``.
         initializer: name of the declared initializer, as in ``glorot_uniform``.
+        initializer_config: its numbers and words, as in ``scale``, ``mode``, ``stddev``.
         compute_dtype: the type that the layer computes in.
         shared_by: paths of further layers that hold the same variable.
     """
@@ -123,6 +124,7 @@ class VariableFacts(msgspec.Struct, frozen=True):
     dtype: str
     trainable: bool
     initializer: str | None = None
+    initializer_config: dict[str, float | str] = {}
     compute_dtype: str = ""
     shared_by: tuple[str, ...] = ()
 

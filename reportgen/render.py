@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     from reportgen.content.architecture import Diagram
+    from reportgen.content.findings import Finding
     from reportgen.content.weights import RoleScale, Variable
     from reportgen.report import Report
 
@@ -117,7 +118,12 @@ def _environment(*, autoescape: bool = True) -> Environment:
         tips=tips,
     )
     environment.globals.update(
-        bar=bar, by_layer=by_layer, scale_of=scale_of, share=wording.share_text, spark=spark
+        bar=bar,
+        by_layer=by_layer,
+        by_rule=by_rule,
+        scale_of=scale_of,
+        share=wording.share_text,
+        spark=spark,
     )
     return environment
 
@@ -176,6 +182,14 @@ def by_layer(variables: Sequence[Variable]) -> list[tuple[str, list[Variable]]]:
         else:
             groups.append((variable.layer, [variable]))
     return groups
+
+
+def by_rule(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Group findings of one rule and severity, in the order of the first of each."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.rule, finding.severity), []).append(finding)
+    return list(groups.values())
 
 
 def scale_of(role: str, scales: Sequence[RoleScale]) -> RoleScale | None:

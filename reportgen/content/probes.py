@@ -268,12 +268,27 @@ class NormalizationMatch(msgspec.Struct, frozen=True):
     swapped: float | None
 
 
+class Control(msgspec.Struct, frozen=True):
+    """What the first output says to an artificial input; run only where all probes get one class.
+
+    Attributes:
+        kind: ``black``, ``white``, ``noise``, ``ramp`` or ``halves``, over the range of what was fed.
+        index: the decided class.
+        logit_gap: as ``ClassificationResult.logit_gap``.
+    """
+
+    kind: str
+    index: int
+    logit_gap: float | None
+
+
 class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     """The probes and how they were prepared.
 
     Attributes:
         total: how many were offered; ``probes`` is an even sample of them.
         resize: how images were fitted, in words; None where none had to be.
+        controls: artificial inputs, where all probes get one class.
         normalization: None without a BatchNormalization that has learned statistics.
         labelled: how many have a label that the classes know.
         correct: how many of those were right, for the first output.
@@ -285,5 +300,6 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     preprocessing: Preprocessing
     resize: str | None
     normalization: NormalizationMatch | None = None
+    controls: tuple[Control, ...] = ()
     labelled: int = 0
     correct: int = 0

@@ -32,7 +32,8 @@ def units_cannot_fire(facts: Facts) -> Judgement:
 
     β + 3|γ| < 0 in a BatchNormalization that only ReLUs read, or a largest pre-activation below zero
     by six standard deviations of its layer. A warning from a tenth of the layer on (published
-    networks have single ones), below that information. Fresh networks have none.
+    networks have single ones), below that information. By the first part 2 of 46 affected layers of
+    the 12 trained networks are warned of, and none of four fresh networks.
     """
     if facts.weights is None:
         return NO_WEIGHTS
@@ -85,7 +86,7 @@ def saturated_units(facts: Facts) -> Judgement:
     """Find sigmoid and tanh layers on their flat ends, the outputs left out.
 
     The mean slope, s(1 - s) or 1 - t², from mean and mean square; under a hundredth of the steepest.
-    The gates of the trained networks have a tenth or more.
+    No false-alarm rate: none of the networks at hand has inner sigmoids or tanh outside of its gates.
     """
     content = facts.activations
     if content is None:

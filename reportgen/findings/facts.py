@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, float] = {
     "kernel-at-initialisation": 0.045,
-    "zero-filters": 0.0,
+    "moving-variance": 0.10,
+    "zero-filters": 0.10,
     "duplicate-filters": 0.10,
     "near-zero-filters": 0.05,
     "dominant-weight": 0.5,

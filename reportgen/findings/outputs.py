@@ -39,8 +39,8 @@ def _head(facts: Facts) -> Where:
 def input_range(facts: Facts) -> Judgement:
     """Hold what is fed against the statistics of the first BatchNormalization.
 
-    Right preprocessing has a distance of 0.2 to 0.6 on photographs unlike the training's, factors of
-    127 or 255 have 4 or more.
+    Right preprocessing has a distance of 0.15 to 0.45 on other images than the training's (six networks),
+    factors of 127 or 255 have 3.5 or more.
     """
     if facts.probes is None:
         return NO_PROBES
@@ -92,34 +92,39 @@ def confidently_wrong(facts: Facts) -> Judgement:
 def constant_output(facts: Facts) -> Judgement:
     """Find a head that decides the same whatever it sees.
 
-    Four probes or more all get one class at 90 % or more, and the least logit gap is five times the
-    gap's standard deviation over the probes; or all outputs are equal to six digits. Healthy networks
-    on probes of one class have a ratio of 1 to 3.
+    Four probes or more and five artificial inputs (black, white, noise, ramp, halves) all get one
+    class, the probes at 90 % or more in the median, and the least logit gap is five times the gaps'
+    standard deviation; or all outputs are equal to six digits. Of 30,000 draws of 4, 8 or 16 test
+    images of one class through five trained networks none is called constant.
     """
-    pairs = _classified(facts)
-    if len(pairs) < LEAST_PROBES:
+    outputs = [o for _, o in _classified(facts)]
+    if len(outputs) < LEAST_PROBES or facts.probes is None:
         return NotJudged("fewer than four classification probes")
-    outputs = [o for _, o in pairs]
-    classes = {o.top[0].index for o in outputs}
-    if len(classes) > 1:
+    if len({o.top[0].index for o in outputs}) > 1:
         return []
     name = outputs[0].top[0].name
-    if len({(o.entropy, tuple(s.probability for s in o.top)) for o in outputs}) == 1 and not all(
-        o.top[0].probability == 1 for o in outputs
-    ):
+    answers = {(o.entropy, tuple(s.probability for s in o.top), o.logit_gap) for o in outputs}
+    if len(answers) == 1:
         return [Hit(f"the same output for {plural(len(outputs), 'probe')}: {name}", _head(facts))]
-    gaps = [o.logit_gap for o in outputs if o.logit_gap is not None]
+    controls = facts.probes.controls
+    if not controls or any(c.index != outputs[0].top[0].index for c in controls):
+        return []
+    all_gaps = [*(o.logit_gap for o in outputs), *(c.logit_gap for c in controls)]
+    gaps = [gap for gap in all_gaps if gap is not None]
     sure = median(o.top[0].probability or 0 for o in outputs)
     if len(gaps) < len(outputs) or sure < 0.9 or min(gaps) <= 5 * pstdev(gaps):
         return []
-    text = f"{name} for all {len(outputs)} probes, logit gap {min(gaps):.3g} to {max(gaps):.3g}"
+    text = (
+        f"{name} for {plural(len(outputs), 'probe')} and {plural(len(controls), 'artificial input')}, "
+        f"logit gap {min(gaps):.3g} to {max(gaps):.3g}"
+    )
     return [Hit(text, _head(facts))]
 
 
 def over_confident_head(facts: Facts) -> Judgement:
     """Find logits so far apart that the probabilities say nothing.
 
-    Median gap between the two largest logits over 50 (odds of e⁵⁰); trained networks have 0.3 to 17.
+    Median gap between the two largest logits over 50 (odds of e⁵⁰); ten trained networks have 0.7 to 11.4.
     """
     pairs = _classified(facts)
     gaps = [o.logit_gap for _, o in pairs if o.logit_gap is not None]

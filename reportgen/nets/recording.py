@@ -214,7 +214,9 @@ def recorded_by(recorder: Recorder) -> Iterator[None]:
         return recorder.run(self, layer_call, args, kwargs)
 
     def on_operation(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(self, layer_class):  # its Layer.__call__ is recorded already
+        # A layer's Layer.__call__ is recorded already; an operation that a layer makes for the moment
+        # (ZeroPadding2D does) is no part of the model.
+        if isinstance(self, layer_class) or id(self) not in recorder.paths:
             return operation_call(self, *args, **kwargs)
         return recorder.run(self, operation_call, args, kwargs)
 

@@ -196,7 +196,10 @@ def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, ND
                     shape=tuple(int(n) for n in variable.shape),
                     dtype=str(variable.dtype),
                     trainable=id(variable) in trainable,
-                    initializer=_initializer(node.operation, variable.name),
+                    initializer=_initializer_name(_initializer(node.operation, variable.name)),
+                    initializer_config=_initializer_config(
+                        _initializer(node.operation, variable.name)
+                    ),
                     compute_dtype=str(getattr(node.operation, "compute_dtype", "")),
                     shared_by=tuple(other.path for other in others),
                 ),
@@ -212,12 +215,29 @@ def _role(name: str) -> str:
     return "bias" if name.endswith("bias") else "other"
 
 
-def _initializer(layer: Any, name: str) -> str | None:
-    value = getattr(layer, f"{name}_initializer", None)
-    if value is None:
+def _initializer(layer: Any, name: str) -> Any | None:
+    """Return the initializer of a variable; a DepthwiseConv2D's kernel has another name there."""
+    if name == "kernel" and hasattr(layer, "depthwise_initializer"):
+        return layer.depthwise_initializer
+    return getattr(layer, f"{name}_initializer", None)
+
+
+def _initializer_name(initializer: Any | None) -> str | None:
+    if initializer is None:
         return None
-    class_name = type(value).__name__
+    class_name = type(initializer).__name__
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name).lstrip("_")
+
+
+def _initializer_config(initializer: Any | None) -> dict[str, float | str]:
+    if initializer is None or not hasattr(initializer, "get_config"):
+        return {}
+    config = initializer.get_config()
+    return {
+        key: item
+        for key, item in config.items()
+        if isinstance(item, float | int | str) and not isinstance(item, bool) and key != "seed"
+    }
 
 
 def to_numpy(value: Any) -> NDArray[Any]:

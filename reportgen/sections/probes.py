@@ -9,6 +9,7 @@ import numpy as np
 from reportgen.content.leaves import Notice
 from reportgen.content.probes import (
     ClassificationResult,
+    Control,
     ProbeResult,
     ProbesContent,
     ReceivedInput,
@@ -214,11 +215,72 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
         normalization=match_normalization(prepared.inputs, probes.image_input, context.network)
         if probes.image_input
         else None,
+        controls=_controls(context, probes, results),
         labelled=len(verdicts),
         correct=sum(bool(v) for v in verdicts),
     )
     notices = (*probes.notices, *prepared.notices, *_notices(probes, results))
     return Collected(content, _sentence(content), notices)
+
+
+def _controls(
+    context: Context, probes: ProbeSet, results: list[ProbeResult]
+) -> tuple[Control, ...]:
+    """Show the network artificial inputs where it says one class to all probes."""
+    name, prepared = probes.image_input, context.prepared
+    decided = [o for r in results for o in r.outputs[:1] if isinstance(o, ClassificationResult)]
+    classes = {o.top[0].index for o in decided if o.top}
+    if name is None or prepared is None or len(decided) < 4 or len(classes) != 1:
+        return ()
+    inputs = {
+        key: np.repeat(array[:1], len(_CONTROLS), axis=0) for key, array in prepared.inputs.items()
+    }
+    inputs[name] = control_inputs(prepared.inputs[name], context.settings.seed)
+    found: list[Control] = []
+    task = context.tasks[0]
+    for batch in context.network.forward(inputs):
+        for row, values in enumerate(batch.outputs[task.output]):
+            logits = batch.logits.get(task.output)
+            result = judge(
+                task,
+                values,
+                classes=(),
+                label=None,
+                context=context,
+                image=None,
+                source=None,
+                logits=logits[row] if logits is not None else None,
+            )
+            if isinstance(result, ClassificationResult) and result.top:
+                kind = _CONTROLS[batch.first + row]
+                found.append(Control(kind, result.top[0].index, result.logit_gap))
+    return tuple(found)
+
+
+_CONTROLS = ("black", "white", "noise", "ramp", "halves")
+
+
+def control_inputs(fed: NDArray[Any], seed: int) -> NDArray[Any]:
+    """Return five artificial images over the range of what was fed: see ``_CONTROLS``.
+
+    Args:
+        fed: (n, height, width) or (n, height, width, channels).
+        seed: of the noise.
+    """
+    low, high = float(np.nanmin(fed)), float(np.nanmax(fed))
+    shape = fed.shape[1:]
+    noise = np.random.default_rng(seed).uniform(low, high, shape)
+    across = np.linspace(low, high, shape[1]).reshape((1, shape[1]) + (1,) * (len(shape) - 2))
+    halves = np.full(shape, low)
+    halves[: shape[0] // 2] = high
+    images = [
+        np.full(shape, low),
+        np.full(shape, high),
+        noise,
+        np.broadcast_to(across, shape),
+        halves,
+    ]
+    return np.stack(images).astype(fed.dtype)
 
 
 def _sentence(content: ProbesContent) -> str:

@@ -11,7 +11,7 @@ from reportgen.content.leaves import Notice
 from reportgen.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.errors import NotApplicable
 from reportgen.figures import DepthPoint, depth_figure
-from reportgen.health import batch_norm_health, kernel_health
+from reportgen.health import batch_norm_health, declared_initial, kernel_health
 from reportgen.numerics import describe, digest, six
 from reportgen.observe import Collected, SectionMaker
 from reportgen.pictures import diverging_palette, exact, palette_picture, tiles
@@ -116,7 +116,11 @@ def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:
         digest=digest(array),
         initializer=facts.initializer,
         compute_dtype=facts.compute_dtype,
-        health=kernel_health(array, facts.initializer, facts.layer_class)
+        health=kernel_health(
+            array,
+            declared_initial(facts.initializer, facts.initializer_config, facts.shape),
+            facts.layer_class,
+        )
         if facts.role in {"kernel", "embeddings"}
         else None,
         shared_by=facts.shared_by,
