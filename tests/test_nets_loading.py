@@ -465,6 +465,8 @@ def test_both_formats_and_the_live_model_give_the_same_facts(tmp_path, name):
     "name",
     [
         "subclassed",
+        "subclassed_pair",
+        "subclassed_dict",
         "siamese",
         "residual",
         "bfloat16",

@@ -68,6 +68,24 @@ def test_the_zoo_tells_its_inputs_apart(name):
         assert np.ptp(np.asarray(array, np.float32), axis=0).max() > 1e-3
 
 
+def squashed(logits, activation):
+    """Return what an activation makes of logits, in double precision."""
+    if activation == "sigmoid":
+        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", [n for n in zoo.NAMES if n not in {"nan", *ROUGH}])
+def test_logits_are_what_the_last_activation_is_given(name):
+    (batch,) = zoo.network(name).forward(zoo.inputs(name, 3))
+    heads = {key: activation for key, (activation, _) in zoo.ZOO[name].heads.items()}
+    assert set(batch.logits) == {k for k, a in heads.items() if a in {"softmax", "sigmoid"}}
+    for key, logits in batch.logits.items():
+        expected = squashed(logits, heads[key])
+        np.testing.assert_allclose(batch.outputs[key], expected, rtol=1e-4, atol=1e-6)
+
+
 def test_nan_weights_give_nan_and_no_error():
     (array,) = outputs(zoo.network("nan"), zoo.inputs("nan", 3)).values()
     assert np.isnan(array).all()

@@ -55,6 +55,32 @@ class Twist(keras.Model):
         return self.head(ops.mean(mixed, axis=(1, 2)))
 
 
+@keras.saving.register_keras_serializable("zoo")
+class Pair(keras.Model):
+    """Subclassed: takes two pictures in a sequence and answers with two tensors."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.left = layers.Dense(3, name="left")
+        self.right = layers.Dense(2, activation="sigmoid", name="right")
+
+    def call(self, inputs):
+        first, second = inputs
+        return self.left(first), self.right(second)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Named(keras.Model):
+    """Subclassed: takes and returns a mapping."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.head = layers.Dense(3, activation="softmax", name="head")
+
+    def call(self, inputs):
+        return {"kind": self.head(inputs["zebra"] - 2 * inputs["apple"])}
+
+
 class Tied(layers.Layer):
     """Hands its input back through the kernel of another layer, which becomes its own as well."""
 
@@ -200,6 +226,18 @@ def _dict_outputs():
 def _subclassed():
     model = Twist(name="twist")
     model(np.zeros((1, 8, 8, 3), np.float32))
+    return model
+
+
+def _subclassed_pair():
+    model = Pair(name="pair")
+    model((np.zeros((1, 4), np.float32), np.zeros((1, 5), np.float32)))
+    return model
+
+
+def _subclassed_dict():
+    model = Named(name="named")
+    model({name: np.zeros((1, 4), np.float32) for name in ("zebra", "apple")})
     return model
 
 
@@ -411,6 +449,18 @@ ZOO = {
     "subclassed": Case(
         _subclassed, {"input": (8, 8, 3)}, {"output": ("softmax", "classification")}
     ),
+    "subclassed_pair": Case(
+        _subclassed_pair,
+        {"input_0": (4,), "input_1": (5,)},
+        {"output_0": ("linear", "regression"), "output_1": ("sigmoid", "multilabel")},
+        "list",
+    ),
+    "subclassed_dict": Case(
+        _subclassed_dict,
+        {"zebra": (4,), "apple": (4,)},
+        {"kind": ("softmax", "classification")},
+        "dict",
+    ),
     "operations": Case(_operations, PICTURE, {"softmax": ("softmax", "classification")}),
     "recurrent": Case(_recurrent, {"steps": (6, 5)}, SOFTMAX),
     "text": Case(_text, {"tokens": (7,)}, {"is_it": ("sigmoid", "binary")}, integers=11),
@@ -492,5 +542,5 @@ def predicted(name: str) -> dict[str, np.ndarray]:
         result = model.predict(arranged, batch_size=size, verbose=0)
     if isinstance(result, dict):
         return {key: np.asarray(value) for key, value in result.items()}
-    listed = result if isinstance(result, list) else [result]
+    listed = result if isinstance(result, list | tuple) else [result]
     return {key: np.asarray(value) for key, value in zip(case.heads, listed, strict=True)}

@@ -19,7 +19,9 @@ def pack(model: Any, tensors: Mapping[str, Any]) -> Any:
     arranged = getattr(model, "_inputs_struct", None)
     if arranged is not None:
         return keras.tree.pack_sequence_as(arranged, values)
-    return values[0] if len(values) == 1 else dict(tensors)
+    if isinstance(_built_on(model), dict):
+        return dict(tensors)
+    return values[0] if len(values) == 1 else values
 
 
 def is_graph(model: Any) -> bool:
@@ -44,16 +46,28 @@ def input_specs(
             name: (tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
             for name, tensor in zip(names, tensors, strict=True)
         }
-    shapes = getattr(model, "_build_shapes_dict", None) or {}
-    stored = next(iter(shapes.values()), None)
-    if isinstance(stored, tuple | list) and all(n is None or isinstance(n, int) for n in stored):
-        return {"input": ((None, *stored[1:]), "float32")}
+    stored = _built_on(model)
+    if _is_shape(stored):
+        stored = {"input": stored}
+    elif isinstance(stored, tuple | list):
+        stored = {f"input_{index}": shape for index, shape in enumerate(stored)}
+    if isinstance(stored, dict) and stored and all(_is_shape(s) for s in stored.values()):
+        return {str(name): ((None, *shape[1:]), "float32") for name, shape in stored.items()}
     if example is not None:
         return {"input": ((None, *example), "float32")}
     raise ModelError(
         f"The model {model.name!r} ({type(model).__name__}) does not say what it takes. "
         "Call it once on your data before saving it, or give --input-size HxW."
     )
+
+
+def _built_on(model: Any) -> Any:
+    """Return what a subclassed model was first called on: a shape, or a sequence or mapping of them."""
+    return next(iter((getattr(model, "_build_shapes_dict", None) or {}).values()), None)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(n is None or isinstance(n, int) for n in value)
 
 
 def _input_name(tensor: Any) -> str:
