@@ -32,7 +32,7 @@ _GAP = 40
 _LONGEST_LINE = 34
 _WIDTHS = {
     **dict.fromkeys("fijlrtI.,:;'|!()[]/ -", 4.2),
-    **dict.fromkeys("mwMW@%", 10.2),
+    **dict.fromkeys("mwMW@%<>=+~^#", 10.2),
     **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ&", 8.2),
 }
 

@@ -151,6 +151,22 @@ def _plain(keras):
     return keras.Model(entry, _dense(4, "softmax", "which", 0.01)(keras)(x), name="plain")
 
 
+def _deep(keras):
+    """Enough layers for a filter, in blocks that repeat, at two resolutions."""
+    entry = keras.Input((12, 12, 3), name="picture")
+    x = keras.layers.Rescaling(1 / 255)(entry)
+    x = keras.layers.Conv2D(4, 3, padding="same", name="conv_0")(x)
+    for number in range(1, 6):
+        y = keras.layers.Conv2D(4, 3, padding="same", name=f"conv_{number}")(x)
+        y = keras.layers.BatchNormalization(name=f"norm_{number}")(y)
+        x = keras.layers.ReLU(name=f"fire_{number}")(keras.layers.Add(name=f"add_{number}")([x, y]))
+    x = keras.layers.MaxPooling2D(2, name="pool_1")(x)
+    x = keras.layers.Conv2D(6, 3, name="conv_6")(x)
+    x = keras.layers.MaxPooling2D(2, name="pool_2")(x)
+    x = _dense(5, "softmax", "which", 0.2)(keras)(keras.layers.Flatten()(x))
+    return keras.Model(entry, x, name="deep")
+
+
 _ZOO = {
     "classifier": _head(_dense(7, "softmax", "which", 0.2)),
     "logits": _logits,
@@ -168,6 +184,7 @@ _ZOO = {
     "grey": _grey,
     "open_size": _open_size,
     "plain": _plain,
+    "deep": _deep,
 }
 
 NAMES = tuple(_ZOO)

@@ -271,3 +271,99 @@ def test_what_is_folded_away_is_printed(browser, hostile):
         assert not name.is_visible()
         visit.page.emulate_media(media="print")
         assert name.is_visible()
+
+
+def column(page, table, number):
+    """Return the texts of one column, from the top."""
+    return page.eval_on_selector_all(
+        f"{table} > tbody > tr:not([hidden])",
+        f"rows => rows.map(r => r.cells[{number}].textContent)",
+    )
+
+
+def test_click_on_a_heading_sorts(browser):
+    """Down, up, and back to the order of the page."""
+    with visited(browser, page_uri(report_of("two_outputs"))) as visit:
+        page, table = visit.page, "table.layers"
+        heading = page.locator(f"{table} thead th").nth(4)
+        before = column(page, table, 4)
+        numbers = [int(text.replace(",", "")) for text in before]
+        seen = []
+        for _ in range(3):
+            heading.locator("button").click()
+            texts = column(page, table, 4)
+            seen.append(
+                (heading.get_attribute("aria-sort"), [int(t.replace(",", "")) for t in texts])
+            )
+        assert numbers not in (sorted(numbers), sorted(numbers, reverse=True))
+        assert seen == [
+            ("descending", sorted(numbers, reverse=True)),
+            ("ascending", sorted(numbers)),
+            (None, numbers),
+        ]
+        names = page.locator(f"{table} thead th").nth(0)
+        heading.locator("button").click()
+        names.locator("button").press("Enter")
+        assert heading.get_attribute("aria-sort") is None
+        assert names.get_attribute("aria-sort") == "descending"
+        assert column(page, table, 0) == sorted(column(page, table, 0), reverse=True)
+        visit.assert_quiet("file://")
+
+
+def test_sorting_by_a_measured_column(browser):
+    with visited(browser, page_uri(report_of("classifier"))) as visit:
+        page = visit.page
+        page.locator("table.calls thead th").nth(4).locator("button").click()
+        exact = page.eval_on_selector_all(
+            "table.calls > tbody > tr", "rows => rows.map(r => +r.cells[4].dataset.value)"
+        )
+        assert exact == sorted(exact, reverse=True)
+        assert len(set(exact)) > 2
+
+
+def test_filter_keeps_the_rows_that_match(browser):
+    with visited(browser, page_uri(report_of("deep"))) as visit:
+        page = visit.page
+        names = column(page, "table.layers", 0)
+        field = page.get_by_label("Show layers whose name or class contains").first
+        field.fill("conv_3")
+        assert column(page, "table.layers", 0) == ["conv_3"]
+        field.fill("  MAXpool ")
+        assert set(column(page, "table.layers", 1)) == {"MaxPooling2D"}
+        field.fill("no such layer")
+        assert column(page, "table.layers", 0) == []
+        field.fill("")
+        assert column(page, "table.layers", 0) == names
+        assert page.locator("table.layers tfoot").is_visible()
+
+
+def test_node_of_the_overview_opens_what_it_holds(browser):
+    with visited(browser, page_uri(report_of("deep"))) as visit:
+        page = visit.page
+        for number in range(page.locator("#architecture svg.diagram a[href^='#group-']").count()):
+            held = page.locator(f"#group-{number}")
+            assert held.get_attribute("open") is None
+            page.locator(f"svg.diagram a[href='#group-{number}']").click()
+            held.locator("ul").wait_for(state="visible")
+            assert held.get_attribute("open") is not None
+        layer = page.locator("#group-1 li a").first
+        layer.click()
+        target = page.locator(f"tr[id='{layer.get_attribute('href')[1:]}']")
+        assert target.is_visible()
+        assert target.evaluate("row => row.matches(':target')")
+
+
+@pytest.mark.parametrize("name", ["deep", "hostile", "two_inputs"])
+def test_text_of_a_diagram_fits_its_boxes(browser, name):
+    spill = """() => [...document.querySelectorAll('svg.diagram .node')].flatMap(node => {
+      const box = node.querySelector('rect').getBBox();
+      return [...node.querySelectorAll('text')].filter(text => {
+        const t = text.getBBox();
+        return t.x < box.x || t.x + t.width > box.x + box.width
+          || t.y < box.y || t.y + t.height > box.y + box.height;
+      }).map(text => text.textContent);
+    })"""
+    with visited(browser, page_uri(report_of(name))) as visit:
+        visit.page.eval_on_selector_all("details", "all => all.forEach(d => { d.open = true; })")
+        assert visit.page.locator("svg.diagram .node").count() > 4
+        assert visit.page.evaluate(spill) == []
