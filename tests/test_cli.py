@@ -75,7 +75,7 @@ def test_build_makes_a_page_and_prints_its_path(tmp_path, capsys):
     )
     assert code == 0
     assert Path(out.strip()) == Path("new/out/index.html")
-    assert any(line.startswith("Complete") for line in lines)
+    assert any("checks passed" in line for line in lines)
     report = pages.check_page(tmp_path / "new/out")
     command = pages.content(report, "overview")["command"]
     assert command.startswith("reportgen build classifier.keras")
@@ -536,6 +536,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
         'seed = 5\ndevice = "cpu"\n'
+        'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'
         "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false"
     )
     given = {
@@ -550,6 +551,8 @@ def test_configuration_takes_every_option_of_build(tmp_path):
     overview = pages.content(report, "overview")
     assert overview["meta"] == [["commit", "1a2b"], ["run", "7"]]
     assert "--meta commit=1a2b --meta run=7" in overview["command"]
+    assert report["ignore"] == ["int8-friendliness"]
+    assert Path("findings.xml").read_text().startswith("<?xml")
     assert overview["seed"] == 5
 
 
