@@ -11,8 +11,7 @@ class AssetStore:
     """Holds the bytes of every picture until the report is published.
 
     A file's name is the hash of its content: the same picture is stored once, and the same inputs
-    give
-    the same names.
+    give the same names.
     """
 
     def __init__(self) -> None:

@@ -81,16 +81,15 @@ def build_report(
 
     Args:
         model: a ``keras.Model``, or the path of a ``.keras`` or ``.h5`` file.
-        probes: images to try the model on: a path, folder or glob (or several), arrays of shape
-            (n, height, width, channels) or (n, height, width), PIL images, an ``(images, labels)``
-            pair, a
-            mapping from input name to array, or a ``tf.data.Dataset``. None leaves the probes out.
+        probes: images to try the model on: a path, folder or glob (or several), arrays of shape (n,
+            height, width, channels) or (n, height, width), PIL images, an ``(images, labels)``
+            pair, a mapping from input name to array, or a ``tf.data.Dataset``. None leaves the
+            probes out.
         output: the report folder; None makes a temporary one.
         progress: told what is being done.
         command: the command line that the overview shows.
         **options: as on the command line; see ``reportgen.settings.Settings``. ``preprocess`` may
-        also be
-            a function from (n, height, width, channels) float32 in 0..255.
+            also be a function from (n, height, width, channels) float32 in 0..255.
 
     Returns:
         The folder, with ``.path``, ``.report`` (the data), ``.failed`` and ``.open()``.

@@ -169,8 +169,7 @@ def fit(array: NDArray[Any], shape: tuple[int, int, int], resize: str) -> Fitted
         array: values of any range.
         shape: height, width and channels of the input.
         resize: ``stretch``, ``crop`` (the largest central box of the target's aspect ratio) or
-            ``pad``
-            (zeros around, to the target's aspect ratio); always bilinear without antialias.
+            ``pad`` (zeros around, to the target's aspect ratio); always bilinear without antialias.
 
     Raises:
         ProbeError: channels that cannot be brought to the input's.

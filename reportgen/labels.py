@@ -19,9 +19,8 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
 
     Args:
         source: the names, or the path of a text file with one name a line, or of a JSON file: a
-            list of
-            names or of objects with ``index`` and ``name``, or an object from index to name (or to
-            ``[id, name]``, as ImageNet's index) or from name to index.
+            list of names or of objects with ``index`` and ``name``, or an object from index to name
+            (or to ``[id, name]``, as ImageNet's index) or from name to index.
 
     Raises:
         LabelError: the file is missing, or no list of names.

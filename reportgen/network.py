@@ -244,8 +244,7 @@ def peak_bytes(
     """Return the largest sum of tensors that are alive at one moment of the forward pass, for one image.
 
     A tensor lives from the call that makes it to the last call that reads it; a network's outputs
-    live to
-    the end. Inputs (float32) count; the inner working memory of a layer does not.
+    live to the end. Inputs (float32) count; the inner working memory of a layer does not.
 
     Args:
         calls: in the order of execution.

@@ -117,8 +117,7 @@ def bin_codes(values: NDArray[Any]) -> NDArray[Any]:
     """Return the fixed bin (0 to 512) of each finite value.
 
     The bin of a float32 is its bit pattern shifted right by 20: three bits of mantissa, 8 bins an
-    octave,
-    without a logarithm and with exact edges.
+    octave, without a logarithm and with exact edges.
     """
     single = values.astype(np.float32, copy=False)
     bits = np.ascontiguousarray(single).view(np.uint32)

@@ -59,8 +59,7 @@ def prepare(
         probes: fitted, not preprocessed.
         network: is asked what it expects, for ``auto``.
         mode: a mode, ``module:function``, or None for the default: ``auto`` for image files and
-            ``none``
-            for arrays and data sets.
+            ``none`` for arrays and data sets.
         function: what ``module:function`` names, from (n, H, W, C) float32 in 0..255.
 
     Raises:
@@ -138,8 +137,7 @@ def apply(mode: str, images: NDArray[Any]) -> NDArray[Any]:
 
     Returns:
         float32 of the same shape. Without three channels, ``caffe`` and ``torch`` use the mean of
-        the
-        channels' constants.
+        the channels' constants.
     """
     x = images.astype(np.float32, copy=False)
     if mode == "unit":

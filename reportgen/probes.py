@@ -80,8 +80,7 @@ class ProbeSet(NamedTuple):
         image_input: the input that takes the images; None where no input does.
         zero_inputs: inputs filled with zeros for want of data.
         full_scale: the value of white in the image input (255 for files, the type's maximum for
-            integer
-            arrays); None for floats, which are the model's own units.
+            integer arrays); None for floats, which are the model's own units.
         resized: how many images changed their size.
         total: how many were offered.
         sources: ``files`` or ``arrays``.
@@ -115,8 +114,7 @@ def gather(source: Any, settings: Settings) -> Offer:
 
     Args:
         source: a path, glob, array, PIL image, ``(images, labels)`` pair, mapping from input name
-            to array,
-            ``tf.data.Dataset``, or a sequence of paths, arrays or PIL images.
+            to array, ``tf.data.Dataset``, or a sequence of paths, arrays or PIL images.
         settings: ``max_probes`` bounds what is taken from a data set; ``labels`` are attached.
 
     Raises:

@@ -1,11 +1,9 @@
 """The only writer of report folders: a commit protocol, not a swap.
 
 Content-addressed assets come first, then ``report.json`` and ``summary.md``, ``index.html`` last,
-each by
-``os.replace``. Whenever this is killed, ``index.html`` shows the old or the new report whole. Then
-files in
-``assets/`` that reportgen wrote and that no page shows any more are removed; other files are never
-touched.
+each by ``os.replace``. Whenever this is killed, ``index.html`` shows the old or the new report
+whole. Then files in ``assets/`` that reportgen wrote and that no page shows any more are removed;
+other files are never touched.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Histogram sparklines: the fixed logarithmic bins drawn on a linear axis, without NumPy.
 
 Within a bin (at most 12.5 % wide) values count as evenly spread, so the sum of the bars is the
-number of
-values; what lies outside of the axis is counted in the outermost bars.
+number of values; what lies outside of the axis is counted in the outermost bars.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ class Notice(msgspec.Struct, frozen=True):
 
     Attributes:
         level: ``info`` (how something was done), ``warning`` (something may mislead), ``error`` (a
-            part
-            is missing because it failed).
+            part is missing because it failed).
         text: plain text.
     """
 
@@ -43,8 +42,7 @@ class Histogram(msgspec.Struct, frozen=True):
     """Counts on the fixed logarithmic bins: 8 an octave, both signs, from 2^-20 to 2^12, and exact zero.
 
     Bin 0 to 255 are negative values from the largest magnitude down, 256 is exact zero, 257 to 512
-    are
-    positive values upwards. Magnitudes outside the range are counted in the end bins.
+    are positive values upwards. Magnitudes outside the range are counted in the end bins.
 
     Attributes:
         first: index of the first stored bin.

@@ -18,8 +18,7 @@ def import_keras() -> Any:
     """Import Keras with the TensorFlow backend and return it.
 
     Where ``TF_CPP_MIN_LOG_LEVEL`` asks for silence, what native libraries print all the same while
-    they
-    load is held back too.
+    they load is held back too.
 
     Raises:
         ModelError: Keras was imported with another backend before.

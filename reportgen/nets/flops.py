@@ -1,10 +1,8 @@
 """Floating-point operations from shapes.
 
 Two a multiply-add, one for an added bias, two an element for a normalization at inference and one
-an element
-for additions, multiplications and pooling windows; activations and reshapes count as nothing.
-Summed over a
-network this is within a few per cent of TensorFlow's own profiler.
+an element for additions, multiplications and pooling windows; activations and reshapes count as
+nothing. Summed over a network this is within a few per cent of TensorFlow's own profiler.
 """
 
 from __future__ import annotations

@@ -38,8 +38,7 @@ class KerasNetwork:
     """A model that answers in NumPy.
 
     The forward pass is traced once, while the calls of its layers are recorded, in blocks of a
-    fixed size:
-    the last block is padded, so that nothing is traced again.
+    fixed size: the last block is padded, so that nothing is traced again.
 
     Args:
         model: a built or buildable ``keras.Model``; it is run in inference mode and never changed.

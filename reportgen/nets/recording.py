@@ -1,10 +1,8 @@
 """Record every layer's calls while a model is traced: one mechanism for every shape of model.
 
 ``keras.layers.Layer.__call__`` (for ``keras.ops`` nodes ``keras.Operation.__call__``) is replaced
-while a
-``tf.function`` is traced. Nested, shared, Sequential and subclassed models all yield their inner
-calls with
-the tensors that flow, and those tensors say which call feeds which.
+while a ``tf.function`` is traced. Nested, shared, Sequential and subclassed models all yield their
+inner calls with the tensors that flow, and those tensors say which call feeds which.
 """
 
 from __future__ import annotations

@@ -28,8 +28,7 @@ def walk(model: Any) -> list[Node]:
     """Return every layer and operation below ``model``, parents before children, each object once.
 
     ``variable.path`` and layer names are not unique (two backbones in one model), so a path is made
-    of
-    the names from the root down, with ``.2`` behind a name that a sibling has already.
+    of the names from the root down, with ``.2`` behind a name that a sibling has already.
     """
     nodes: list[Node] = []
     seen = {id(model)}
