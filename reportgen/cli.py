@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -305,6 +306,7 @@ def _prepare_process(*, verbose: bool, device: str) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(message)s")
     for noisy in ("matplotlib", "PIL", "tensorflow", "h5py", "absl"):
         logging.getLogger(noisy).setLevel(logging.WARNING if verbose else logging.CRITICAL)
+    gc.set_threshold(50_000, 50, 100)  # tracing makes many objects, and few of them are garbage
     if device == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     if not verbose:

@@ -49,7 +49,8 @@ def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> F
     with rc_context(_STYLE):
         from matplotlib.figure import Figure as Canvas
 
-        canvas = Canvas(figsize=(9.6, 4.2), layout="constrained")
+        canvas = Canvas(figsize=(9.6, 4.2))
+        canvas.subplots_adjust(left=0.075, right=0.995, bottom=0.11, top=0.98, hspace=0.12)
         upper, lower = canvas.subplots(2, 1, sharex=True)
         x = list(range(1, len(points) + 1))
         low = [p.mean - p.std for p in points]
@@ -69,40 +70,6 @@ def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> F
         lower.set_xlabel("kernel, in the order of the layers")
         lower.set_xlim(0.5, len(points) + 0.5)
         lower.xaxis.get_major_locator().set_params(integer=True)
-        return _save(store, canvas, alt)
-
-
-class ActivationPoint(NamedTuple):
-    """One call: mean, standard deviation and share of zeros of its output."""
-
-    mean: float
-    std: float
-    zeros: float
-
-
-def activation_figure(store: AssetStore, points: Sequence[ActivationPoint], alt: str) -> Figure:
-    """Plot spread and zeros of the activations in the order of execution."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
-        from matplotlib.figure import Figure as Canvas
-
-        canvas = Canvas(figsize=(9.6, 3.4), layout="constrained")
-        upper, lower = canvas.subplots(2, 1, sharex=True)
-        x = list(range(1, len(points) + 1))
-        upper.plot(
-            x, [p.std for p in points], color=_FIRST, linewidth=1.2, marker=".", markersize=3
-        )
-        if all(p.std > 0 for p in points):
-            upper.set_yscale("log")
-        upper.set_ylabel("std")
-        lower.fill_between(
-            x, [100 * p.zeros for p in points], color=_SECOND, alpha=0.4, linewidth=0
-        )
-        lower.set_ylabel("zeros, %")
-        lower.set_ylim(0, 100)
-        lower.set_xlabel("call, in the order of execution")
-        lower.set_xlim(0.5, len(points) + 0.5)
         return _save(store, canvas, alt)
 
 

@@ -318,7 +318,7 @@ def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
         return None, None
     logs = np.log(x)
     tail_sums = np.cumsum(logs[::-1])[::-1]
-    starts = np.unique(np.linspace(0, n - 10, min(n - 9, 200)).astype(int))
+    starts = np.unique(np.linspace(0, n - 10, min(n - 9, 80)).astype(int))
     best = (math.inf, 0.0)
     for start in starts:
         size = n - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,8 +55,9 @@ def describe(array: NDArray[Any]) -> Statistics:
     Sums are float64; percentiles interpolate linearly (NumPy's default method).
     """
     flat = np.ascontiguousarray(array).reshape(-1)
-    if flat.dtype != np.float64:
-        flat = flat.astype(np.float32, copy=False)
+    if flat.dtype != np.float64:  # float32 would round integers of more than 24 bits
+        wide = flat.dtype.kind in "iu" and flat.itemsize > 2
+        flat = flat.astype(np.float64 if wide else np.float32, copy=False)
     finite, nan, inf = _finite(flat)
     if not finite.size:
         return Statistics(
@@ -67,7 +69,7 @@ def describe(array: NDArray[Any]) -> Statistics:
     if abs(mean) * 1e3 < math.sqrt(square / ordered.size):
         variance = square / ordered.size - mean * mean
     else:  # the difference of two near numbers would lose its digits
-        variance = _sum_of_squares(ordered - ordered.dtype.type(mean), exact=mean) / ordered.size
+        variance = _sum_of_squares(ordered, about=mean) / ordered.size
     left, right = np.searchsorted(ordered, [0.0]), np.searchsorted(ordered, [0.0], side="right")
     return Statistics(
         size=flat.size,
@@ -93,15 +95,14 @@ def _finite(flat: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
     return flat[mask], nan, flat.size - good - nan
 
 
-def _sum_of_squares(values: NDArray[Any], exact: float | None = None) -> float:
+def _sum_of_squares(values: NDArray[Any], about: float = 0.0) -> float:
     """Sum squares in float64, block by block so that no float64 copy of a large tensor is made."""
     total = 0.0
     for start in range(0, values.size, 1 << 16):
         block = values[start : start + (1 << 16)].astype(np.float64)
+        if about:
+            block -= about
         total += float(np.dot(block, block))
-    if exact is not None:  # the shift was rounded to the values' type: take its error out
-        shift = exact - float(values.dtype.type(exact))
-        total -= 2 * shift * float(np.sum(values, dtype=np.float64)) - values.size * shift * shift
     return total
 
 
@@ -126,6 +127,7 @@ def bin_codes(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(single == 0, ZERO_BIN, bins)
 
 
+@cache
 def bin_edges() -> NDArray[Any]:
     """Return the 514 edges of the fixed bins, float64 ascending; the zero bin lies between its neighbours."""
     octave = 2.0 ** np.arange(-20, 12)[:, None]
@@ -147,7 +149,7 @@ def histogram_of_sorted(ordered: NDArray[Any]) -> Histogram:
     counts = np.diff(cuts)
     below = int(positive[0] - negative[-1]) - (zeros_end - zeros_start)
     beyond = int(np.searchsorted(ordered, edges[0], side="left"))
-    beyond += ordered.size - int(np.searchsorted(ordered, edges[-1], side="left"))
+    beyond += ordered.size - int(np.searchsorted(ordered, edges[-1], side="right"))
     return trim(counts, below=below, beyond=beyond)
 
 
@@ -157,7 +159,7 @@ def trim(counts: NDArray[Any], *, below: int = 0, beyond: int = 0) -> Histogram:
     if not filled.size:
         return Histogram()
     first, last = int(filled[0]), int(filled[-1])
-    return Histogram(first, tuple(int(n) for n in counts[first : last + 1]), below, beyond)
+    return Histogram(first, tuple(counts[first : last + 1].tolist()), below, beyond)
 
 
 def digest(array: NDArray[Any]) -> str:
@@ -195,6 +197,10 @@ def pearson(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     """Return Pearson's correlation of two arrays of one shape; None where one is constant."""
     x = a.astype(np.float64).ravel()
     y = b.astype(np.float64).ravel()
+    if (
+        not x.size or x.min() == x.max() or y.min() == y.max()
+    ):  # its rounded mean may differ from it
+        return None
     x, y = x - x.mean(), y - y.mean()
     scale = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / scale if scale > 0 else None

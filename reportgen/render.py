@@ -13,12 +13,13 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from reportgen import wording
-from reportgen.sparkline import sparkline
+from reportgen.sparkline import bars_over_depth, curve_over_depth, sparkline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
+    from reportgen.content.activations import CallRow
     from reportgen.content.architecture import Diagram
     from reportgen.content.findings import Finding
     from reportgen.content.weights import RoleScale, Variable
@@ -119,11 +120,14 @@ def _environment(*, autoescape: bool = True) -> Environment:
     )
     environment.globals.update(
         bar=bar,
+        bars_over_depth=bars_over_depth,
         by_layer=by_layer,
         by_rule=by_rule,
+        curve_over_depth=curve_over_depth,
         scale_of=scale_of,
         share=wording.share_text,
         spark=spark,
+        zero_shares=zero_shares,
     )
     return environment
 
@@ -182,6 +186,11 @@ def by_layer(variables: Sequence[Variable]) -> list[tuple[str, list[Variable]]]:
         else:
             groups.append((variable.layer, [variable]))
     return groups
+
+
+def zero_shares(calls: Sequence[CallRow]) -> list[float]:
+    """Return the share of exact zeros of each call."""
+    return [call.zeros / call.values if call.values else 0.0 for call in calls]
 
 
 def by_rule(findings: Sequence[Finding]) -> list[list[Finding]]:

@@ -6,10 +6,13 @@ number of values; what lies outside of the axis is counted in the outermost bars
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reportgen.content.leaves import Histogram
 
 BARS = 40
@@ -70,3 +73,40 @@ def sparkline(histogram: Histogram, low: float, high: float) -> str:
             before = level
     parts.append(f"H{WIDTH}V{HEIGHT}Z")
     return "".join(parts)
+
+
+def curve_over_depth(values: Sequence[float | None], width: int, height: int) -> str:
+    """Return a line through positive values on a logarithmic axis as an SVG path.
+
+    The least value lies at ``height``, the largest at 0; what is not positive breaks the line.
+
+    Args:
+        values: in the order of execution.
+        width: of the chart; values stand in the middle of equal steps.
+        height: of the chart.
+    """
+    logs = [math.log10(v) if v is not None and v > 0 else None for v in values]
+    known = [v for v in logs if v is not None]
+    if not known:
+        return ""
+    low, span = min(known), (max(known) - min(known)) or 1.0
+    step = width / len(values)
+    parts, begun = [], False
+    for index, value in enumerate(logs):
+        if value is None:
+            begun = False
+            continue
+        y = height * (1 - (value - low) / span)
+        parts.append(f"{'L' if begun else 'M'}{(index + 0.5) * step:.1f} {y:.1f}")
+        begun = True
+    return "".join(parts)
+
+
+def bars_over_depth(shares: Sequence[float], width: int, height: int) -> str:
+    """Return shares in [0, 1] as bars that hang from the top, as an SVG path."""
+    step = width / max(len(shares), 1)
+    return "".join(
+        f"M{index * step:.1f} 0H{(index + 1) * step:.1f}V{height * share:.1f}H{index * step:.1f}Z"
+        for index, share in enumerate(shares)
+        if share > 0
+    )

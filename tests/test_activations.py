@@ -23,6 +23,7 @@ from reportgen.sections.activations import (
     observe,
 )
 from reportgen.settings import make_settings
+from reportgen.sparkline import bars_over_depth, curve_over_depth
 
 GAP = 255
 
@@ -358,13 +359,16 @@ def test_further_axes_are_laid_out():
     assert shown.notes
 
 
-def test_depth_figure_needs_more_than_one_call():
-    assert content({"a": relu_maps(2)}).depth is None
-    made, about = collected({"a": relu_maps(2), "b": np.zeros((2, 3), np.float32)})
-    figure = made.content.depth
-    assert "2 calls" in figure.alt
-    assert "b, 100%" in figure.alt
-    assert about.store.files[figure.src.removeprefix("assets/")].startswith(b"<?xml")
+def test_the_curve_over_depth_is_logarithmic_and_breaks_at_nothing():
+    assert curve_over_depth([1.0, 10.0, 100.0], 30, 60) == "M5.0 60.0L15.0 30.0L25.0 0.0"
+    assert curve_over_depth([1.0, None, 0.0, 100.0], 40, 60) == "M5.0 60.0M35.0 0.0"
+    assert curve_over_depth([None, 0.0], 20, 60) == ""
+
+
+def test_zeros_hang_from_the_top_as_far_as_their_share():
+    assert bars_over_depth([0.25, 0.0, 1.0], 30, 60) == (
+        "M0.0 0H10.0V15.0H0.0ZM20.0 0H30.0V60.0H20.0Z"
+    )
 
 
 def test_nesting_is_kept():

@@ -90,10 +90,8 @@ class ActivationsContent(msgspec.Struct, frozen=True, tag="activations"):
 
     Attributes:
         images: probes that the statistics rest on.
-        depth: mean, standard deviation and zeros over depth.
     """
 
     images: int
     calls: tuple[CallRow, ...]
     shown: tuple[ShownCall, ...]
-    depth: Figure | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from reportgen.errors import ModelError, ReportgenError
 from reportgen.nets import structure
-from reportgen.nets.engine import on_device
+from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.heads import output_facts
 from reportgen.nets.moments import all_finite, split
 from reportgen.nets.recording import Recorder, recorded_by
@@ -79,6 +80,7 @@ class KerasNetwork:
         self._paths = {id(node.operation): node.path for node in self._nodes}
         self._paths[id(model)] = ""
         self._front: Any = None
+        self._brief = True
         self._watch = watch
         self._trace_error: Exception | None = None
         self._traced = self._trace()
@@ -196,6 +198,7 @@ class KerasNetwork:
             ModelError: the forward pass cannot be traced or run.
         """
         count = min(len(array) for array in inputs.values())
+        self._brief = count <= 8 * self._block
         first = 0
         while first < count:
             block = {name: array[first : first + self._block] for name, array in inputs.items()}
@@ -213,7 +216,8 @@ class KerasNetwork:
                 f"The model cannot be run: {_said(self._trace_error)}"
             ) from self._trace_error
         try:
-            with on_device(self._device):
+            quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
+            with on_device(self._device), quick:
                 result = self._traced.function(self._tensors(block))
         except tf.errors.ResourceExhaustedError as error:
             if self._block == 1 or self._fixed_batch():
@@ -269,7 +273,7 @@ class KerasNetwork:
         tensors = self._tensors(inputs)
         if self._front is None:
             self._front = self._trace_front(layer)
-        with on_device(self._device):
+        with on_device(self._device), without_graph_optimizer():
             count = min(self._block, *(len(array) for array in inputs.values()))
             mean, variance = self._front(tensors, tf.constant(count))
         return NormalizationInput(

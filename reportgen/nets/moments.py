@@ -37,14 +37,15 @@ def reduce_calls(calls: Sequence[Call], size: int, *, exact: bool) -> tuple[Watc
             needed where there are any.
 
     Returns:
-        Where each call stands, and six tensors (batch, channels of all calls): mean, mean square,
-        minimum, maximum, zeros and non-finite values.
+        Where each call stands, and tensors (batch, channels of all calls): mean, mean square, minimum,
+        maximum, zeros and, where exact, non-finite values.
     """
     import tensorflow as tf
 
     spans: dict[str, tuple[int, int]] = {}
     of_tensor: dict[str, tuple[int, int]] = {}
-    columns: list[list[Any]] = [[] for _ in range(6)]
+    columns: list[list[Any]] = [[] for _ in range(6 if exact else 5)]
+    shared = _Constants(tf.constant(1), tf.constant(0.0))
     position = 0
     for call in calls:
         if not call.layer or not call.outputs:
@@ -59,8 +60,9 @@ def reduce_calls(calls: Sequence[Call], size: int, *, exact: bool) -> tuple[Watc
             width = int(tensor.shape[-1])
             of_tensor[tensor.name] = (position, position + width)
             position += width
-            flat = tf.reshape(tf.cast(tensor, tf.float32), (size, -1, width))
-            for column, value in zip(columns, _reductions(flat, exact=exact), strict=True):
+            single = tensor if tensor.dtype == tf.float32 else tf.cast(tensor, tf.float32)
+            flat = single if rank == 3 else tf.reshape(single, (size, -1, width))
+            for column, value in zip(columns, _reductions(flat, shared, exact=exact), strict=True):
                 column.append(value)
         spans[call.id] = of_tensor[tensor.name]
     return Watched(spans), [tf.concat(column, axis=1) for column in columns if column]
@@ -73,20 +75,23 @@ def _source(tensor: Any) -> Any:
     return tensor
 
 
-def _reductions(flat: Any, *, exact: bool) -> list[Any]:
+def _reductions(flat: Any, shared: _Constants, *, exact: bool) -> list[Any]:
+    """Reduce (batch, positions, channels) over the positions.
+
+    Raw operations on shared constants: the wrappers would take longer to trace than the network.
+    """
     import tensorflow as tf
 
-    zeros = tf.reduce_sum(tf.cast(tf.equal(flat, 0), tf.float32), axis=1)
+    raw, axis = tf.raw_ops, shared.axis
+    equal = raw.Equal(x=flat, y=shared.zero)
+    zeros = raw.Sum(input=raw.Cast(x=equal, DstT=tf.float32), axis=axis)
     if not exact:
-        square = tf.reduce_mean(flat * flat, axis=1)
-        mean = tf.reduce_mean(flat, axis=1)
         return [
-            mean,
-            square,
-            tf.reduce_min(flat, axis=1),
-            tf.reduce_max(flat, axis=1),
+            raw.Mean(input=flat, axis=axis),
+            raw.Mean(input=raw.Square(x=flat), axis=axis),
+            raw.Min(input=flat, axis=axis),
+            raw.Max(input=flat, axis=axis),
             zeros,
-            tf.zeros_like(zeros),
         ]
     finite = tf.math.is_finite(flat)
     count = tf.reduce_sum(tf.cast(finite, tf.float32), axis=1)
@@ -102,6 +107,13 @@ def _reductions(flat: Any, *, exact: bool) -> list[Any]:
     ]
 
 
+class _Constants(NamedTuple):
+    """Constants that every reduction shares."""
+
+    axis: Any
+    zero: Any
+
+
 def split(
     watched: Watched, columns: Sequence[NDArray[Any]], values: Mapping[str, int], size: int
 ) -> dict[str, Moments]:
@@ -115,7 +127,8 @@ def split(
 def _cut(
     columns: Sequence[NDArray[Any]], size: int, start: int, end: int, positions: int
 ) -> Moments:
-    mean, square, low, high, zeros, non_finite = (column[:size, start:end] for column in columns)
+    mean, square, low, high, zeros, *rest = (column[:size, start:end] for column in columns)
+    non_finite = rest[0] if rest else np.zeros_like(zeros)
     return Moments(mean, square, low, high, zeros, non_finite, positions)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from reportgen.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.content.leaves import Notice
 from reportgen.errors import NotApplicable
-from reportgen.figures import ActivationPoint, activation_figure
 from reportgen.numerics import even_sample, six
 from reportgen.observe import Collected, SectionMaker
 from reportgen.pictures import map_sheet, viridis_palette
@@ -156,9 +155,7 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
             shown.append(_shown(context, calls[call], maps, observed))
         except Exception as error:  # noqa: BLE001 - a layer that fails costs itself
             notices.append(Notice("warning", f"The maps of {call} could not be drawn: {error}"))
-    content = ActivationsContent(
-        images=observed.images, calls=rows, shown=tuple(shown), depth=_depth(context, rows)
-    )
+    content = ActivationsContent(images=observed.images, calls=rows, shown=tuple(shown))
     return Collected(content, _sentence(content), (*notices, *_notices(content)))
 
 
@@ -308,22 +305,6 @@ def _probe_name(context: Context, index: int) -> str:
     if context.settings.hide_names or context.probes is None:
         return f"probe {index + 1}"
     return context.probes.probes[index].name
-
-
-def _depth(context: Context, rows: tuple[CallRow, ...]) -> Figure | None:
-    points = [
-        ActivationPoint(row.mean, row.std, row.zeros / row.values)
-        for row in rows
-        if row.mean is not None and row.std is not None and row.values
-    ]
-    if len(points) < 2:
-        return None
-    emptiest = max(rows, key=lambda r: r.zeros / max(r.values, 1))
-    alt = (
-        f"Standard deviation and share of zeros of {len(points)} calls in the order of execution; most "
-        f"zeros: {emptiest.id}, {emptiest.zeros / max(emptiest.values, 1):.0%}."
-    )
-    return activation_figure(context.store, points, alt)
 
 
 def _sentence(content: ActivationsContent) -> str:
