@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from reportgen.errors import ProbeError
 from reportgen.numerics import resize_bilinear
@@ -87,22 +87,34 @@ def _decode(image: Image.Image, path: Path) -> Pixels:
     if frames > 1:
         notes.append(f"first of {frames} frames")
         image.seek(0)
-    if image.format == "PNG" and (deep := _deep_png(path)) is not None:
-        return Pixels(
-            deep, f"PNG, 16-bit {_mode_name(image.mode)}", (*notes, "16 bits a channel kept")
-        )
     image.load()
-    if image.getexif().get(0x0112, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    orientation = image.getexif().get(0x0112, 1)
+    if orientation in range(2, 9):
         notes.append("turned upright by its EXIF orientation")
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.format == "PNG" and (deep := _deep_png(path)) is not None:
+        kind = f"PNG, 16-bit {_mode_name(image.mode)}"
+        notes.append("16 bits a channel kept")
+        array = deep
+    elif image.mode.startswith("I") or image.mode == "F":
         array, note = _deep(np.asarray(image))
-        return Pixels(array, kind, (*notes, note))
-    if image.mode == "CMYK":
-        notes.append("CMYK converted to RGB")
-    image = image.convert(_plain_mode(image))
-    array = np.asarray(image, np.float32)
-    return Pixels(array if array.ndim == 3 else array[..., None], kind, tuple(notes))
+        notes.append(note)
+    else:
+        if image.mode == "CMYK":
+            notes.append("CMYK converted to RGB")
+        array = np.asarray(image.convert(_plain_mode(image)), np.float32)
+        array = array if array.ndim == 3 else array[..., None]
+    return Pixels(_upright(array, orientation), kind, tuple(notes))
+
+
+def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo an EXIF orientation of 1 to 8; others mean nothing."""
+    if orientation in {5, 6, 7, 8}:
+        array = array.swapaxes(0, 1)
+    if orientation in {3, 4, 7, 8}:
+        array = array[::-1]
+    if orientation in {2, 3, 6, 7}:
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
 
 
 def _mode_name(mode: str) -> str:
@@ -143,9 +155,13 @@ def _deep_png(path: Path) -> NDArray[Any] | None:
     import png
 
     with path.open("rb") as file:
-        width, height, rows, info = png.Reader(file=file).asDirect()
-        flat = np.vstack([np.frombuffer(bytes(row.tobytes()), np.uint16) for row in rows])
-    return (flat.reshape(height, width, info["planes"]) / np.float32(257)).astype(np.float32)
+        width, height, rows, info = png.Reader(file=file).read()  # asDirect drops bits by sBIT
+        values = np.vstack([np.asarray(row, np.uint16) for row in rows])
+    values = values.reshape(height, width, info["planes"])
+    if (clear := info.get("transparent")) is not None:
+        alpha = np.where((values == clear).all(axis=-1, keepdims=True), 0, 65535)
+        values = np.concatenate([values, alpha], axis=2)
+    return (values / np.float32(257)).astype(np.float32)
 
 
 class Fitted(NamedTuple):
@@ -189,6 +205,9 @@ def _fit_channels(array: NDArray[Any], channels: int) -> tuple[NDArray[Any], tup
     if have == channels:
         return array, ()
     notes: tuple[str, ...] = ()
+    if have == 2 and channels == 4:
+        grey = np.repeat(array[..., :1], 3, axis=2)
+        return np.concatenate([grey, array[..., 1:]], axis=2), ("grey repeated in three channels",)
     if have in {2, 4} and channels in {1, 3}:
         if float(array[..., -1].min()) < 255:
             notes = ("its transparency was dropped, as Keras's loaders do",)
