@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,9 @@ def _read_text(path: Path, what: str) -> str:
 def _names_of_json(data: Any) -> tuple[str, ...]:
     if isinstance(data, dict):
         if all(isinstance(value, int) for value in data.values()):
-            data = {value: key for key, value in data.items()}
-        pairs = sorted((int(key), value) for key, value in data.items())
+            pairs = sorted((index, name) for name, index in data.items())
+        else:
+            pairs = sorted(((int(key), value) for key, value in data.items()), key=lambda p: p[0])
         if [index for index, _ in pairs] != list(range(len(pairs))):
             raise ValueError
         return tuple(_name_of_item(value) for _, value in pairs)
@@ -81,15 +83,17 @@ def read_labels(source: str) -> dict[str, str]:
     Raises:
         LabelError: the file is missing or has a line without two columns.
     """
-    rows = list(csv.reader(_read_text(Path(source), "labels").splitlines()))
+    rows = csv.reader(io.StringIO(_read_text(Path(source), "labels"), newline=""))
     labels = {}
-    for number, row in enumerate(rows, 1):
+    for row in rows:
         if not row or not "".join(row).strip():
             continue
         if len(row) < 2:
-            raise LabelError(f"{source}, line {number}: expected 'file,label', found {row[0]!r}.")
+            raise LabelError(
+                f"{source}, line {rows.line_num}: expected 'file,label', found {row[0]!r}."
+            )
         name, label = row[0].strip(), row[1].strip()
-        if number == 1 and name.lower() in {"file", "filename", "path", "image", "name"}:
+        if not labels and name.lower() in {"file", "filename", "path", "image", "name"}:
             continue
         labels[name] = label
     if not labels:
