@@ -84,7 +84,7 @@ def read_labels(source: str) -> dict[str, str]:
         LabelError: the file is missing or has a line without two columns.
     """
     rows = csv.reader(io.StringIO(_read_text(Path(source), "labels"), newline=""))
-    labels = {}
+    labels: dict[str, str] = {}
     for row in rows:
         if not row or not "".join(row).strip():
             continue
