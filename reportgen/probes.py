@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -32,7 +33,8 @@ class Item(NamedTuple):
     """One probe that may be shown.
 
     Attributes:
-        source: an image file, or arrays by input name (the key is None where no input was named).
+        source: an image file, or arrays by input name; None is the key of the one to feed where no
+            name is an input's.
     """
 
     name: str
@@ -259,7 +261,11 @@ def _from_paths(sources: Sequence[str | Path]) -> Offer:
 
 
 def _expand(source: str | Path) -> list[Path]:
-    path = Path(source).expanduser()
+    path = Path(source)
+    if path.exists():
+        return [path]
+    with contextlib.suppress(RuntimeError):  # no user of that name: the tilde is meant as it stands
+        path = path.expanduser()
     if path.exists():
         return [path]
     if any(mark in str(source) for mark in "*?["):
@@ -270,9 +276,10 @@ def _expand(source: str | Path) -> list[Path]:
     raise ProbeError(f"There is no probe file or folder {str(source)!r}.")
 
 
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Sort ``image2`` before ``image10``."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
+    """Sort ``image2`` before ``image10``, and names that differ in leading zeros always the same."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts], name
 
 
 def _from_folder(folder: Path) -> Offer:
@@ -286,8 +293,9 @@ def _from_folder(folder: Path) -> Offer:
         endings = ", ".join(sorted(SUFFIXES))
         raise ProbeError(f"The folder {str(folder)!r} holds no images ({endings}).")
     in_class = [path.relative_to(folder).parts for path in found]
-    classes = sorted({parts[0] for parts in in_class if len(parts) > 1})
-    has_classes = bool(classes) and all(len(parts) > 1 for parts in in_class)
+    has_classes = all(len(parts) > 1 for parts in in_class)
+    # Keras numbers the folders without images too.
+    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     items = tuple(
         Item(_shown(path.name), path, _shown(parts[0]) if has_classes else None)
         for path, parts in zip(found, in_class, strict=True)
@@ -319,17 +327,19 @@ def _from_array_file(path: Path) -> Offer:
         raise ProbeError(f"{path}: it is no readable array file ({error}).") from None
     except Exception as error:  # noqa: BLE001 - zipfile and zlib raise their own kinds
         raise ProbeError(f"{path}: it is damaged ({error}).") from None
-    labels = next((arrays.pop(key) for key in _LABEL_KEYS if key in arrays), None)
-    for key in _LABEL_KEYS:
-        arrays.pop(key, None)
-    if not arrays:
+    label_key = next((key for key in _LABEL_KEYS if key in arrays), None)
+    images = [key for key in arrays if key not in _LABEL_KEYS]
+    if not images:
         raise ProbeError(f"{path} holds no arrays of images.")
-    chosen = next((key for key in _IMAGE_KEYS if key in arrays), None)
-    named: dict[str | None, NDArray[Any]] = {key: _as_array(value) for key, value in arrays.items()}
-    if len(named) == 1 or (chosen and all(key in _IMAGE_KEYS for key in arrays)):
-        key = chosen or next(iter(arrays))
-        named = {key: _as_array(arrays[key])}
-    return Offer((Item("array", named, labels),))
+    # All are kept by name: an input may be called as labels usually are.
+    named: dict[str | None, NDArray[Any]] = {
+        key: _as_array(array)
+        for key, array in arrays.items()
+        if key in images or array.dtype.kind in "fiub"
+    }
+    if len(images) == 1 or all(key in _IMAGE_KEYS for key in images):
+        named[None] = named[next((key for key in _IMAGE_KEYS if key in images), images[0])]
+    return Offer((Item("array", named, arrays[label_key] if label_key else None),))
 
 
 # -- labels and sampling -------------------------------------------------------------------------
@@ -490,7 +500,8 @@ def _read_arrays(offer: Offer, inputs: Sequence[InputShape], settings: Settings)
         if len(counts) != 1:
             raise ProbeError(f"The inputs have different numbers of probes: {sorted(counts)}.")
         count = counts.pop()
-        labels = _row_labels(item.label, count, single=len(offer.items) > 1)
+        fed = any(array is item.label for array in named.values())
+        labels = _row_labels(None if fed else item.label, count, single=len(offer.items) > 1)
         for i in range(count):
             name = item.name if len(offer.items) > 1 else f"probe {i}"
             rows.append((name, {k: v[i] for k, v in batches.items()}, labels[i]))
@@ -523,8 +534,8 @@ def _by_input(
     matching = {str(name): array for name, array in arrays.items() if name in names}
     if matching:
         return matching
-    if len(arrays) == 1:
-        return {target.name: next(iter(arrays.values()))}
+    if None in arrays or len(arrays) == 1:
+        return {target.name: arrays.get(None, next(iter(arrays.values())))}
     raise ProbeError(
         f"The arrays are called {', '.join(map(repr, arrays))}; the model's inputs are called "
         f"{', '.join(sorted(map(repr, names)))}. Name the arrays after the inputs."
@@ -533,7 +544,7 @@ def _by_input(
 
 def _as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     """Give ``array`` a first axis that counts probes, and the input's rank behind it."""
-    rank = len(spec.shape)
+    rank, size = len(spec.shape), int(np.prod(spec.shape))
     if array.ndim == rank and array.shape == spec.shape:
         return array[None]
     if array.ndim == rank + 1:
@@ -543,11 +554,10 @@ def _as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     if rank == 3 and array.ndim == 3 and spec.shape[2] == 1:
         single = array.shape[2] == 1 and array.shape[:2] != spec.shape[:2][::-1]
         return array[None] if single and array.shape[1] != 1 else array[..., None]
-    if rank == 3 and array.ndim == 2 and spec.shape[2] == 1:
+    if rank == 3 and array.ndim == 2 and spec.shape[2] == 1 and array.shape[1] != size:
         return array[None, :, :, None]
     if rank == 2 and array.ndim == 4 and array.shape[3] == 1:
         return array[..., 0]
-    size = int(np.prod(spec.shape))
     if array.ndim > 1 and int(np.prod(array.shape[1:])) == size:
         return array.reshape(len(array), *spec.shape)
     if array.size == size:
