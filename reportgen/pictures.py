@@ -48,15 +48,15 @@ def percentile_window(array: NDArray[Any]) -> Window:
     low, high = (float(v) for v in np.percentile(finite, (1, 99)))
     if high <= low:
         low, high = float(finite.min()), float(finite.max())
-    return Window(low, high) if high > low else Window(low - 0.5, low + 0.5)
+    half = max(0.5, abs(low) * 1e-3)  # 0.5 would be lost in a large value's rounding
+    return Window(low, high) if high > low else Window(low - half, low + half)
 
 
 def to_bytes(array: NDArray[Any], window: Window) -> NDArray[Any]:
     """Map ``window`` to 0..255 uint8; NaN becomes black."""
-    scaled = (np.nan_to_num(array.astype(np.float32)) - window.low) * (
-        255 / (window.high - window.low)
-    )
-    result: NDArray[Any] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    scaled = (array.astype(np.float64) - window.low) * (255 / (window.high - window.low))
+    levels = np.nan_to_num(np.clip(scaled, 0, 255))
+    result: NDArray[Any] = np.rint(levels).astype(np.uint8)
     return result
 
 
@@ -139,9 +139,12 @@ def viridis_palette() -> bytes:
     """
     stops = np.array(
         [
-            (68, 1, 84), (72, 26, 108), (71, 47, 125), (65, 68, 135), (57, 86, 140), (49, 104, 142),
-            (42, 120, 142), (35, 136, 142), (31, 152, 139), (34, 168, 132), (53, 183, 121),
-            (84, 197, 104), (122, 209, 81), (165, 219, 54), (210, 226, 27), (253, 231, 37),
+            (68, 1, 84), (71, 13, 96), (72, 24, 106), (72, 35, 116), (71, 45, 123), (69, 54, 129),
+            (66, 64, 134), (63, 73, 137), (59, 82, 139), (55, 90, 141), (51, 99, 141), (47, 106, 142),
+            (44, 114, 142), (41, 122, 142), (38, 129, 142), (35, 137, 142), (33, 144, 140), (31, 152, 139),
+            (31, 159, 136), (33, 166, 133), (40, 174, 128), (49, 181, 123), (62, 188, 116), (76, 194, 108),
+            (93, 201, 99), (110, 206, 88), (130, 211, 76), (150, 216, 63), (171, 220, 50), (192, 223, 36),
+            (213, 226, 26), (234, 229, 26), (253, 231, 37),
         ],
         np.float64,
     )  # fmt: skip
