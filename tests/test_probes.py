@@ -332,7 +332,6 @@ def test_integers_scale_by_their_types_maximum(kind, top, white):
     array[1, 2, 2, 0] = top
     found = probes_of(array)
     assert found.full_scale == white
-    assert {probe.full_scale for probe in found.probes} == {white}
     assert found.inputs["x"].max() == top
     assert bool(found.notices) == (kind in {"int32", "int64"} and top < 256)
 
