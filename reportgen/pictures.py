@@ -52,6 +52,37 @@ def percentile_window(array: NDArray[Any]) -> Window:
     return Window(low, high) if high > low else Window(low - half, low + half)
 
 
+def window_of(array: NDArray[Any]) -> Window:
+    """Return 0..255 where the values are of that range, else the 1st to the 99th percentile."""
+    finite = array[np.isfinite(array)]
+    if finite.size and finite.min() >= 0 and 2 < finite.max() <= 255:
+        return Window(0.0, 255.0)
+    return percentile_window(array)
+
+
+def for_the_eye(array: NDArray[Any], full_scale: float | None) -> NDArray[Any]:
+    """Return (H, W, 1 or 3) uint8 of at most 512 pixels a side: what is kept of an image as given.
+
+    Args:
+        array: (H, W, C) of any range.
+        full_scale: the value of white; None for the window of the values themselves.
+    """
+    window = window_of(array) if full_scale is None else Window(0.0, full_scale)
+    return shrunk(as_rgb(to_bytes(array, window)))
+
+
+def shrunk(image: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W, 1 or 3) uint8 with a longest side of at most 512 pixels."""
+    height, width = image.shape[:2]
+    if max(height, width) <= LARGEST:
+        return image
+    scale = LARGEST / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    small = np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+    return small if small.ndim == 3 else small[..., None]
+
+
 def to_bytes(array: NDArray[Any], window: Window) -> NDArray[Any]:
     """Map ``window`` to 0..255 uint8; NaN becomes black."""
     scaled = (array.astype(np.float64) - window.low) * (255 / (window.high - window.low))
@@ -68,15 +99,10 @@ def as_rgb(image: NDArray[Any]) -> NDArray[Any]:
 
 def photograph(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
     """Store (H, W, C) uint8: without loss up to 96 pixels a side, else as WebP of at most 512."""
-    image = as_rgb(image)
-    height, width = image.shape[:2]
+    image = shrunk(as_rgb(image))
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    if max(height, width) <= SMALL:
+    if max(picture.size) <= SMALL:
         return _png(store, picture, alt, pixelated=True)
-    if max(height, width) > LARGEST:
-        scale = LARGEST / max(height, width)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
     return _webp(store, picture, alt, lossless=False)
 
 

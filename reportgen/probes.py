@@ -16,6 +16,7 @@ from reportgen.errors import LabelError, ProbeError
 from reportgen.images import SUFFIXES, decode, fit
 from reportgen.labels import label_of, read_labels
 from reportgen.numerics import even_sample
+from reportgen.pictures import for_the_eye
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,8 +62,8 @@ class Probe(NamedTuple):
 
     Attributes:
         size: width and height as given, None for what is no image.
-        given: (H, W, C) as given, for the eye.
-        full_scale: the value of white; None for floats, which are the model's own units.
+        given: (H, W, 1 or 3) uint8, as given but of at most 512 pixels a side: the images themselves
+            are not kept.
     """
 
     name: str
@@ -71,7 +72,6 @@ class Probe(NamedTuple):
     label: Any | None
     given: NDArray[Any] | None
     notes: tuple[str, ...]
-    full_scale: float | None
 
 
 class ProbeSet(NamedTuple):
@@ -460,7 +460,8 @@ def _left_out(item: Item, error: ProbeError, settings: Settings) -> Notice:
 def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted) -> Probe:
     height, width = pixels.array.shape[:2]
     notes = (*pixels.notes, *fitted.notes)
-    return Probe(item.name, (width, height), pixels.kind, item.label, pixels.array, notes, 255.0)
+    given = for_the_eye(pixels.array, 255.0)
+    return Probe(item.name, (width, height), pixels.kind, item.label, given, notes)
 
 
 def _with_zeros(
@@ -596,20 +597,12 @@ def _fit_rows(
                 )
             given.setdefault(key, []).append(_typed(array, spec.dtype))
         shown = arrays.get(target.name)
-        picture = shown is not None and shown.ndim in {2, 3} and image_input([target]) is not None
-        probes.append(
-            Probe(
-                name,
-                (shown.shape[1], shown.shape[0]) if picture and shown is not None else None,
-                f"array, {shown.dtype.name}" if shown is not None else "array",
-                label,
-                (shown if shown.ndim == 3 else shown[..., None])
-                if picture and shown is not None
-                else None,
-                notes,
-                full_scale,
-            )
-        )
+        size, eye = None, None
+        if shown is not None and shown.ndim in {2, 3} and image_input([target]) is not None:
+            size = (shown.shape[1], shown.shape[0])
+            eye = for_the_eye(shown if shown.ndim == 3 else shown[..., None], full_scale)
+        kind = f"array, {shown.dtype.name}" if shown is not None else "array"
+        probes.append(Probe(name, size, kind, label, eye, notes))
     stacked = {key: np.stack(value) for key, value in given.items()}
     is_image = target.name in stacked and image_input([target]) is not None
     arrays_by_name, zeros = _with_zeros(stacked, inputs)

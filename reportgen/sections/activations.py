@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.choosing import choose_calls
 from reportgen.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.content.leaves import Notice
 from reportgen.errors import NotApplicable
@@ -65,7 +66,10 @@ class ActivationObserver:
             self._sums[call] = block if held is None else _added(held, block)
         for call, maps in batch.maps.items():
             rows = [i - batch.first for i in self._shown if 0 <= i - batch.first < len(maps)]
-            self._maps.setdefault(call, []).extend(maps[row] for row in rows)
+            self._maps.setdefault(call, []).extend(
+                maps[row].copy()  # a view would keep the whole block
+                for row in rows
+            )
 
     def result(self) -> ActivationObserver:
         """Return the fold itself."""
@@ -155,6 +159,10 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
             shown.append(_shown(context, calls[call], maps, observed))
         except Exception as error:  # noqa: BLE001 - a layer that fails costs itself
             notices.append(Notice("warning", f"The maps of {call} could not be drawn: {error}"))
+    for call in choose_calls(tuple(calls.values()), context.settings.layers):
+        if context.settings.layers and call not in observed.maps:
+            text = f"{call} was asked for, but its output is no floating-point map of the images."
+            notices.append(Notice("info", text))
     content = ActivationsContent(images=observed.images, calls=rows, shown=tuple(shown))
     return Collected(content, _sentence(content), (*notices, *_notices(content)))
 
@@ -276,12 +284,13 @@ def _map_row(
     scale: tuple[float, float],
     kind: str,
 ) -> MapRow:
-    name = _probe_name(context, probe)
+    name, count = _probe_name(context, probe), maps.shape[-1]
     finite = maps[np.isfinite(maps)]
     low = six(float(finite.min())) if finite.size else None
     high = six(float(finite.max())) if finite.size else None
-    figure = _picture(context, maps, scale, kind, f"{call.id}, {name}: {maps.shape[-1]} channels, "
-                      f"{low if low is not None else 'no finite value'} to {high}.")  # fmt: skip
+    said = low if low is not None else "no finite value"
+    alt = f"{call.id}, {name}: {count} channel{'' if count == 1 else 's'}, {said} to {high}."
+    figure = _picture(context, maps, scale, kind, alt)
     return MapRow(probe, name, figure, low, high)
 
 

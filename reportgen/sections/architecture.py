@@ -248,9 +248,10 @@ def _notices(facts: NetworkFacts) -> list[Notice]:
 
 def _sentence(content: ArchitectureContent, facts: NetworkFacts) -> str:
     shared = sum(1 for row in content.layers if row.calls > 1)
+    drawn = {content.folds[group.fold] for group in content.groups if group.fold is not None}
     folds = "; ".join(
         f"a block of {fold.layers_each} layers stands {fold.repeats} times in a row"
-        for fold in sorted(content.folds, key=lambda f: -f.repeats * f.layers_each)[:2]
+        for fold in sorted(drawn, key=lambda f: (-f.repeats * f.layers_each, f.repeats))[:2]
     )
     heaviest = max(
         (

@@ -19,7 +19,7 @@ from reportgen.judging import judge
 from reportgen.labels import resolve
 from reportgen.numerics import six
 from reportgen.observe import Collected, SectionMaker
-from reportgen.pictures import Window, exact, percentile_window, photograph, to_bytes
+from reportgen.pictures import Window, exact, photograph, to_bytes, window_of
 from reportgen.preprocessing import match_normalization
 from reportgen.tasks import class_count
 
@@ -132,7 +132,7 @@ class ProbeObserver:
         array = inputs.get(self._probes.image_input or "")
         if array is None or not _is_picture(array):
             return None
-        return _channels_last(to_bytes(array, _window(array)))
+        return _channels_last(to_bytes(array, window_of(array)))
 
     def result(self) -> list[ProbeResult]:
         """Return the results in the order of the probes."""
@@ -150,14 +150,6 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
     return image[..., :1] if image.shape[2] < 3 else image[..., :3]
 
 
-def _window(array: NDArray[Any]) -> Window:
-    """Return 0..255 where the values are of that range, else the 1st to the 99th percentile."""
-    finite = array[np.isfinite(array)]
-    if finite.size and finite.min() >= 0 and 2 < finite.max() <= 255:
-        return Window(0.0, 255.0)
-    return percentile_window(array)
-
-
 def _received_picture(
     store: AssetStore,
     array: NDArray[Any],
@@ -166,7 +158,7 @@ def _received_picture(
     low: float | None,
     high: float | None,
 ) -> tuple[Figure, tuple[float, float] | None]:
-    window = _window(array)
+    window = window_of(array)
     shape = " by ".join(str(n) for n in array.shape[:2])
     values = (
         f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "no finite values"
@@ -181,10 +173,8 @@ def _received_picture(
 def _given(store: AssetStore, probe: Probe, name: str) -> Figure | None:
     if probe.given is None:
         return None
-    array = probe.given
-    window = _window(array) if probe.full_scale is None else Window(0.0, probe.full_scale)
     size = f", {probe.size[0]} by {probe.size[1]} pixels" if probe.size else ""
-    return photograph(store, to_bytes(array, window), f"{name} as given{size}.")
+    return photograph(store, probe.given, f"{name} as given{size}.")
 
 
 def observe(context: Context) -> ProbeObserver:
