@@ -54,6 +54,7 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml
 $(VENV)/.tested: $(VENV)/.python pyproject.toml requirements/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m pip check --disable-pip-version-check
 	touch $@ $(VENV)/.installed
 
 # The browser tests drive Debian's Chromium; CHROMIUM names another one.
