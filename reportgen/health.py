@@ -264,7 +264,8 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
         inside = top <= initial.support * (1 + 1e-5)
         fits.append((not inside, ks_distance(ordered, initial), initial))
     beyond, distance, nearest = min(fits, key=lambda fit: (fit[0], fit[1]))
-    if declared and not fits[0][0] and fits[0][1] < _DECLARED:
+    near = max(_DECLARED, 1.63 / math.sqrt(len(ordered)))
+    if declared and declared.scale > 0 and not fits[0][0] and fits[0][1] < near:
         beyond, distance, nearest = fits[0]
     outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum()) if beyond else 0
     return InitialFit(
