@@ -1,0 +1,69 @@
+"""The house's own promises: packages, steps of a section, light imports, escaped templates."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from reportgen import settings
+from reportgen.sections import SECTIONS
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_package_on_disk_is_in_the_distribution():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    listed = set(project["tool"]["setuptools"]["packages"])
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in (ROOT / "reportgen").rglob("__init__.py")
+    }
+    assert listed == found | {"reportgen.examples", "reportgen.templates"}
+
+
+def test_pins_hold_everything_that_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [re.split(r"[<>=;\[ ]", text)[0] for text in project["dependencies"]]
+    tools = (ROOT / "requirements" / "test.in").read_text().splitlines()
+    pins = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "requirements" / "test.txt").read_text().splitlines()
+    }
+    wanted = [*declared, *(t for t in tools if t and not t.startswith("#"))]
+    assert {name.lower().replace("_", "-") for name in wanted} <= pins
+
+
+def test_every_section_has_taken_its_steps():
+    assert tuple(maker.kind for maker in SECTIONS) == settings.SECTIONS
+    for name in settings.SECTIONS:
+        assert (ROOT / "reportgen" / "content" / f"{name}.py").is_file()
+        assert (ROOT / "reportgen" / "sections" / f"{name}.py").is_file()
+        assert (ROOT / "templates" / "sections" / f"{name}.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["reportgen", "reportgen.cli", "reportgen.render", "reportgen.findings", "reportgen.report"],
+)
+def test_what_starts_fast_imports_nothing_heavy(module):
+    heavy = "numpy tensorflow keras PIL matplotlib pydot"
+    code = (
+        f"import sys, {module}\nprint(*[name for name in '{heavy}'.split() if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_templates_hold_nothing_inline_and_nothing_unescaped():
+    for path in (ROOT / "templates").rglob("*.html"):
+        text = path.read_text("utf-8")
+        for pattern in (r"\|\s*safe", r"\sstyle=", r"<style", r"\son\w+=", r"https?://"):
+            assert not re.search(pattern, text), (path.name, pattern)
+        assert len(re.findall(r"<script", text)) == (path.name == "report.html")
