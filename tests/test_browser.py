@@ -255,7 +255,7 @@ def test_pictures_are_large_enough_and_pixels_stay_pixels(browser, hostile):
         visit.assert_images_load(hostile)
         assert visit.page.eval_on_selector("img.kernels", smooth) == "pixelated"
         assert visit.page.locator("#weights img.plot").bounding_box()["width"] >= 560
-        caption = visit.page.locator("#weights caption").bounding_box()
+        caption = visit.page.locator("#weights .variables caption").bounding_box()
         assert caption["x"] + caption["width"] <= 390
     folder = report_of("autoencoder")
     with visited(browser, page_uri(folder)) as visit:
