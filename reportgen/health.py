@@ -259,15 +259,14 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
     top = float(np.abs(flat).max())
     name = declared.name if declared else ""
     candidates = [c for c in standard_initials(array.shape) if c.name != name]
-    fits = []
-    for initial in [*([declared] if declared and declared.scale > 0 else []), *candidates]:
-        inside = top <= initial.support * (1 + 1e-5)
-        fits.append((not inside, ks_distance(ordered, initial), initial))
-    beyond, distance, nearest = min(fits, key=lambda fit: (fit[0], fit[1]))
+    known = [*([declared] if declared and declared.scale > 0 else []), *candidates]
+    inside = [initial for initial in known if top <= initial.support * (1 + 1e-5)]
+    fits = [(ks_distance(ordered, initial), initial) for initial in inside or known[:1]]
+    distance, nearest = min(fits, key=lambda fit: fit[0])
     near = max(_DECLARED, 1.63 / math.sqrt(len(ordered)))
-    if declared and declared.scale > 0 and not fits[0][0] and fits[0][1] < near:
-        beyond, distance, nearest = fits[0]
-    outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum()) if beyond else 0
+    if fits[0][1] is declared and fits[0][0] < near:
+        distance, nearest = fits[0]
+    outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum())
     return InitialFit(
         nearest.name, nearest.name == name, six(distance) or 0.0, len(ordered), outside
     )
@@ -319,7 +318,7 @@ def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
         return None, None
     logs = np.log(x)
     tail_sums = np.cumsum(logs[::-1])[::-1]
-    starts = np.unique(np.linspace(0, n - 10, min(n - 9, 80)).astype(int))
+    starts = np.unique(np.linspace(0, n - 10, min(n - 9, 40)).astype(int))
     best = (math.inf, 0.0)
     for start in starts:
         size = n - start
