@@ -23,7 +23,7 @@ from reportgen.findings import check_options, judge
 from reportgen.labels import read_classes
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, import_from_here, load_model
-from reportgen.observe import Context
+from reportgen.observe import Context, Silence
 from reportgen.pipeline import make_sections, said
 from reportgen.preprocessing import prepare
 from reportgen.probes import InputShape, gather, read
@@ -38,21 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from reportgen.nets.keras_network import KerasNetwork
-    from reportgen.pipeline import Made, Progress
+    from reportgen.observe import Progress
+    from reportgen.pipeline import Made
     from reportgen.preprocessing import Prepared
     from reportgen.probes import Offer, ProbeSet
 
 log = logging.getLogger("reportgen")
-
-
-class Silence:
-    """Progress that nobody sees."""
-
-    def stage(self, text: str, total: int | None = None) -> None:
-        """Ignore a stage."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Ignore steps."""
 
 
 class Built(NamedTuple):
@@ -167,6 +158,7 @@ def _build(
         progress.stage("Tracing the forward pass")
         network = _network(loaded, compiled, offer, settings)
         context = _context(network, offer, classes, settings, function, file, command)
+        context = context._replace(progress=progress)
         made = make_sections(context, progress)
     return _assemble(context, made, settings)
 
@@ -250,7 +242,7 @@ def _context(
     tasks = guess_tasks(facts, classes)
     probes: ProbeSet | None = None
     prepared: Prepared | None = None
-    if offer is not None and {"probes", "activations"} & set(settings.chosen_sections):
+    if offer is not None and {"probes", "activations", "relevance"} & set(settings.chosen_sections):
         inputs = [InputShape(t.name, shapes[t.name], t.dtype) for t in facts.inputs]
         probes = read(offer, inputs, settings)
         if not classes:

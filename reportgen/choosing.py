@@ -70,6 +70,145 @@ def spatial(call: CallFacts) -> bool:
     return len(shape) == 2 and shape[0] >= 4 and shape[1] > 1
 
 
+SMALLEST_GRID = 4
+"""Cells a side below which a map shows nothing, where there is a finer one before."""
+_POOLS = frozenset({"MaxPooling2D", "AveragePooling2D"})
+"""Classes that pass the same features on at a lower resolution."""
+_READOUT = frozenset({
+    "Activation", "Softmax", "Sigmoid", "Reshape", "Resizing", "UpSampling2D", "Identity", "Permute",
+    "Cropping2D", "ZeroPadding2D", "ReLU",
+})  # fmt: skip
+"""Classes that may stand between the layer that computes a mask and the output."""
+
+
+def token_grid(tokens: int, image: Sequence[int]) -> tuple[int, int, int] | None:
+    """Return rows, columns and leading extra tokens (class token) of tokens; None where no grid fits.
+
+    Args:
+        tokens: how many.
+        image: its height and width first: rows and columns have their ratio.
+    """
+    height, width = image[:2]
+    for extra in (0, 1, 2):
+        count = tokens - extra
+        for rows in range(2, count // 2 + 1):
+            columns = count // rows
+            if (
+                rows * columns == count
+                and abs(rows * width - columns * height) <= max(height, width) / 2
+            ):
+                return rows, columns, extra
+    return None
+
+
+def choose_features(
+    calls: Sequence[CallFacts],
+    output: str | None,
+    image: str,
+    shape: Sequence[int],
+    wanted: str | None = None,
+) -> CallId | None:
+    """Return the call whose output the CAM family weighs: the last spatial features that reach the head.
+
+    Behind normalization and activation, in front of pooling, at least 4 by 4 where there are such; of a
+    mask's head, what its last layer reads. Of tokens with a class token, which may alone be read on, what
+    the last attention reads.
+
+    Args:
+        calls: the recorded forward pass.
+        output: path of the layer that makes the output, None where it is not known.
+        image: name of the input.
+        shape: of the image, height and width first.
+        wanted: a layer's path, a call's id or a pattern, in place of the choice.
+
+    Returns:
+        None where no spatial features reach the output.
+
+    Raises:
+        UsageError: ``wanted`` names no spatial features on the way from the image to the output.
+    """
+    makers = [call for call in calls if call.leaf or call.merges]
+    end = next((call for call in reversed(makers) if call.layer == output), None)
+    on_the_way = _between(makers, end, f"input:{image}")
+    inside = {call.id for call in calls if call.class_name in _ATTENTION}
+    places = [
+        call
+        for call in on_the_way
+        if call.parent not in inside and _has_places(call, shape) and call is not end
+    ]
+    if wanted is not None:
+        return _named(places, wanted)
+    readout = _readout(makers, end, shape)
+    places = [c for c in places if c.id not in readout]
+    kept = [c for c in places if c.class_name not in _HAND_ON | _POOLS] or places
+    if not kept:
+        return None
+    last = next((c for c in reversed(kept) if _cells(c, shape) >= SMALLEST_GRID), kept[-1])
+    if len(last.shapes[0]) == 2 and (token_grid(last.shapes[0][0], shape) or (0, 0, 0))[2]:
+        known = {call.id for call in places}
+        attention = [c for c in calls if c.id in inside and c.inputs and c.inputs[0] in known]
+        if attention:
+            return attention[-1].inputs[0]
+    return last.id
+
+
+def _cells(call: CallFacts, shape: Sequence[int]) -> int:
+    """Return the length of a map's shorter side."""
+    found = call.shapes[0]
+    grid = token_grid(found[0], shape) if len(found) == 2 else found
+    return min(grid[:2]) if grid else 0
+
+
+def _between(makers: Sequence[CallFacts], end: CallFacts | None, start: str) -> list[CallFacts]:
+    """Return the calls that ``start`` flows through on its way to ``end``, in order of execution."""
+    fed = {start}
+    for call in makers:
+        if any(source in fed for source in (*call.inputs, *call.merges)):
+            fed.add(call.id)
+    if end is None:
+        return [call for call in makers if call.id in fed]
+    needed = {end.id}
+    for call in reversed(makers):
+        if call.id in needed:
+            needed.update(call.inputs if call.leaf else call.merges)
+    return [call for call in makers if call.id in fed and call.id in needed]
+
+
+def _has_places(call: CallFacts, shape: Sequence[int]) -> bool:
+    if not spatial(call):
+        return False
+    found = call.shapes[0]
+    return len(found) == 3 or token_grid(found[0], shape) is not None
+
+
+def _readout(
+    makers: Sequence[CallFacts], end: CallFacts | None, shape: Sequence[int]
+) -> set[CallId]:
+    """Return the calls that make a spatial output out of the last features."""
+    if end is None or not _has_places(end, shape):
+        return set()
+    by_id = {call.id: call for call in makers}
+    found = {end.id}
+    while end is not None and end.class_name in _READOUT and len(end.inputs) == 1:
+        end = by_id.get(end.inputs[0])
+        if end is not None:
+            found.add(end.id)
+    return found
+
+
+def _named(places: Sequence[CallFacts], wanted: str) -> CallId:
+    found = [c for c in places if wanted in (c.id, c.layer)] or [
+        c for c in places if fnmatchcase(c.id, wanted) or fnmatchcase(c.layer, wanted)
+    ]
+    if not found:
+        near = ", ".join(call.id for call in places[-3:]) or "none"
+        raise UsageError(
+            f"--relevance-layer {wanted}: no spatial features of that name lie between the image and the "
+            f"output. The last ones are {near}."
+        )
+    return found[-1].id
+
+
 def _matching(calls: Sequence[CallFacts], globs: Sequence[str]) -> tuple[CallId, ...]:
     chosen = []
     for pattern in globs:

@@ -119,6 +119,25 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Layers whose feature maps are shown, as in 'block*/out'; repeatable.",
 )
 @click.option(
+    "--relevance",
+    multiple=True,
+    metavar="NAMES",
+    help="gradcam, hirescam, layercam, integrated-gradients, smoothgrad, saliency, occlusion, rollout, "
+    "all or none; repeatable.  [default: gradcam, integrated-gradients, rollout where there is attention]",
+)
+@click.option(
+    "--relevance-layer", metavar="LAYER", help="Features of the CAM family, in place of the choice."
+)
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="CLASS|OUTPUT[:CLASS]",
+    help="Explain a further class, or another output; repeatable.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Leave out what is dear: relevance is Grad-CAM without evidence."
+)
+@click.option(
     "--fail-on",
     type=click.Choice(["error", "warning"]),
     help="Exit with 4 when a finding is as severe.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -219,6 +219,61 @@ class NormalizationInput(NamedTuple):
     moving_variance: NDArray[Any]
 
 
+class Aim(NamedTuple):
+    """What gradients are taken of, and towards what.
+
+    Attributes:
+        output: name of the output.
+        kind: ``linear`` (the sum of a sample's weights times what stands in front of the output's
+            softmax or sigmoid, the output itself where it ends in neither), ``norm`` (L2, of the
+            output) or ``error`` (mean squared difference between output and image).
+        image: name of the input that is explained; the others are held.
+        features: the call whose output the CAM family weighs; None where there is none.
+    """
+
+    output: str
+    kind: str
+    image: str
+    features: CallId | None = None
+
+
+class Sample(NamedTuple):
+    """One image for a pass.
+
+    Attributes:
+        inputs: by name, without the batch dimension.
+        weights: of a ``linear`` aim, shaped as the output.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    weights: NDArray[Any] | None = None
+
+
+class Passes(Protocol):
+    """Forward and gradient passes over streams of samples; at most a block of them is in memory."""
+
+    def forward(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
+        """Yield each sample's score and output, as the network gives it."""
+
+    def gradients(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
+        """Yield each sample's score and its gradient in the image, (H, W, C) float32."""
+
+    def features(
+        self, samples: Iterable[Sample]
+    ) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
+        """Yield each sample's score, the features and the score's gradient in them, float32."""
+
+    def attention(self, samples: Iterable[Sample]) -> Iterator[Mapping[CallId, NDArray[Any]]]:
+        """Yield each sample's attention probabilities by call, (heads, queries, keys) float32."""
+
+    def cascade(self, stages: int, seed: int) -> Iterator[tuple[str, ...]]:
+        """Randomise a copy of the weights from the output down while being iterated over.
+
+        Yields the paths of the layers that were randomised at each stage; with the last stage all
+        are. The passes use the copy until the iteration ends.
+        """
+
+
 class Network(Protocol):
     """A network that answers in NumPy."""
 
@@ -234,6 +289,13 @@ class Network(Protocol):
 
     def normalization_input(self, inputs: Mapping[str, NDArray[Any]]) -> NormalizationInput | None:
         """Measure what flows into the first BatchNormalization; None where there is none."""
+
+    def passes(self, aim: Aim, advance: Callable[[int], None]) -> Passes:
+        """Return the passes towards ``aim``; ``advance`` is told how many samples each had.
+
+        Raises:
+            NotApplicable: the forward pass could not be traced.
+        """
 
 
 def peak_bytes(

@@ -22,6 +22,26 @@ if TYPE_CHECKING:
     from reportgen.settings import Settings
 
 
+class Progress(Protocol):
+    """Told what is being done; draws it or not."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Begin a stage of ``total`` steps, where they can be counted."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps of the current stage."""
+
+
+class Silence:
+    """Progress that nobody sees."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Ignore a stage."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Ignore steps."""
+
+
 class Context(NamedTuple):
     """What a section may look at.
 
@@ -32,6 +52,7 @@ class Context(NamedTuple):
         probes: None where no probes were given.
         prepared: the probes as the network receives them.
         command: the command that makes this report, file names only.
+        progress: told what a section does that takes long.
     """
 
     network: Network
@@ -44,6 +65,7 @@ class Context(NamedTuple):
     prepared: Prepared | None
     file: ModelFile | None
     command: str
+    progress: Progress = Silence()
 
 
 class Collected(NamedTuple):

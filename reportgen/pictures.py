@@ -179,6 +179,31 @@ def viridis_palette() -> bytes:
     return np.rint(table).astype(np.uint8).tobytes() + bytes((128, 128, 128))
 
 
+def relevance_overlay(
+    image: NDArray[Any], values: NDArray[Any], palette: bytes, *, signed: bool
+) -> NDArray[Any]:
+    """Lay a map over an image, which stays readable: grey, and the less relevant the less covered.
+
+    Args:
+        image: (H, W, 1 or 3) uint8.
+        values: (H, W) in [0, 1], or [-1, 1] where signed.
+        palette: 255 colours from 0 to 1, or from -1 to 1.
+        signed: which of them.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    grey = image.astype(np.float32) @ np.array(
+        [1.0] if image.shape[2] == 1 else [0.299, 0.587, 0.114], np.float32
+    )
+    colours = np.frombuffer(palette, np.uint8).reshape(-1, 3)[:255].astype(np.float32)
+    place = (values + 1) / 2 if signed else values
+    painted = colours[np.rint(np.clip(place, 0, 1) * 254).astype(int)]
+    opacity = 0.85 * np.minimum(np.abs(values) * 1.6, 1).astype(np.float32)[..., None]
+    mixed: NDArray[Any] = grey[..., None] * (1 - opacity) + painted * opacity
+    return np.rint(mixed).astype(np.uint8)
+
+
 def map_sheet(
     store: AssetStore, maps: NDArray[Any], columns: int, palette: bytes, alt: str
 ) -> Figure:

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.content.leaves import Notice
-from reportgen.errors import NotApplicable, SectionError
+from reportgen.errors import NotApplicable, SectionError, UsageError
 from reportgen.observe import survey
 from reportgen.report import Section
 from reportgen.sections import SECTIONS
 
 if TYPE_CHECKING:
-    from reportgen.observe import Context, Observer, SectionMaker
+    from reportgen.observe import Context, Observer, Progress, SectionMaker
 
 log = logging.getLogger("reportgen")
-
-
-class Progress(Protocol):
-    """Told what is being done; draws it or not."""
-
-    def stage(self, text: str, total: int | None = None) -> None:
-        """Begin a stage of ``total`` steps, where they can be counted."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Count steps of the current stage."""
 
 
 class Made(NamedTuple):
@@ -44,6 +34,7 @@ def make_sections(context: Context, progress: Progress) -> Made:
 
     Raises:
         SectionError: a section failed and the settings are strict.
+        UsageError: a section was asked for something that the model does not have.
     """
     makers = [maker for maker in SECTIONS if maker.kind in context.settings.chosen_sections]
     observers, problems = _observers(context, makers)
@@ -72,6 +63,8 @@ def _observers(
             continue
         try:
             observers[maker.kind] = maker.observe(context)
+        except UsageError:
+            raise
         except Exception as error:  # noqa: BLE001 - a part that cannot be made is a part
             problems[maker.kind] = error
     return observers, problems
@@ -99,6 +92,8 @@ def _make(
         if problem is not None:
             raise problem  # noqa: TRY301 - the observer's failure is the section's
         collected = maker.collect(context, observed)
+    except UsageError:
+        raise
     except NotApplicable as error:
         return Section(maker.kind, maker.title, notices=(Notice("info", str(error)),)), None
     except Exception as error:

@@ -40,11 +40,15 @@ class Prepared(NamedTuple):
     Attributes:
         inputs: by name, each (n, …).
         facts: what was done, with the evidence.
+        black: a black image in the network's units, shaped as one image; None without images.
+        black_words: how it was found.
     """
 
     inputs: dict[str, NDArray[Any]]
     facts: Preprocessing
     notices: tuple[Notice, ...]
+    black: NDArray[Any] | None = None
+    black_words: str = ""
 
 
 def prepare(
@@ -65,6 +69,46 @@ def prepare(
     Raises:
         InputError: the function fails or returns another shape.
     """
+    prepared = _prepare(probes, network, mode, function)
+    name = probes.image_input
+    if name is None:
+        return prepared
+    black, words = _black(prepared.inputs[name], probes, prepared.facts.mode, function)
+    return prepared._replace(black=black, black_words=words)
+
+
+def _black(
+    fed: NDArray[Any],
+    probes: ProbeSet,
+    mode: str,
+    function: Callable[[NDArray[Any]], Any] | None,
+) -> tuple[NDArray[Any], str]:
+    """Return a black image in the units that are fed, and how it was found."""
+    zeros = np.zeros((1, *fed.shape[1:]), np.float32)
+    if function is not None:
+        return _called(function, zeros, mode)[0], f"black (0), as {mode} maps it"
+    if mode != "none":
+        return apply(mode, zeros)[0], f"black (0), as {mode} maps it"
+    if probes.full_scale is not None:
+        return zeros[0], "black (0)"
+    finite = fed[np.isfinite(fed)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if low >= 0:
+        return zeros[0], "0, taken for black since no value is negative"
+    if low >= -1 and high <= 1:
+        return zeros[0] - 1, "-1, taken for black since the values lie in [-1, 1]"
+    axes = tuple(range(3)) if fed.ndim == 4 else None
+    least = np.nanmin(np.where(np.isfinite(fed), fed, np.nan), axis=axes)
+    words = "the least value of each channel, taken for black"
+    return (zeros[0] + least).astype(np.float32), words
+
+
+def _prepare(
+    probes: ProbeSet,
+    network: Network,
+    mode: str | None,
+    function: Callable[[NDArray[Any]], Any] | None,
+) -> Prepared:
     name = probes.image_input
     if name is None:
         facts = Preprocessing("none", "fed as given", "default", "No input takes images.")

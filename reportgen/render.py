@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reportgen.content.activations import CallRow
     from reportgen.content.architecture import Diagram
     from reportgen.content.findings import Finding
+    from reportgen.content.relevance import RelevanceMap
     from reportgen.content.weights import RoleScale, Variable
     from reportgen.report import Report
 
@@ -123,6 +124,8 @@ def _environment(*, autoescape: bool = True) -> Environment:
         bars_over_depth=bars_over_depth,
         by_layer=by_layer,
         by_rule=by_rule,
+        by_target=by_target,
+        score_curve=score_curve,
         curve_over_depth=curve_over_depth,
         scale_of=scale_of,
         share=wording.share_text,
@@ -199,6 +202,30 @@ def by_rule(findings: Sequence[Finding]) -> list[list[Finding]]:
     for finding in findings:
         groups.setdefault((finding.rule, finding.severity), []).append(finding)
     return list(groups.values())
+
+
+def by_target(maps: Sequence[RelevanceMap]) -> list[list[RelevanceMap]]:
+    """Group consecutive maps of one probe and target."""
+    groups: list[list[RelevanceMap]] = []
+    for one in maps:
+        if groups and (groups[-1][0].probe, groups[-1][0].target) == (one.probe, one.target):
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups
+
+
+def score_curve(values: Sequence[float | None], low: float, high: float) -> str:
+    """Return values over equal steps as an SVG path in a box of 200 by 64; None breaks the line."""
+    span = (high - low) or 1.0
+    step = 200 / max(len(values) - 1, 1)
+    parts, begun = [], False
+    for index, value in enumerate(values):
+        if value is not None:
+            y = 64 * (1 - (value - low) / span)
+            parts.append(f"{'L' if begun else 'M'}{index * step:.1f} {y:.1f}")
+        begun = value is not None
+    return "".join(parts)
 
 
 def scale_of(role: str, scales: Sequence[RoleScale]) -> RoleScale | None:

@@ -15,6 +15,7 @@ from reportgen.content.findings import Check, Finding
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
+from reportgen.content.relevance import RelevanceContent
 from reportgen.content.weights import WeightsContent
 from reportgen.errors import ReportError
 
@@ -22,7 +23,12 @@ SCHEMA_MAJOR = 1
 SCHEMA_MINOR = 0
 
 Content = (
-    OverviewContent | ArchitectureContent | WeightsContent | ProbesContent | ActivationsContent
+    OverviewContent
+    | ArchitectureContent
+    | WeightsContent
+    | ProbesContent
+    | ActivationsContent
+    | RelevanceContent
 )
 
 REPORT_JSON = "report.json"

@@ -15,16 +15,32 @@ if TYPE_CHECKING:
 Resize = Literal["stretch", "crop", "pad"]
 Device = Literal["cpu", "gpu"]
 
-SECTIONS = ("overview", "architecture", "weights", "probes", "activations")
+SECTIONS = ("overview", "architecture", "weights", "probes", "activations", "relevance")
 """The names of all sections, in the order of the page."""
 
 PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch")
+RELEVANCE = (
+    "gradcam",
+    "hirescam",
+    "layercam",
+    "integrated-gradients",
+    "smoothgrad",
+    "saliency",
+    "occlusion",
+    "rollout",
+)
+"""The names of all relevance methods, in the order of the page's columns."""
+CAM_FAMILY = ("gradcam", "hirescam", "layercam")
+DEFAULT_RELEVANCE = ("gradcam", "integrated-gradients", "rollout")
+"""Rollout exists for attention only."""
 RESIZE_MODES = ("stretch", "crop", "pad")
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded."""
 MAX_ACTIVATION_BYTES = 512 * 2**20
 """Bound on the activations in flight during a forward pass."""
+MAX_GRADIENT_BYTES = 2**30
+"""Bound on what a gradient pass keeps: the outputs of all layers."""
 BLOCK = 8
 """Images a forward pass: batches of 2 to 8 are the cheapest and smallest on a CPU."""
 DEFAULT_INPUT_SIZE = (224, 224)
@@ -52,6 +68,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         show_paths: whether paths are shown whole; otherwise file names only.
         sections: the sections to make; all when empty.
         skip: sections to leave out.
+        relevance: methods of ``RELEVANCE``, ``all`` or ``none``; ``DEFAULT_RELEVANCE`` when empty.
+        relevance_layer: the layer whose features the CAM family weighs, in place of the choice.
+        target: what is explained beside the predicted class: ``CLASS``, ``INDEX``, ``OUTPUT`` or
+            ``OUTPUT:CLASS``.
+        quick: whether what is dear is left out: evidence, randomisation test, pixel-level maps.
         layers: patterns for the layers whose maps are shown; a choice over the depth when empty.
         ignore: ``RULE`` or ``RULE:LAYER-GLOB``: findings that are accepted.
         thresholds: of rules, in place of their defaults.
@@ -78,6 +99,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sections: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    relevance: tuple[str, ...] = ()
+    relevance_layer: str | None = None
+    target: tuple[str, ...] = ()
+    quick: bool = False
     ignore: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
     fail_on: Literal["error", "warning"] | None = None
@@ -85,6 +110,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     device: Device = "cpu"
     strict: bool = False
     force: bool = False
+
+    @property
+    def relevance_methods(self) -> tuple[str, ...]:
+        """The names of the relevance methods that are run, in the order of ``RELEVANCE``."""
+        if "none" in self.relevance:
+            return ()
+        wanted = RELEVANCE if "all" in self.relevance else self.relevance or DEFAULT_RELEVANCE
+        allowed = CAM_FAMILY if self.quick else RELEVANCE
+        return tuple(name for name in RELEVANCE if name in wanted and name in allowed)
 
     @property
     def chosen_sections(self) -> tuple[str, ...]:
@@ -117,13 +151,18 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
 
 
 def _normalised(name: str, value: Any) -> Any:
-    if name in {"sections", "skip"} and value is not None:
+    if name in {"sections", "skip", "relevance"} and value is not None:
         values = [value] if isinstance(value, str) else value
         return tuple(
-            part.strip() for text in values for part in str(text).split(",") if part.strip()
+            part.strip().replace("_", "-") if name == "relevance" else part.strip()
+            for text in values
+            for part in str(text).split(",")
+            if part.strip()
         )
     if name in {"custom_objects", "layers", "ignore"}:
         return (value,) if isinstance(value, str) else tuple(value or ())
+    if name == "target" and value is not None:
+        return tuple(str(item) for item in (value if isinstance(value, list | tuple) else [value]))
     if name == "meta":
         return _pairs(value or ())
     if name == "input_size" and isinstance(value, str):
@@ -178,6 +217,13 @@ def _check_ranges(settings: Settings) -> None:
             raise UsageError(
                 f"There is no section {name!r}{_near(name, SECTIONS)}. "
                 f"The sections are {', '.join(SECTIONS)}."
+            )
+    known = (*RELEVANCE, "all", "none")
+    for name in settings.relevance:
+        if name not in known:
+            raise UsageError(
+                f"There is no relevance method {name!r}{_near(name, known)}. "
+                f"The methods are {', '.join(known)}."
             )
     if not settings.chosen_sections:
         raise UsageError("--sections and --skip leave no section to make.")

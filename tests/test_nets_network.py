@@ -207,10 +207,10 @@ def exhausted(largest):
     """Return a stand-in for the traced function that refuses blocks over ``largest`` images."""
 
     def wrap(traced):
-        def run(tensors):
-            if len(next(iter(tensors.values()))) > largest:
+        def run(*tensors):
+            if len(tensors[0]) > largest:
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-            return traced.function(tensors)
+            return traced.function(*tensors)
 
         return traced._replace(function=run)
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.errors import ModelError, ReportgenError
+from reportgen.errors import ModelError, NotApplicable, ReportgenError
 from reportgen.nets import structure
 from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.heads import output_facts
 from reportgen.nets.moments import all_finite, split
+from reportgen.nets.passes import KerasPasses
 from reportgen.nets.recording import Recorder, recorded_by
 from reportgen.nets.signature import (
     closed_shape,
@@ -24,15 +25,24 @@ from reportgen.nets.signature import (
 from reportgen.nets.tracing import trace_forward
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
 from reportgen.network import Batch, NetworkFacts, NormalizationInput, TensorFacts, peak_bytes
-from reportgen.settings import BLOCK, DEFAULT_INPUT_SIZE, MAX_ACTIVATION_BYTES
+from reportgen.settings import (
+    BLOCK,
+    DEFAULT_INPUT_SIZE,
+    MAX_ACTIVATION_BYTES,
+    MAX_GRADIENT_BYTES,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
-    from reportgen.network import CallFacts, VariableFacts
+    from reportgen.network import Aim, CallFacts, VariableFacts
+
+
+def _nobody(_steps: int) -> None:
+    """Ignore progress."""
 
 
 class KerasNetwork:
@@ -168,11 +178,12 @@ class KerasNetwork:
                     "--input-size HxW."
                 ) from error
 
-    def _signature(self) -> dict[str, Any]:
+    def _signature(self, block: int | None = None) -> dict[str, Any]:
         import tensorflow as tf
 
+        size = block or self._block
         return {
-            name: tf.TensorSpec((self._block, *self._sizes[name]), dtype, name=f"probe_{index}")
+            name: tf.TensorSpec((size, *self._sizes[name]), dtype, name=f"probe_{index}")
             for index, (name, (_, dtype)) in enumerate(self._specs.items())
         }
 
@@ -218,7 +229,7 @@ class KerasNetwork:
         try:
             quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
             with on_device(self._device), quick:
-                result = self._traced.function(self._tensors(block))
+                result = self._traced.function(*self._tensors(block).values())
         except tf.errors.ResourceExhaustedError as error:
             if self._block == 1 or self._fixed_batch():
                 raise ModelError(
@@ -248,6 +259,22 @@ class KerasNetwork:
         maps = {name: np.asarray(value)[:size] for name, value in result["maps"].items()}
         moments = split(traced.watched, columns, traced.positions, size)
         return Batch(first, block, outputs, logits, moments, maps)
+
+    def passes(self, aim: Aim, advance: Callable[[int], None] = _nobody) -> KerasPasses:
+        """Return forward and gradient passes towards ``aim``, cut from the traced forward pass.
+
+        Raises:
+            NotApplicable: the forward pass could not be traced.
+        """
+        if self._traced is None:
+            raise NotApplicable(f"The network cannot be run: {_said(self._trace_error)}")
+        traced, block = self._traced, self._block
+        kept = sum(call.bytes for call in traced.calls if call.leaf)
+        if not self._fixed_batch() and (fits := max(1, MAX_GRADIENT_BYTES // max(kept, 1))) < block:
+            block = fits
+            with on_device(self._device):
+                traced = trace_forward(self._model, self._paths, self._signature(block), None)
+        return KerasPasses(traced, aim, self._nodes, block, self._device, advance)
 
     def _tensors(self, block: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """Return a block as tensors, padded to the block's size so that nothing is traced again."""

@@ -26,6 +26,7 @@ class Call:
     """One call while it is traced.
 
     Attributes:
+        arguments: what the operation was called with.
         inputs: the tensors given, flattened.
         outputs: the tensors returned, flattened.
     """
@@ -36,6 +37,7 @@ class Call:
         self.operation = operation
         self.parent = parent
         self.leaf = True
+        self.arguments: tuple[Any, Any] = ((), {})
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
 
@@ -92,7 +94,8 @@ class Recorder:
             self.paths[id(operation)] = layer
         number = self._counts[layer] = self._counts.get(layer, 0) + 1
         call = Call(layer if number == 1 else f"{layer}#{number}", layer, operation, parent)
-        call.inputs = self._tensors((args, kwargs))
+        call.arguments = (args, kwargs)
+        call.inputs = self._tensors(call.arguments)
         if self._before is not None:
             self._before(call)
         if parent is not None:

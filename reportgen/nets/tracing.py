@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reportgen.nets.moments import Watched
+    from reportgen.nets.recording import Call
     from reportgen.network import CallFacts, CallId
 
     Watch = Callable[[tuple[CallFacts, ...]], tuple[CallId, ...]]
@@ -25,13 +26,23 @@ class Traced(NamedTuple):
     """A traced forward pass.
 
     Attributes:
-        function: from input tensors by name to ``outputs`` and ``maps`` by name and ``columns``.
+        function: from input tensors, in the order of the signature, to ``outputs``, ``logits`` and
+            ``maps`` by name and ``columns``.
+        inputs: the graph's input tensors by name.
+        ends: the graph's tensor of each output in front of its softmax or sigmoid, float32, by name;
+            the output itself where it ends in neither.
+        bare: names of the outputs that end in neither.
+        recorded: the calls with their tensors of the graph, from which further passes are cut.
         watched: which channels of the columns are whose; None where activations are not watched.
         positions: values an image and channel, by call.
         exact: whether NaN and infinity are left out of the moments and counted.
     """
 
-    function: Callable[[Mapping[str, Any]], dict[str, Any]]
+    function: Any
+    inputs: dict[str, Any]
+    ends: dict[str, Any]
+    bare: frozenset[str]
+    recorded: list[Call]
     calls: tuple[CallFacts, ...]
     outputs: tuple[OutputFacts, ...]
     watched: Watched | None
@@ -61,21 +72,27 @@ def trace_forward(
     recorder = Recorder(paths)
     outputs: list[OutputFacts] = []
     watched: list[Watched] = []
+    given: dict[str, Any] = {}
+    ends: dict[str, Any] = {}
+    bare: list[str] = []
 
-    def run(inputs: dict[str, Any]) -> dict[str, Any]:
+    def run(*tensors: Any) -> dict[str, Any]:
+        inputs = dict(zip(signature, tensors, strict=True))
+        given.update(inputs)
         recorder.start(inputs, tf.compat.v1.get_default_graph())
         with recorded_by(recorder):
             result = model(pack(model, inputs), training=False)
         named = named_outputs(model, result)
         outputs.extend(_output(name, tensor, recorder) for name, tensor in named.items())
-        returned: dict[str, Any] = {
-            "outputs": {name: _readable(tensor) for name, tensor in named.items()},
-            "logits": {
-                name: tf.cast(before, tf.float32)
-                for name, tensor in named.items()
-                if (before := before_activation(tensor)) is not None
-            },
+        readable = {name: _readable(tensor) for name, tensor in named.items()}
+        logits = {
+            name: tf.cast(before, tf.float32)
+            for name, tensor in named.items()
+            if (before := before_activation(tensor)) is not None
         }
+        ends.update({**readable, **logits})
+        bare.extend(name for name in named if name not in logits)
+        returned: dict[str, Any] = {"outputs": readable, "logits": logits}
         if watch is not None:
             size = int(next(iter(signature.values())).shape[0])
             spans, returned["columns"] = reduce_calls(recorder.calls, size, exact=exact)
@@ -88,10 +105,15 @@ def trace_forward(
             }
         return returned
 
-    function = tf.function(run, autograph=False).get_concrete_function(dict(signature))
+    # Not tf.function: from this one further passes (gradients, parts) can be cut without a trace.
+    function = tf.compat.v1.wrap_function(run, list(signature.values()))
     positions = {call.id: _positions(call.outputs[0]) for call in recorder.calls if call.outputs}
     return Traced(
         function,
+        given,
+        ends,
+        frozenset(bare),
+        recorder.calls,
         _inner(recorder),
         tuple(outputs),
         watched[0] if watched else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reportgen.sections import activations, architecture, overview, probes, weights
+from reportgen.sections import activations, architecture, overview, probes, relevance, weights
 
 SECTIONS = (
     overview.SECTION,
@@ -10,4 +10,5 @@ SECTIONS = (
     weights.SECTION,
     probes.SECTION,
     activations.SECTION,
+    relevance.SECTION,
 )

@@ -1,0 +1,301 @@
+"""Forward and gradient passes towards one target, cut from the traced forward pass: nothing is traced again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.errors import ModelError, NotApplicable
+from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.structure import own_variables, to_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.nets.structure import Node
+    from reportgen.nets.tracing import Traced
+    from reportgen.network import Aim, CallId, Sample
+
+_HALF_SCALE = 1024.0
+"""Scores of float16 networks are scaled by it, so that their gradients do not underflow."""
+_ATTENTION = frozenset({"MultiHeadAttention", "GroupedQueryAttention"})
+
+
+class KerasPasses:
+    """Passes over streams of samples, in blocks of the traced size; the last block is padded.
+
+    Args:
+        traced: the forward pass; its graph is extended, the model is not touched.
+        aim: what gradients are taken of.
+        nodes: the model's layers, for the order of the cascade.
+        block: images a pass.
+        device: ``cpu`` or ``gpu``.
+        advance: told how many samples a pass had.
+
+    Raises:
+        NotApplicable: the score cannot be made or differentiated.
+    """
+
+    def __init__(
+        self,
+        traced: Traced,
+        aim: Aim,
+        nodes: Sequence[Node],
+        block: int,
+        device: str,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._traced = traced
+        self._aim = aim
+        self._nodes = nodes
+        self._block = block
+        self._device = device
+        self._advance = advance
+        self._functions: dict[str, Any] = {}
+        self._captured: dict[str, list[Any]] = {}
+        self._copies: dict[int, Any] = {}
+        half = any("float16" in dtype for call in traced.calls for dtype in call.dtypes)
+        self._scale = _HALF_SCALE if half else 1.0
+        self._weights: Any = None
+        with traced.function.graph.as_default():
+            self._score = self._make_score()
+
+    # -- the graph -------------------------------------------------------------------------------
+
+    def _make_score(self) -> Any:
+        """Return the score of each sample, (block,) float32."""
+        import tensorflow as tf
+
+        output = tf.cast(
+            self._traced.function.structured_outputs["outputs"][self._aim.output], tf.float32
+        )
+        axes = list(range(1, output.shape.rank))
+        if self._aim.kind == "norm":
+            return tf.sqrt(tf.reduce_sum(tf.square(output), axes) + 1e-30)
+        if self._aim.kind == "error":
+            image = tf.cast(self._traced.inputs[self._aim.image], tf.float32)
+            return tf.reduce_mean(tf.square(output - image), axes)
+        end = tf.cast(self._traced.ends[self._aim.output], tf.float32)
+        self._weights = tf.compat.v1.placeholder(tf.float32, end.shape)
+        return tf.reduce_sum(self._weights * end, list(range(1, end.shape.rank)))
+
+    def _gradient(self, tensor: Any) -> Any:
+        """Return the gradient of each sample's score in ``tensor``, float32."""
+        import tensorflow as tf
+
+        try:
+            found = tf.gradients(self._score * self._scale, [tensor])[0]
+        except LookupError as error:
+            raise NotApplicable(
+                f"The network has a step without a gradient ({error}), so only occlusion can be used."
+            ) from error
+        if found is None:
+            raise NotApplicable(
+                f"The output {self._aim.output!r} does not depend on it by anything that has a gradient."
+            )
+        return tf.cast(tf.convert_to_tensor(found), tf.float32) / self._scale
+
+    def _fetches(self, name: str) -> Any:
+        import tensorflow as tf
+
+        if name == "forward":
+            return [
+                self._score,
+                self._traced.function.structured_outputs["outputs"][self._aim.output],
+            ]
+        if name == "gradients":
+            return [self._score, self._gradient(self._traced.inputs[self._aim.image])]
+        if name == "features":
+            tensor = self._call(self._aim.features).outputs[0]
+            return [self._score, tf.cast(tensor, tf.float32), self._gradient(tensor)]
+        return [tf.cast(scores, tf.float32) for scores in self._attention_scores().values()]
+
+    def _call(self, identifier: CallId | None) -> Any:
+        return next(call for call in self._traced.recorded if call.id == identifier)
+
+    def _attention_scores(self) -> dict[CallId, Any]:
+        """Call every attention layer again on what it was called with, asking for its probabilities."""
+        found = {}
+        for call in self._traced.recorded:
+            if type(call.operation).__name__ in _ATTENTION:
+                args, kwargs = call.arguments
+                wanted = {**kwargs, "return_attention_scores": True}
+                found[call.id] = call.operation(*args, **wanted)[1]
+        return found
+
+    def _function(self, name: str) -> Any:
+        """Cut a pass out of the graph, once."""
+        if name not in self._functions:
+            wrapped = self._traced.function
+            feeds = [*self._traced.inputs.values()]
+            if self._weights is not None and name != "attention":
+                feeds.append(self._weights)
+            with wrapped.graph.as_default(), on_device(self._device):
+                fetches = self._fetches(name)
+            function = wrapped.prune(feeds, fetches)
+            self._functions[name] = function
+            self._captured[name] = list(function.captured_inputs)
+            self._use_copies()
+        return self._functions[name]
+
+    # -- running it ------------------------------------------------------------------------------
+
+    def forward(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
+        """Yield each sample's score and output, as the network gives it."""
+        for score, output in self._run("forward", samples):
+            yield float(score), output
+
+    def gradients(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
+        """Yield each sample's score and its gradient in the image, float32.
+
+        Raises:
+            NotApplicable: the score has no gradient in the image.
+        """
+        for score, gradient in self._run("gradients", samples):
+            yield float(score), gradient
+
+    def features(
+        self, samples: Iterable[Sample]
+    ) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
+        """Yield each sample's score, the aimed call's output and the score's gradient in it.
+
+        Raises:
+            NotApplicable: the score has no gradient there.
+        """
+        for score, features, gradient in self._run("features", samples):
+            yield float(score), features, gradient
+
+    def attention(self, samples: Iterable[Sample]) -> Iterator[dict[CallId, NDArray[Any]]]:
+        """Yield each sample's attention probabilities by call, (heads, queries, keys) float32."""
+        names = [c.id for c in self._traced.recorded if type(c.operation).__name__ in _ATTENTION]
+        for scores in self._run("attention", samples):
+            yield dict(zip(names, scores, strict=True))
+
+    def _run(self, name: str, samples: Iterable[Sample]) -> Iterator[list[NDArray[Any]]]:
+        block: list[Sample] = []
+        for sample in samples:
+            block.append(sample)
+            if len(block) == self._block:
+                yield from self._run_block(name, block)
+                block = []
+        if block:
+            yield from self._run_block(name, block)
+
+    def _run_block(self, name: str, block: list[Sample]) -> Iterator[list[NDArray[Any]]]:
+        import tensorflow as tf
+
+        function = self._function(name)
+        padded = [*block, *(block[-1:] * (self._block - len(block)))]
+        tensors = [
+            tf.constant(np.stack([sample.inputs[key] for sample in padded]), tensor.dtype)
+            for key, tensor in self._traced.inputs.items()
+        ]
+        if self._weights is not None and name != "attention":
+            tensors.append(
+                tf.constant(np.stack([_weights(sample) for sample in padded]), tf.float32)
+            )
+        try:
+            with on_device(self._device), without_graph_optimizer():
+                fetched = [np.asarray(tensor) for tensor in function(*tensors)]
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            text = str(error).strip().partition("\n")[0][:300]
+            raise ModelError(f"A {name} pass failed: {text}") from error
+        self._advance(len(block))
+        for row in range(len(block)):
+            yield [array[row] for array in fetched]
+
+    # -- the randomised copy ---------------------------------------------------------------------
+
+    def cascade(self, stages: int, seed: int) -> Iterator[tuple[str, ...]]:
+        """Randomise a copy of the weights, from the output down, while being iterated over.
+
+        Kernels are drawn from a normal distribution of the same root mean square, all other values
+        (biases, normalization, quantised kernels) are permuted within their tensor. The passes use
+        the copy until the iteration ends; the model itself keeps its weights, and nothing is traced.
+
+        Args:
+            stages: at most so many; the first randomises the last layer alone.
+            seed: of the draw.
+
+        Yields:
+            The paths of the layers that this stage randomised.
+        """
+        import tensorflow as tf
+
+        layers = self._from_the_output()
+        count = min(stages, len(layers))
+        ends = [1 + round(k * (len(layers) - 1) / max(count - 1, 1)) for k in range(count)]
+        kept: list[Any] = []
+        begun = 0
+        try:
+            for end in ends:
+                for index in range(begun, end):
+                    for place, variable in enumerate(layers[index][1]):
+                        rng = np.random.default_rng([seed, index, place])
+                        original = raw_variable(variable)
+                        with on_device(self._device):
+                            drawn = _redrawn(to_numpy(original), variable.name, rng)
+                            copy = tf.Variable(tf.cast(drawn, original.dtype), trainable=False)
+                        kept.append(copy)
+                        self._copies[id(original.handle)] = copy.handle
+                self._use_copies()
+                yield tuple(path for path, _ in layers[begun:end])
+                begun = end
+        finally:
+            self._copies = {}
+            self._use_copies()
+
+    def _use_copies(self) -> None:
+        """Point every cut function at the copies, or back at the model's variables."""
+        for name, function in self._functions.items():
+            function.set_external_captures(
+                [self._copies.get(id(held), held) for held in self._captured[name]]
+            )
+
+    def _from_the_output(self) -> list[tuple[str, list[Any]]]:
+        """Return the layers that hold weights, the one called last first."""
+        last: dict[str, int] = {}
+        for step, call in enumerate(self._traced.recorded):
+            path = call.layer
+            while path:
+                last[path] = step
+                path = path.rpartition("/")[0]
+        held: list[tuple[int, str, list[Any]]] = []
+        seen: set[int] = set()
+        for node in self._nodes:
+            variables = [v for v in own_variables(node.operation) if id(v) not in seen]
+            seen.update(id(v) for v in variables)
+            called = next((last[p] for p in _upwards(node.path) if p in last), None)
+            if variables and called is not None:
+                held.append((called, node.path, variables))
+        held.sort(key=lambda entry: -entry[0])
+        return [(path, variables) for _, path, variables in held]
+
+
+def raw_variable(variable: Any) -> Any:
+    """Return the ``tf.Variable`` behind a Keras variable, without its autocast."""
+    return getattr(variable, "_value", variable)
+
+
+def _weights(sample: Sample) -> NDArray[Any]:
+    if sample.weights is None:
+        raise ValueError("A linear aim needs every sample's weights.")
+    return sample.weights
+
+
+def _upwards(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _redrawn(values: NDArray[Any], name: str, rng: np.random.Generator) -> NDArray[Any]:
+    """Return random values in place of ``values``, of the same scale and type."""
+    drawn = name.endswith(("kernel", "embeddings")) or values.ndim > 1
+    if drawn and values.dtype.kind == "f" and np.isfinite(values).all():
+        scale = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+        return rng.normal(0.0, scale, values.shape).astype(values.dtype)
+    return rng.permutation(values.reshape(-1)).reshape(values.shape)

@@ -1,0 +1,89 @@
+"""The parameter-randomisation test: does a method's map change with the weights (Adebayo et al. 2018)?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from reportgen.relevance.evidence import rank_correlation, structural_similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reportgen.network import Passes
+    from reportgen.relevance.methods import Map, Method, Question
+
+STAGES = 8
+PROBES = 2
+UNMOVED = 0.7
+"""A method whose maps with all weights random still correlate so with the trained ones does not react to the
+weights; ``benchmarks/relevance_alarms.py`` measures what healthy methods reach."""
+
+FEWEST_CELLS = 12
+"""On coarser grids maps resemble each other by chance, and the test says nothing."""
+
+
+class Stage(NamedTuple):
+    """How far one method's maps have moved at one stage.
+
+    Attributes:
+        layers: that have random weights so far.
+        down_to: path of the last one.
+        rank_correlation: mean over the questions; a constant map resembles nothing and counts 0.
+        similarity: mean SSIM, likewise.
+    """
+
+    layers: int
+    down_to: str
+    rank_correlation: float
+    similarity: float
+
+
+def passes_needed(methods: Sequence[Method], questions: int) -> int:
+    """Return how many passes the test takes."""
+    return (STAGES + 1) * questions * sum(method.sanity_samples for method in methods)
+
+
+def randomisation_test(
+    passes: Passes, methods: Sequence[Method], questions: Sequence[Question], seed: int
+) -> dict[str, list[Stage]]:
+    """Randomise the weights from the output down and follow every method's maps.
+
+    Returns:
+        The stages by method, from the last layer alone to all layers.
+    """
+    trained = {m.name: _maps(passes, m, questions, seed) for m in methods}
+    found: dict[str, list[Stage]] = {method.name: [] for method in methods}
+    layers = 0
+    for paths in passes.cascade(STAGES, seed):
+        layers += len(paths)
+        for method in methods:
+            pairs = zip(trained[method.name], _maps(passes, method, questions, seed), strict=True)
+            moved = [_resemblance(before, after) for before, after in pairs]
+            rho, ssim = (float(np.mean(column)) for column in zip(*moved, strict=True))
+            found[method.name].append(Stage(layers, paths[-1], rho, ssim))
+    return found
+
+
+def _maps(passes: Passes, method: Method, questions: Sequence[Question], seed: int) -> list[Map]:
+    return list(method.run(passes, questions, method.sanity_samples, seed))
+
+
+def _resemblance(before: Map, after: Map) -> tuple[float, float]:
+    a, b = before.values, after.values
+    if not np.isfinite(b).all() or b.max() == b.min():
+        return 0.0, 0.0
+    return rank_correlation(a, b) or 0.0, structural_similarity(a, b) or 0.0
+
+
+def reacts(stages: Sequence[Stage], cells: int) -> bool | None:
+    """Return whether the maps changed once all weights were random; None where that cannot be told.
+
+    Args:
+        stages: of one method.
+        cells: of its maps.
+    """
+    if not stages or cells < FEWEST_CELLS:
+        return None
+    return stages[-1].rank_correlation < UNMOVED
