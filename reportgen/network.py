@@ -266,11 +266,11 @@ class Passes(Protocol):
     def attention(self, samples: Iterable[Sample]) -> Iterator[Mapping[CallId, NDArray[Any]]]:
         """Yield each sample's attention probabilities by call, (heads, queries, keys) float32."""
 
-    def cascade(self, stages: int, seed: int) -> Iterator[tuple[str, ...]]:
+    def cascade(self, stages: int, seed: int, redraws: int = 0) -> Iterator[tuple[str, ...]]:
         """Randomise a copy of the weights from the output down while being iterated over.
 
         Yields the paths of the layers that were randomised at each stage; with the last stage all
-        are. The passes use the copy until the iteration ends.
+        are, and drawn anew for each of ``redraws``. The passes use the copy until the iteration ends.
         """
 
 

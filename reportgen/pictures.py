@@ -200,8 +200,9 @@ def relevance_overlay(
     place = (values + 1) / 2 if signed else values
     painted = colours[np.rint(np.clip(place, 0, 1) * 254).astype(int)]
     opacity = 0.85 * np.minimum(np.abs(values) * 1.6, 1).astype(np.float32)[..., None]
-    mixed: NDArray[Any] = grey[..., None] * (1 - opacity) + painted * opacity
-    return np.rint(mixed).astype(np.uint8)
+    mixed = grey[..., None] * (1 - opacity) + painted * opacity
+    result: NDArray[Any] = np.rint(mixed).astype(np.uint8)
+    return result
 
 
 def map_sheet(

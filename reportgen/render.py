@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reportgen.content.activations import CallRow
     from reportgen.content.architecture import Diagram
     from reportgen.content.findings import Finding
-    from reportgen.content.relevance import RelevanceMap
+    from reportgen.content.relevance import MethodFacts, RelevanceMap
     from reportgen.content.weights import RoleScale, Variable
     from reportgen.report import Report
 
@@ -118,6 +118,7 @@ def _environment(*, autoescape: bool = True) -> Environment:
         percent=wording.percent_text,
         shape=wording.size_text,
         tips=tips,
+        two=two,
     )
     environment.globals.update(
         bar=bar,
@@ -125,6 +126,7 @@ def _environment(*, autoescape: bool = True) -> Environment:
         by_layer=by_layer,
         by_rule=by_rule,
         by_target=by_target,
+        method_titles=method_titles,
         score_curve=score_curve,
         curve_over_depth=curve_over_depth,
         scale_of=scale_of,
@@ -213,6 +215,20 @@ def by_target(maps: Sequence[RelevanceMap]) -> list[list[RelevanceMap]]:
         else:
             groups.append([one])
     return groups
+
+
+def method_titles(methods: Sequence[MethodFacts]) -> dict[str, str]:
+    """Return the titles of relevance methods by name."""
+    return {method.name: method.title for method in methods}
+
+
+def two(value: float | None) -> str:
+    """Return a correlation with two decimals; an en dash for none."""
+    return (
+        "\u2013"
+        if value is None
+        else f"{value:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+    )
 
 
 def score_curve(values: Sequence[float | None], low: float, high: float) -> str:

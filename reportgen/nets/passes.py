@@ -209,7 +209,7 @@ class KerasPasses:
 
     # -- the randomised copy ---------------------------------------------------------------------
 
-    def cascade(self, stages: int, seed: int) -> Iterator[tuple[str, ...]]:
+    def cascade(self, stages: int, seed: int, redraws: int = 0) -> Iterator[tuple[str, ...]]:
         """Randomise a copy of the weights, from the output down, while being iterated over.
 
         Kernels are drawn from a normal distribution of the same root mean square, all other values
@@ -219,40 +219,53 @@ class KerasPasses:
         Args:
             stages: at most so many; the first randomises the last layer alone.
             seed: of the draw.
+            redraws: how often all weights are drawn anew behind the last stage.
 
         Yields:
-            The paths of the layers that this stage randomised.
+            The paths of the layers that this stage randomised; nothing for a new draw.
         """
-        import tensorflow as tf
-
         layers = self._from_the_output()
         count = min(stages, len(layers))
         ends = [1 + round(k * (len(layers) - 1) / max(count - 1, 1)) for k in range(count)]
-        kept: list[Any] = []
         begun = 0
         try:
             for end in ends:
-                for index in range(begun, end):
-                    for place, variable in enumerate(layers[index][1]):
-                        rng = np.random.default_rng([seed, index, place])
-                        original = raw_variable(variable)
-                        with on_device(self._device):
-                            drawn = _redrawn(to_numpy(original), variable.name, rng)
-                            copy = tf.Variable(tf.cast(drawn, original.dtype), trainable=False)
-                        kept.append(copy)
-                        self._copies[id(original.handle)] = copy.handle
-                self._use_copies()
+                self._draw(layers, range(begun, end), seed, 0)
                 yield tuple(path for path, _ in layers[begun:end])
                 begun = end
+            for again in range(1, 1 + redraws):
+                self._draw(layers, range(len(layers)), seed, again)
+                yield ()
         finally:
             self._copies = {}
             self._use_copies()
 
+    def _draw(
+        self, layers: list[tuple[str, list[Any]]], which: range, seed: int, again: int
+    ) -> None:
+        """Give the passes random copies of some layers' variables."""
+        import tensorflow as tf
+
+        for index in which:
+            for place, variable in enumerate(layers[index][1]):
+                rng = np.random.default_rng([seed, index, place, again])
+                original = raw_variable(variable)
+                with on_device(self._device):
+                    drawn = _redrawn(to_numpy(original), variable.name, rng)
+                    copy = tf.Variable(tf.cast(drawn, original.dtype), trainable=False)
+                self._copies[id(original.handle)] = copy
+        self._use_copies()
+
     def _use_copies(self) -> None:
         """Point every cut function at the copies, or back at the model's variables."""
         for name, function in self._functions.items():
+            held = self._captured[name]
+            copies = [self._copies.get(id(handle)) for handle in held]
             function.set_external_captures(
-                [self._copies.get(id(held), held) for held in self._captured[name]]
+                [
+                    copy.handle if copy is not None else handle
+                    for handle, copy in zip(held, copies, strict=True)
+                ]
             )
 
     def _from_the_output(self) -> list[tuple[str, list[Any]]]:

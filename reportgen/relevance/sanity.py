@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STAGES = 8
 PROBES = 2
+DRAWS = 3
+"""Draws of all weights that the last stage is the mean of: one alone may resemble by chance."""
 UNMOVED = 0.7
 """A method whose maps with all weights random still correlate so with the trained ones does not react to the
 weights; ``benchmarks/relevance_alarms.py`` measures what healthy methods reach."""
@@ -42,7 +44,7 @@ class Stage(NamedTuple):
 
 def passes_needed(methods: Sequence[Method], questions: int) -> int:
     """Return how many passes the test takes."""
-    return (STAGES + 1) * questions * sum(method.sanity_samples for method in methods)
+    return (STAGES + DRAWS) * questions * sum(method.sanity_samples for method in methods)
 
 
 def randomisation_test(
@@ -55,14 +57,18 @@ def randomisation_test(
     """
     trained = {m.name: _maps(passes, m, questions, seed) for m in methods}
     found: dict[str, list[Stage]] = {method.name: [] for method in methods}
-    layers = 0
-    for paths in passes.cascade(STAGES, seed):
-        layers += len(paths)
+    layers, deepest = 0, ""
+    moved: dict[str, list[tuple[float, float]]] = {method.name: [] for method in methods}
+    for paths in passes.cascade(STAGES, seed, DRAWS - 1):
+        layers, deepest = layers + len(paths), paths[-1] if paths else deepest
         for method in methods:
+            if paths:
+                moved[method.name] = []
             pairs = zip(trained[method.name], _maps(passes, method, questions, seed), strict=True)
-            moved = [_resemblance(before, after) for before, after in pairs]
-            rho, ssim = (float(np.mean(column)) for column in zip(*moved, strict=True))
-            found[method.name].append(Stage(layers, paths[-1], rho, ssim))
+            moved[method.name] += [_resemblance(before, after) for before, after in pairs]
+            rho, ssim = (float(np.mean(column)) for column in zip(*moved[method.name], strict=True))
+            stage = Stage(layers, deepest, rho, ssim)
+            found[method.name] = [*found[method.name][: None if paths else -1], stage]
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from reportgen.choosing import choose_features
@@ -13,7 +14,6 @@ from reportgen.content.relevance import (
     Agreement,
     AttentionLayer,
     Contrast,
-    Evidence,
     MethodFacts,
     Peak,
     RelevanceContent,
@@ -26,62 +26,26 @@ from reportgen.labels import resolve
 from reportgen.network import Aim
 from reportgen.numerics import six
 from reportgen.observe import Collected, SectionMaker
-from reportgen.pictures import (
-    diverging_palette,
-    exact,
-    palette_picture,
-    photograph,
-    relevance_overlay,
-    to_bytes,
-    viridis_palette,
-    window_of,
-)
 from reportgen.relevance import evidence as ev
-from reportgen.relevance import sanity
+from reportgen.relevance.drawing import drawn, over_image
 from reportgen.relevance.methods import METHODS, Question, attention_distances
+from reportgen.relevance.proof import Asked, Made, by_question, flat, prove, sixth, test_weights
+from reportgen.relevance.sanity import reacts
 from reportgen.relevance.targets import check_output, choose_output, find_index, find_targets
 from reportgen.tasks import class_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
-    from reportgen.content.leaves import Figure
     from reportgen.content.overview import Task
-    from reportgen.network import Batch, OutputFacts, Passes, Sample
+    from reportgen.network import Batch, OutputFacts, Passes
     from reportgen.observe import Context
-    from reportgen.relevance.methods import Map, Method
+    from reportgen.relevance.methods import Method
+    from reportgen.relevance.sanity import Stage
     from reportgen.relevance.targets import Target
 
 HESITATES = 0.2
 """Below this difference between the two best probabilities the two classes are contrasted."""
-
-
-class Asked(NamedTuple):
-    """A question with its probe and target."""
-
-    probe: int
-    target: Target
-    question: Question
-    output: NDArray[Any]
-
-
-class Made(NamedTuple):
-    """One method's map of one asked question, before it is drawn.
-
-    Attributes:
-        flat: whether there is nothing to see.
-        curves: None for flat maps, and where the evidence is left out.
-        kept: score of the image faded by the map.
-    """
-
-    asked: Asked
-    method: Method
-    map: Map
-    flat: bool
-    curves: ev.Curves | None = None
-    kept: float | None = None
 
 
 class OutputObserver:
@@ -156,8 +120,11 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
     made = _run(context, passes, methods, asked, notices)
     if not made:
         raise NotApplicable("No method could make a map: " + " ".join(n.text for n in notices))
-    tested = _test(context, passes, made, notices)
-    made = _prove(context, passes, made)
+    tested: dict[str, list[Stage]] = {}
+    if not context.settings.quick:
+        seed, progress = context.settings.seed, context.progress
+        tested = test_weights(passes, made, seed, progress, notices)
+        made = prove(passes, made, seed, progress)
     content = RelevanceContent(
         output=asked[0].target.output,
         methods=tuple(_facts(method, layer, made, tested) for method in methods),
@@ -276,162 +243,15 @@ def _run(
                 "are not shown."
             )
             notices.append(Notice("warning", text))
-        made += [Made(a, method, m, _flat(a, m)) for a, m in finite]
+        made += [Made(a, method, m, flat(a, m)) for a, m in finite]
     return made
-
-
-def _flat(asked: Asked, made: Map) -> bool:
-    target = asked.target
-    weights = asked.target.weights
-    size = 1.0
-    if not target.decides:
-        size = abs(target.read(asked.output, asked.question.pixels))
-    elif weights is not None and target.scale in {"softmax", "sigmoid"}:
-        size = abs(float((weights * asked.output).sum()))
-    return ev.is_flat(made.values, made.effect, size, decides=target.decides)
-
-
-def _test(
-    context: Context, passes: Passes, made: list[Made], notices: list[Notice]
-) -> dict[str, list[sanity.Stage]]:
-    """Run the randomisation test for every method on the first probes whose maps are not flat."""
-    if context.settings.quick:
-        return {}
-    tested: dict[str, list[sanity.Stage]] = {}
-    groups: dict[tuple[int, ...], list[Method]] = {}
-    by_method: dict[str, list[int]] = {}
-    asked = list({id(m.asked): m.asked for m in made}.values())
-    places = {id(one): index for index, one in enumerate(asked)}
-    for one in made:
-        if not one.flat:
-            by_method.setdefault(one.method.name, []).append(places[id(one.asked)])
-    for method in {m.method.name: m.method for m in made}.values():
-        chosen = tuple(by_method.get(method.name, ())[: sanity.PROBES])
-        if chosen:
-            groups.setdefault(chosen, []).append(method)
-    total = sum(sanity.passes_needed(methods, len(chosen)) for chosen, methods in groups.items())
-    context.progress.stage("Relevance: randomised weights", total)
-    for chosen, methods in groups.items():
-        questions = [asked[index].question for index in chosen]
-        try:
-            tested.update(
-                sanity.randomisation_test(passes, methods, questions, context.settings.seed)
-            )
-        except Exception as error:  # noqa: BLE001 - without the test the maps still have evidence
-            text = f"The randomisation test could not be run: {error}"
-            notices.append(Notice("warning", text))
-    return tested
-
-
-# -- evidence ---------------------------------------------------------------------------------------
-
-
-def _prove(context: Context, passes: Passes, made: list[Made]) -> list[Made]:
-    """Hold every map that is not flat against random ones, in one stream of passes."""
-    if context.settings.quick:
-        return made
-    inner = ev.STEPS - 1
-    groups = [list(g.values()) for g in _by_question(made)]
-    shown = [[one for one in group if not one.flat] for group in groups]
-    shown = [group for group in shown if group]
-    total = sum(
-        2 + len(group) * (2 * inner + 1) + len(_grids(group)) * ev.SEEDS * inner for group in shown
-    )
-    context.progress.stage("Relevance: evidence", total)
-    stream = passes.forward(chain.from_iterable(_trials(context, group) for group in shown))
-    proven: dict[tuple[int, str], Made] = {}
-    for group in shown:
-        target = group[0].asked.target
-        scores = (_read(target, score, output) for score, output in stream)
-        whole, black = next(scores), next(scores)
-        chance = {
-            grid: [_curve(whole, scores, inner, black) for _ in range(ev.SEEDS)]
-            for grid in _grids(group)
-        }
-        for one in group:
-            random = chance[one.map.values.shape]
-            curves = ev.Curves(
-                deletion=_curve(whole, scores, inner, black),
-                insertion=_curve(black, scores, inner, whole),
-                random=tuple(float(v) for v in np.mean(random, axis=0)),
-                values=tuple(ev.area(curve) for curve in random),
-            )
-            proven[id(one.asked), one.method.name] = one._replace(
-                curves=curves, kept=next(scores), flat=ev.never_moves(curves)
-            )
-    return [proven.get((id(one.asked), one.method.name), one) for one in made]
-
-
-def _read(target: Target, score: float, output: NDArray[Any]) -> float:
-    """Return the score of the curves: a pass's own where it needs the image that was fed."""
-    return score if target.scale in {"norm", "error"} else target.read(output, output)
-
-
-def _by_question(made: list[Made]) -> list[dict[str, Made]]:
-    groups: dict[int, dict[str, Made]] = {}
-    for one in made:
-        groups.setdefault(id(one.asked), {})[one.method.name] = one
-    return list(groups.values())
-
-
-def _grids(group: list[Made]) -> list[tuple[int, int]]:
-    return list(dict.fromkeys(one.map.values.shape for one in group))
-
-
-def _curve(first: float, scores: Iterator[float], inner: int, last: float) -> tuple[float, ...]:
-    return (first, *islice(scores, inner), last)
-
-
-def _trials(context: Context, group: list[Made]) -> Iterator[Sample]:
-    """Yield what the evidence of one question's maps takes, in the order in which it is read."""
-    question = group[0].asked.question
-    image, black = question.pixels, question.black
-    yield question.sample(image)
-    yield question.sample(black)
-    for grid in _grids(group):
-        for seed in range(ev.SEEDS):
-            values = ev.random_map(grid, (context.settings.seed, group[0].asked.probe, seed))
-            order = ev.order_of(values, image.shape)
-            for changed in ev.perturbed(order, image, black, insert=False):
-                yield question.sample(changed)
-    for one in group:
-        order = ev.order_of(one.map.values, image.shape)
-        for insert in (False, True):
-            for changed in ev.perturbed(order, image, black, insert=insert):
-                yield question.sample(changed)
-        yield question.sample(ev.masked(one.map.values, image, black))
-
-
-def _evidence(made: Made) -> Evidence | None:
-    curves = made.curves
-    if curves is None:
-        return None
-    deletion, insertion = ev.area(curves.deletion), ev.area(curves.insertion)
-    chance = float(np.mean(curves.values))
-    drop = ev.average_drop(curves.deletion[0], made.kept) if made.kept is not None else None
-    return Evidence(
-        deletion=_six(deletion),
-        insertion=_six(insertion),
-        random_deletion=_six(chance),
-        random_insertion=_six(chance),
-        random_spread=_six(float(np.std(curves.values, ddof=1))),
-        advantage=_six(insertion - deletion),
-        average_drop=six(drop),
-        deletion_curve=tuple(_six(v) for v in curves.deletion),
-        insertion_curve=tuple(_six(v) for v in curves.insertion),
-        random_curve=tuple(_six(v) for v in curves.random),
-    )
-
-
-def _six(value: float) -> float:
-    return six(value) or 0.0
 
 
 # -- content ----------------------------------------------------------------------------------------
 
 
 def _facts(
-    method: Method, layer: str | None, made: list[Made], tested: dict[str, list[sanity.Stage]]
+    method: Method, layer: str | None, made: list[Made], tested: dict[str, list[Stage]]
 ) -> MethodFacts:
     grids = [one.map.values.shape for one in made if one.method is method]
     stages = tested.get(method.name, [])
@@ -447,14 +267,14 @@ def _facts(
             SanityStage(s.layers, s.down_to, six(s.rank_correlation), six(s.similarity))
             for s in stages
         ),
-        passes_sanity=sanity.reacts(stages, grids[0][0] * grids[0][1]) if grids else None,
+        passes_sanity=reacts(stages, grids[0][0] * grids[0][1]) if grids else None,
     )
 
 
 def _agreements(made: list[Made]) -> tuple[Agreement, ...]:
     found = []
-    for group in _by_question(made):
-        for first, second in _pairs([one for one in group.values() if not one.flat]):
+    for group in by_question(made):
+        for first, second in combinations([one for one in group.values() if not one.flat], 2):
             rho = ev.agreement(first.map.values, second.map.values)
             target = first.asked.target.name
             names = first.method.name, second.method.name
@@ -462,22 +282,14 @@ def _agreements(made: list[Made]) -> tuple[Agreement, ...]:
     return tuple(found)
 
 
-def _pairs(group: list[Made]) -> Iterator[tuple[Made, Made]]:
-    for index, first in enumerate(group):
-        for second in group[index + 1 :]:
-            yield first, second
-
-
 def _with_maps(context: Context, content: RelevanceContent, made: list[Made]) -> RelevanceContent:
-    import msgspec
-
     failing = {m.name for m in content.methods if m.passes_sanity is False}
     least: dict[int, float] = {}
     for entry in content.agreements:
         if entry.rank_correlation is not None:
             held = least.get(entry.probe, 2.0)
             least[entry.probe] = min(held, entry.rank_correlation)
-    groups = sorted(_by_question(made), key=lambda g: _place(g, least))
+    groups = sorted(by_question(made), key=lambda g: _place(g, least))
     maps = [_map(context, one, failing) for group in groups for one in group.values()]
     return msgspec.structs.replace(content, maps=tuple(maps))
 
@@ -509,7 +321,7 @@ def _map(context: Context, made: Made, failing: set[str]) -> RelevanceMap:
     )
     if made.flat:
         return one
-    return _drawn(context, made, one)
+    return drawn(context.store, made, one)
 
 
 def _verdict(made: Made, failing: set[str]) -> Any:
@@ -520,65 +332,6 @@ def _verdict(made: Made, failing: set[str]) -> Any:
     if made.curves is None:
         return None
     return "supported" if ev.beats_chance(made.curves) else "no better than chance"
-
-
-def _drawn(context: Context, made: Made, one: RelevanceMap) -> RelevanceMap:
-    import msgspec
-
-    values = made.map.values
-    x, y = ev.peak_of(values)
-    tenth = ev.in_brightest_tenth(values, made.asked.question.pixels.shape)
-    where = ev.place_in_words(x, y)
-    said = f"{tenth:.0%} within the brightest tenth" if tenth is not None else "all of it against"
-    alt = f"{made.method.title} for {one.target.name}, {one.name}: relevance strongest {where}, {said}."
-    full = full_colour(values)
-    picture, alone = _pictures(context, made, full, alt)
-    change = made.map.change
-    error = made.map.completeness
-    return msgspec.structs.replace(
-        one,
-        overlay=picture,
-        alone=alone,
-        peak=Peak(_six(x), _six(y)),
-        full_colour=six(full),
-        gini=six(ev.gini(values)),
-        in_tenth=six(tenth),
-        completeness_error=six(error),
-        completeness_share=six(abs(error / change)) if error is not None and change else None,
-        evidence=_evidence(made),
-    )
-
-
-def full_colour(values: NDArray[Any]) -> float:
-    """Return the magnitude at which colours are full: the largest, of fine maps the 99.5th percentile."""
-    magnitudes = np.abs(values)
-    if values.size > 32 * 32:
-        full = float(np.percentile(magnitudes, 99.5))
-        if full > 0:
-            return full
-    return float(magnitudes.max())
-
-
-def _pictures(context: Context, made: Made, full: float, alt: str) -> tuple[Figure, Figure]:
-    pixels = made.asked.question.pixels
-    scaled = np.clip(made.map.values / full, -1, 1)
-    signed = made.method.signed
-    palette = diverging_palette() if signed else viridis_palette()
-    painted = relevance_overlay(
-        _below(pixels), ev.at_size(scaled, pixels.shape), palette, signed=signed
-    )
-    store = context.store
-    shown = (photograph if max(painted.shape[:2]) > 96 else exact)(store, painted, alt)
-    levels = np.rint(((scaled + 1) / 2 if signed else scaled) * 254).astype(np.uint8)
-    rows, columns = levels.shape
-    by = f"The same map alone, {rows} by {columns}."
-    return shown, palette_picture(store, levels, palette, by)
-
-
-def _below(pixels: NDArray[Any]) -> NDArray[Any]:
-    image = to_bytes(pixels, window_of(pixels))
-    image = image if image.ndim == 3 else image[..., None]
-    return image[..., :1] if image.shape[2] < 3 else image[..., :3]
 
 
 def _contrasts(
@@ -609,7 +362,9 @@ def _contrasts(
     method = methods[0]
     maps = list(method.run(passes, questions, method.samples, context.settings.seed))
     contrasts = []
-    for (one, second, scores), (a, b) in zip(found, _twos(maps), strict=True):
+    for (one, second, scores), (a, b) in zip(
+        found, zip(maps[::2], maps[1::2], strict=True), strict=True
+    ):
         values = a.values - b.values
         full = float(np.abs(values).max())
         if not np.isfinite(values).all() or full == 0:
@@ -621,18 +376,12 @@ def _contrasts(
             f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
             f"{ev.place_in_words(x, y)}."
         )
-        drawn = Made(one, method._replace(signed=True), a._replace(values=values), flat=False)
-        overlay, _ = _pictures(context, drawn, full, alt)
-        pair = (_six(scores[0]), _six(scores[1]))
-        peak = Peak(_six(x), _six(y))
+        contrast = Made(one, method._replace(signed=True), a._replace(values=values), flat=False)
+        overlay = over_image(context.store, contrast, full, alt)
+        pair = (sixth(scores[0]), sixth(scores[1]))
+        peak = Peak(sixth(x), sixth(y))
         contrasts.append(Contrast(one.probe, probe, method.name, name, other, pair, overlay, peak))
     return tuple(contrasts)
-
-
-def _twos(maps: list[Map]) -> Iterator[tuple[Map, Map]]:
-    for index, pair in enumerate(pairwise(maps)):
-        if index % 2 == 0:
-            yield pair
 
 
 def _attention(

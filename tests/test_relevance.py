@@ -1,0 +1,246 @@
+"""The section Relevance from end to end, on small networks whose right answer is known."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from pages import check_page, page_text
+from test_relevance_shapes import SIZE, decide, functional, picture, pool, see, vit
+
+import reportgen
+from reportgen.errors import UsageError
+
+
+def built(model, folder, **options):
+    options.setdefault("probes", picture()[None])
+    options.setdefault("sections", ("probes", "relevance"))
+    report = reportgen.build_report(model, output=folder, **options).report
+    return next(section for section in report.sections if section.kind == "relevance")
+
+
+def verdicts(section):
+    return {one.method: one.verdict for one in section.content.maps}
+
+
+def test_the_page_is_whole_and_says_what_the_data_say(tmp_path):
+    section = built(functional(), tmp_path, relevance="all", classes=["red", "green"])
+    report = check_page(tmp_path)
+    text = page_text(tmp_path)
+    for one in section.content.maps:
+        assert one.verdict is None or one.verdict in text
+    stored = next(s for s in report["sections"] if s["kind"] == "relevance")["content"]["maps"]
+    first = stored[0]
+    assert first["probe"] == 0
+    assert first["target"]["name"] == "red"
+    assert 0 <= first["peak"]["x"] <= 1
+    assert first["raw_maximum"] > 0
+    assert set(first["evidence"]) >= {"deletion", "insertion", "random_deletion", "average_drop"}
+    assert first["verdict"] in {
+        "supported", "no better than chance", "flat", "fails the sanity check",
+    }  # fmt: skip
+
+
+def test_the_alternative_text_says_where_the_relevance_lies(tmp_path):
+    section = built(functional(), tmp_path)
+    one = next(m for m in section.content.maps if m.method == "gradcam")
+    assert "strongest upper left" in one.overlay.alt
+    assert "within the brightest tenth" in one.overlay.alt
+
+
+def test_the_true_class_is_explained_beside_a_wrong_prediction(tmp_path):
+    probes = (picture()[None], ["green"])
+    section = built(functional(), tmp_path, probes=probes, classes=["red", "green"])
+    asked = {(one.target.role, one.target.name) for one in section.content.maps}
+    assert asked == {("predicted", "red"), ("true", "green")}
+
+
+def test_a_right_prediction_is_explained_once(tmp_path):
+    probes = (picture()[None], ["red"])
+    section = built(functional(), tmp_path, probes=probes, classes=["red", "green"])
+    assert {one.target.role for one in section.content.maps} == {"predicted"}
+
+
+def dead():
+    """The head ignores the image: its kernel is zero."""
+    model = functional()
+    weights = model.get_weights()
+    weights[2] = np.zeros_like(weights[2])
+    weights[3] = np.array([1.0, 0.0], np.float32)
+    model.set_weights(weights)
+    return model
+
+
+def test_a_head_that_ignores_the_image_reads_flat_and_shows_no_noise(tmp_path):
+    section = built(dead(), tmp_path, relevance=("gradcam", "integrated-gradients", "smoothgrad"))
+    assert set(verdicts(section).values()) == {"flat"}
+    assert all(one.overlay is None and one.alone is None for one in section.content.maps)
+    assert "hardly depends on the image" in section.lead
+    check_page(tmp_path)
+
+
+def test_nan_weights_give_a_notice_and_no_picture(tmp_path):
+    model = functional()
+    weights = model.get_weights()
+    weights[0][0, 0, 0, 0] = np.nan
+    model.set_weights(weights)
+    section = built(model, tmp_path)
+    assert section.content is None
+    assert "NaN or infinity to every probe" in section.notices[0].text
+    check_page(tmp_path)
+
+
+def test_a_probe_that_ends_in_nan_is_left_out_and_counted(tmp_path):
+    start = keras.Input((SIZE, SIZE, 3), name="picture")
+    seen = pool()(see()(start))
+    end = layers.Lambda(lambda x: x / (x[:, :1] - x[:, 1:]))(seen)  # 0 / 0 for equal colours
+    model = keras.Model(start, decide(activation="softmax")(end))
+    probes = np.stack([picture(), np.zeros_like(picture())])
+    section = built(model, tmp_path, probes=probes)
+    assert {one.probe for one in section.content.maps} == {0}
+    assert any("1 of 2 probes are left out" in notice.text for notice in section.notices)
+
+
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
+def test_a_softmax_over_a_single_class_decides_nothing(tmp_path):
+    start = keras.Input((SIZE, SIZE, 3))
+    end = layers.Dense(1, activation="softmax")(pool()(see()(start)))
+    section = built(keras.Model(start, end), tmp_path)
+    assert section.content is None
+    assert "single class" in section.notices[0].text
+
+
+def test_a_network_without_places_gets_gradients_and_a_notice(tmp_path):
+    start = keras.Input((SIZE, SIZE, 3))
+    end = layers.Dense(2, activation="softmax")(layers.Flatten()(start))
+    section = built(keras.Model(start, end), tmp_path)
+    assert {one.method for one in section.content.maps} == {"integrated-gradients"}
+    assert any("Grad-CAM needs features with places" in n.text for n in section.notices)
+
+
+def test_inputs_without_a_picture_have_no_relevance(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(3, activation="softmax")])
+    section = built(model, tmp_path, probes=np.zeros((2, 6), np.float32))
+    assert section.content is None
+    assert "No input takes images" in section.notices[0].text
+
+
+def test_the_methods_that_are_asked_for_are_run(tmp_path):
+    section = built(functional(), tmp_path, relevance=("saliency,occlusion",))
+    assert [method.name for method in section.content.methods] == ["saliency", "occlusion"]
+    section = built(functional(), tmp_path / "none", relevance="none")
+    assert section.content is None
+
+
+def test_attention_gets_rollout_and_distances_by_default(tmp_path):
+    section = built(vit(), tmp_path)
+    assert [m.name for m in section.content.methods][-1] == "rollout"
+    (layer,) = section.content.attention
+    assert layer.call == "attend"
+    side = np.arange(8) / 8
+    y, x = np.meshgrid(side, side, indexing="ij")
+    place = np.stack([y.ravel(), x.ravel()], axis=1)
+    even = np.sqrt(((place[:, None] - place[None]) ** 2).sum(-1)).mean() / np.sqrt(2)
+    assert layer.distances[0] == pytest.approx(even, rel=1e-4)  # it attends evenly
+
+
+def test_quick_leaves_the_evidence_out_and_says_so(tmp_path):
+    section = built(functional(), tmp_path, quick=True)
+    assert verdicts(section) == {"gradcam": None}
+    assert section.content.maps[0].evidence is None
+    assert "without evidence" in section.lead
+    assert any("--quick left out" in notice.text for notice in section.notices)
+    check_page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"target": ["7"]}, "no such class"),
+        ({"target": ["blue"]}, "no such class"),
+        ({"target": ["nosuch:1"]}, "no output 'nosuch'"),
+        ({"relevance_layer": "nosuch"}, "no spatial features of that name"),
+        ({"relevance": "gradcm"}, "did you mean 'gradcam'"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_and_nothing_is_written(options, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        built(functional(), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_named_layer_is_used(tmp_path):
+    start = keras.Input((SIZE, SIZE, 3))
+    first = layers.Conv2D(3, 3, strides=2, name="early")(start)
+    end = decide(activation="softmax")(pool()(layers.Conv2D(2, 3, name="late")(first)))
+    model = keras.Model(start, end)
+    for layer, wanted in ((None, "late"), ("early", "early"), ("ear*", "early")):
+        section = built(model, tmp_path / str(wanted), relevance="layercam", relevance_layer=layer)
+        assert section.content.methods[0].layer == wanted
+
+
+def test_the_network_hesitates_and_the_contrast_tells_the_classes_apart(tmp_path):
+    image = picture()
+    image[image > 0] = 0.02  # faint squares: both classes are nearly as likely
+    section = built(functional(), tmp_path, probes=image[None], relevance="gradcam")
+    (one,) = section.content.contrasts
+    assert {one.first, one.second} == {"class 0", "class 1"}
+    assert one.probabilities[0] - one.probabilities[1] < 0.2
+    assert one.peak.x < 0.5
+    check_page(tmp_path)
+
+
+def test_the_strongest_disagreement_comes_first(tmp_path):
+    rng = np.random.default_rng(0)
+    probes = np.stack([picture(), rng.random((SIZE, SIZE, 3), np.float32), 1 - picture()])
+    content = built(functional(), tmp_path, probes=probes).content
+    least = {a.probe: a.rank_correlation for a in content.agreements}
+    order = list(dict.fromkeys(one.probe for one in content.maps))
+    assert order == sorted(least, key=lambda probe: least[probe])
+
+
+def test_a_method_blind_to_the_weights_fails_the_sanity_check(tmp_path, monkeypatch):
+    """A gradient that is the image itself, whatever the weights, as an edge detector is."""
+    from reportgen.nets.passes import KerasPasses
+
+    def blind(self, samples):
+        for sample in samples:
+            yield 1.0, sample.inputs["picture"].astype(np.float32) + 0.1
+
+    monkeypatch.setattr(KerasPasses, "gradients", blind)
+    noise = np.random.default_rng(0).random((1, SIZE, SIZE, 3), np.float32)
+    section = built(functional(), tmp_path, probes=noise, relevance=("saliency", "gradcam"))
+    assert verdicts(section)["saliency"] == "fails the sanity check"
+    assert "fails the sanity check" in section.lead
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    model = functional()
+    for name in ("one", "two"):
+        built(model, tmp_path / name, relevance="all")
+    one, two = ((tmp_path / n / "report.json").read_bytes() for n in ("one", "two"))
+    assert one == two
+    assert json.loads(one)
+
+
+def test_the_model_keeps_its_weights(tmp_path):
+    model = functional()
+    before = [w.copy() for w in model.get_weights()]
+    built(model, tmp_path)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_black_is_in_the_units_of_the_model(tmp_path):
+    """After x / 127.5 - 1 black is -1: the constant part of a picture without it has no effect."""
+    section = built(functional(), tmp_path, probes=2 * picture()[None] - 1)
+    assert "-1, taken for black" in section.content.baseline
+    images = (picture()[None] * 255).astype(np.uint8)
+    section = built(functional(), tmp_path / "b", probes=images, preprocess="symmetric")
+    assert section.content.baseline == "black (0), as symmetric maps it"
+    one = next(m for m in section.content.maps if m.method == "integrated-gradients")
+    assert one.completeness_share == pytest.approx(0, abs=0.02)
