@@ -20,7 +20,7 @@ from reportgen.content.weights import WeightsContent
 from reportgen.errors import ReportError
 
 SCHEMA_MAJOR = 1
-SCHEMA_MINOR = 0
+SCHEMA_MINOR = 1
 
 Content = (
     OverviewContent
