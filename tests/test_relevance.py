@@ -217,6 +217,22 @@ def test_a_method_blind_to_the_weights_fails_the_sanity_check(tmp_path, monkeypa
     assert "fails the sanity check" in section.lead
 
 
+def test_a_random_map_is_no_better_than_chance(tmp_path, monkeypatch):
+    from reportgen.nets.passes import KerasPasses
+
+    rng = np.random.default_rng(0)
+
+    def random(self, samples):
+        for sample in samples:
+            yield 1.0, rng.random(sample.inputs["picture"].shape, np.float32)
+
+    monkeypatch.setattr(KerasPasses, "gradients", random)
+    noise = np.random.default_rng(0).random((8, SIZE, SIZE, 3), np.float32)
+    section = built(functional(), tmp_path, probes=noise, relevance="saliency")
+    found = [one.verdict for one in section.content.maps]
+    assert found.count("no better than chance") >= 7
+
+
 def test_the_same_inputs_give_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     model = functional()
