@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from reportgen.errors import UsageError
+from reportgen.network import makers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +128,7 @@ def choose_features(
     Raises:
         UsageError: ``wanted`` names no spatial features on the way from the image to the output.
     """
-    makers = [call for call in calls if call.leaf or call.merges]
+    makers = makers_of(calls)
     end = next((call for call in reversed(makers) if call.layer == output), None)
     on_the_way = _between(makers, end, f"input:{image}")
     inside = {call.id for call in calls if call.class_name in _ATTENTION}
@@ -163,7 +164,7 @@ def _between(makers: Sequence[CallFacts], end: CallFacts | None, start: str) -> 
     """Return the calls that ``start`` flows through on its way to ``end``, in order of execution."""
     fed = {start}
     for call in makers:
-        if any(source in fed for source in (*call.inputs, *call.merges)):
+        if any(source in fed for source in (call.inputs if call.leaf else call.merges)):
             fed.add(call.id)
     if end is None:
         return [call for call in makers if call.id in fed]

@@ -313,7 +313,7 @@ def peak_bytes(
         inputs: shapes by input name, without the batch dimension.
         outputs: a layer that makes one makes it by its last call.
     """
-    makers = _makers(calls)
+    makers = makers_of(calls)
     layers = {call.layer: call.id for call in makers}
     kept = {layers.get(output.layer or "") for output in outputs}
     reads = [call.inputs if call.leaf else call.merges for call in makers]
@@ -331,7 +331,7 @@ def peak_bytes(
     return peak
 
 
-def _makers(calls: Sequence[CallFacts]) -> list[CallFacts]:
+def makers_of(calls: Sequence[CallFacts]) -> list[CallFacts]:
     """Return the calls that make tensors themselves, in the order in which they are done."""
     done: list[CallFacts] = []
     running: list[CallFacts] = []

@@ -227,10 +227,11 @@ def test_a_random_map_is_no_better_than_chance(tmp_path, monkeypatch):
             yield 1.0, rng.random(sample.inputs["picture"].shape, np.float32)
 
     monkeypatch.setattr(KerasPasses, "gradients", random)
-    noise = np.random.default_rng(0).random((8, SIZE, SIZE, 3), np.float32)
-    section = built(functional(), tmp_path, probes=noise, relevance="saliency")
+    noise = np.random.default_rng(0).random((24, SIZE, SIZE, 3), np.float32)
+    section = built(functional(), tmp_path, probes=noise, relevance="saliency", max_probes=24)
     found = [one.verdict for one in section.content.maps]
-    assert found.count("no better than chance") >= 7
+    assert set(found) <= {"no better than chance", "supported"}
+    assert found.count("supported") <= 4  # one in twenty is expected
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path, monkeypatch):

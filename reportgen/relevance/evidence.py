@@ -22,7 +22,7 @@ FLAT = 1e-6
 """Effects on the score below this part of it are lost in float32."""
 BEYOND = 5.0
 """A map beats chance where insertion minus deletion exceeds this many standard deviations of the random maps'
-deletion values; ``benchmarks/relevance_alarms.py`` measures how often a random map does."""
+deletion values: one random map in twenty to a hundred does (``benchmarks/relevance_alarms.py``)."""
 AT_LEAST = 0.03
 """... and this part of the score's range, below which nobody would call it a difference."""
 

@@ -88,17 +88,17 @@ def choose_output(
     outputs: list[str] = []
     rest: list[str] = []
     for text in wanted:
-        left, colon, right = text.rpartition(":")
+        named = [name for name in names if text == name or text.startswith(f"{name}:")]
         if text in classes:
             rest.append(text)
-        elif text in names:
-            outputs.append(text)
-        elif colon and left in names:
-            outputs.append(left)
-            rest.append(right)
-        elif colon and text not in classes:
+        elif named:
+            output = max(named, key=len)
+            outputs.append(output)
+            rest += [text[len(output) + 1 :]] if text != output else []
+        elif ":" in text:
             raise UsageError(
-                f"--target {text}: there is no output {left!r}. The outputs are {', '.join(names)}."
+                f"--target {text}: there is no output {text.rpartition(':')[0]!r}. "
+                f"The outputs are {', '.join(names)}."
             )
         else:
             rest.append(text)
@@ -146,7 +146,7 @@ def find_targets(
     Raises:
         UsageError: an asked class or index that the output does not have.
     """
-    indices = [find_index(text, task, facts, classes) for text in asked]
+    indices = list(dict.fromkeys(find_index(text, task, facts, classes) for text in asked))
     if task.kind == "classification":
         return _of_classes(task, output, classes, true, indices)
     if task.kind == "binary":
