@@ -460,7 +460,11 @@ def test_preprocess_may_be_a_function(tmp_path):
     )
     p = predicted("plain", PICTURES.astype(np.float32) / 2)
     assert_classified_nearly(pages.outputs(report), p)
-    assert seen == [((6, 12, 12, 3), np.float32, float(PICTURES.max()))]
+    probes, black = (
+        ((6, 12, 12, 3), np.float32, float(PICTURES.max())),
+        ((1, 12, 12, 3), np.float32, 0),
+    )
+    assert seen == [probes, black]
     assert "halve" in pages.content(report, "probes")["preprocessing"]["mode"]
 
 

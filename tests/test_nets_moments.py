@@ -220,12 +220,12 @@ def exhausted_once(network, largest, monkeypatch):
         return traced._replace(function=guard(traced.function))
 
     def guard(function):
-        def call(tensors):
-            size = int(next(iter(tensors.values())).shape[0])
+        def call(*tensors):
+            size = int(tensors[0].shape[0])
             ran.append(size)
             if size > largest:
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-            return function(tensors)
+            return function(*tensors)
 
         return call
 

@@ -551,6 +551,14 @@ def test_chance_is_five_spreads_and_three_hundredths(gain, spread, expected):
     assert judged(gain, spread) is expected
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(10, True), (5, False)])
+def test_nearly_all_of_the_range_beats_any_spread(steps, expected):
+    """With ten steps the best map gains 0.9 of the range, with five 0.8."""
+    curves = ev.Curves((1.0, *(0.0,) * steps), (0.0, *(1.0,) * steps), (1.0, 0.0), (0.1, 0.5, 0.9))
+    assert ev.beats_chance(curves) is expected
+
+
+TINY = (slice(8, 12), slice(20, 24))
 SMALL = (slice(6, 13), slice(17, 24))
 LARGE = (slice(4, 20), slice(12, 28))
 """What the linear scorer looks at, in 32 by 32 pixels; a map of 8 by 8 needs several cells to tell it."""
@@ -581,14 +589,18 @@ def decisive(square, grid, seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize(("square", "grid"), [(SMALL, 32), (LARGE, 32), (LARGE, 8)])
+@pytest.mark.parametrize(
+    ("square", "grid"), [(TINY, 8), (SMALL, 8), (SMALL, 32), (LARGE, 32), (LARGE, 8)]
+)
 def test_the_true_map_beats_chance_and_the_reversed_one_never_does(square, grid, seed):
     image, truth = decisive(square, grid, seed)
     assert verdict(truth, image, square, (seed, 1))
     assert not verdict(-truth, image, square, (seed, 1))
 
 
-@pytest.mark.parametrize(("square", "grid"), [(SMALL, 32), (LARGE, 32), (SMALL, 8), (LARGE, 8)])
+@pytest.mark.parametrize(
+    ("square", "grid"), [(TINY, 8), (SMALL, 32), (LARGE, 32), (SMALL, 8), (LARGE, 8)]
+)
 def test_random_maps_beat_chance_in_at_most_a_tenth(square, grid):
     image, _ = decisive(square, grid, 99)
     called = [
