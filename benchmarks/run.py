@@ -69,6 +69,7 @@ def commands(shared: Path, work: Path, glue: Path | None) -> dict[str, list[str]
     images += sorted((shared / "images" / "imagenet").iterdir())
     eight, many = copies(images, 8, work / "eight"), copies(images, 64, work / "many")
     build = [python, "-m", "reportgen", "build", model, "-q", "--sections", SECTIONS]
+    whole = [python, "-m", "reportgen", "build", model, "-q", "-p", str(eight)]
     found = {
         "floor": [python, str(HERE / "floor.py"), model, *map(str, sorted(eight.iterdir()))],
         "build": [*build, "-o", str(work / "out8"), "-p", str(eight)],
@@ -79,13 +80,36 @@ def commands(shared: Path, work: Path, glue: Path | None) -> dict[str, list[str]
                      "--sections", "overview,architecture,weights"],
         "diagrams": [python, str(HERE / "diagrams.py"), "ResNet152"],
         "sections": [python, str(HERE / "sections.py"), model, str(work / "sections"), str(eight)],
+        "quick": [*whole, "-o", str(work / "quick"), "--quick"],
+        "default": [*whole, "-o", str(work / "default")],
+        "relevance": [python, str(HERE / "relevance.py"), model, *map(str, sorted(eight.iterdir())[:4])],
         "render": [python, "-m", "reportgen", "render", str(work / "out8")],
         "--help": [python, "-m", "reportgen", "--help"],
     }  # fmt: skip
+    peers = peers_python()
+    if peers is not None:
+        four = map(str, sorted(eight.iterdir())[:4])
+        found["peers"] = [peers, str(HERE / "peers.py"), model, *four]
     if glue is not None:
         photos = [str(path) for path in sorted(eight.iterdir())]
         found["glue"] = [python, str(glue), model, str(work / "glue"), *photos]
     return found
+
+
+def peers_python() -> str | None:
+    """Return the interpreter of an environment with the peers, made where pip can; else None."""
+    place = HERE.parent / ".venv-peers"
+    python = place / "bin" / "python"
+    try:
+        if not python.is_file():
+            subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+            wanted = ["tensorflow", "tf-keras-vis", "xplique", "matplotlib", "pydot"]
+            subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"The peers could not be installed: {error}", file=sys.stderr)
+        shutil.rmtree(place, ignore_errors=True)
+        return None
+    return str(python)
 
 
 def measure(found: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
@@ -93,7 +117,7 @@ def measure(found: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
     costs: dict[str, list[Cost]] = {name: [] for name in found}
     for number in range(rounds):
         for name, command in found.items():
-            if name == "glue" and number >= 3:
+            if name in {"glue", "default", "peers", "relevance"} and number >= 3:
                 continue
             costs[name].append(run(command))
             print(f"round {number + 1}: {name}: {costs[name][-1].cpu:.2f} CPU s", file=sys.stderr)
@@ -131,6 +155,14 @@ def table(costs: dict[str, list[Cost]], rounds: int) -> str:
         ("ResNet152, both diagrams, CPU s", drawn, "3"),
         ("ResNet152, nodes of the overview", diagrams[0]["nodes"], "40"),
         ("ResNet152, both SVGs, kB", size, "400"),
+        ("default build (with relevance) / floor, CPU", cpu(costs["default"]) / floor, "7.5"),
+        ("--quick / floor, CPU", cpu(costs["quick"]) / floor, "1.6"),
+        (
+            "default build, peak memory / floor's",
+            memory(costs["default"]) / memory(costs["floor"]),
+            "1.3",
+        ),
+        *method_rows(costs["relevance"]),
         ("render, CPU s", cpu(costs["render"]), "0.5"),
         ("--help, CPU s", cpu(costs["--help"]), "0.3"),
     ]
@@ -147,9 +179,38 @@ def table(costs: dict[str, list[Cost]], rounds: int) -> str:
         "|---|---|---|",
         *(f"| {name} | {value:.3g} | {bound} |" for name, value, bound in rows),
         "",
+        *peer_table(costs.get("peers", [])),
         *section_table([json.loads(cost.said) for cost in costs["sections"]]),
     ]
     return "\n".join(lines)
+
+
+def method_rows(costs: list[Cost]) -> list[tuple[str, float, str]]:
+    """Return what relevance methods cost in plain passes of the same images, and the bounds."""
+    runs = [json.loads(cost.said)["ratios"] for cost in costs]
+    bounds = {
+        "gradcam": "1.1",
+        "integrated-gradients": "52",
+        "smoothgrad": "52",
+        "deletion": "11.5",
+    }
+    return [
+        (f"{name} / {runs[0][name][1]}", statistics.median(run[name][0] for run in runs), bound)
+        for name, bound in bounds.items()
+    ]
+
+
+def peer_table(costs: list[Cost]) -> list[str]:
+    """Return the peers' costs for the same maps, in the same units, measured in their own process."""
+    if not costs:
+        return ["The peers could not be installed.", ""]
+    runs = [json.loads(cost.said)["ratios"] for cost in costs]
+    lines = ["| peer | passes | unit |", "|---|---|---|"]
+    for name, (first, unit) in runs[0].items():
+        numbers = [run[name][0] for run in runs if not isinstance(run[name][0], str)]
+        shown = f"{statistics.median(numbers):.3g}" if numbers else first
+        lines.append(f"| {name} | {shown} | {unit} |")
+    return [*lines, ""]
 
 
 def section_table(runs: list[dict[str, dict[str, float]]]) -> list[str]:

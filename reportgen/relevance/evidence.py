@@ -67,13 +67,12 @@ def perturbed(
     order: NDArray[Any], image: NDArray[Any], black: NDArray[Any], *, insert: bool
 ) -> Iterator[NDArray[Any]]:
     """Yield the images of the inner steps: the first pixels of ``order`` blackened, or alone on black."""
-    base, other = (black, image) if insert else (image, black)
-    pixels = order.size
-    for count in counts(pixels)[1:-1]:
-        changed = base.copy()
-        flat, source = changed.reshape(pixels, -1), other.reshape(pixels, -1)
-        flat[order[:count]] = source[order[:count]]
-        yield changed
+    first, rest = (image, black) if insert else (black, image)
+    place = np.empty(order.size, np.int32)
+    place[order] = np.arange(order.size, dtype=np.int32)
+    in_order = place.reshape(image.shape[:2] + (1,) * (image.ndim - 2))
+    for count in counts(order.size)[1:-1]:
+        yield np.where(in_order < count, first, rest)
 
 
 def random_map(grid: tuple[int, int], seed: Sequence[int]) -> NDArray[Any]:
