@@ -20,6 +20,7 @@ from reportgen.content.leaves import Notice
 from reportgen.content.overview import ModelFile
 from reportgen.errors import InputError, UsageError
 from reportgen.findings import check_options, judge
+from reportgen.history import read_history
 from reportgen.labels import read_classes
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, import_from_here, load_model
@@ -37,6 +38,7 @@ from reportgen.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from reportgen.history import History
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.observe import Progress
     from reportgen.pipeline import Made
@@ -63,6 +65,7 @@ def build_report(
     model: Any,
     *,
     probes: Any = None,
+    history: Any = None,
     output: str | Path | None = None,
     progress: Progress | None = None,
     command: str | None = None,
@@ -76,6 +79,8 @@ def build_report(
             height, width, channels) or (n, height, width), PIL images, an ``(images, labels)``
             pair, a mapping from input name to array, or a ``tf.data.Dataset``. None leaves the
             probes out.
+        history: how the training went: a CSVLogger file, ``History.history`` as JSON, a TensorBoard folder,
+            a ``keras.callbacks.History`` or a mapping from name to values.
         output: the report folder; None makes a temporary one.
         progress: told what is being done.
         command: the command line that the overview shows.
@@ -104,6 +109,7 @@ def build_report(
             built = _build(
                 model,
                 probes,
+                read_history(history),
                 settings,
                 function,
                 progress or Silence(),
@@ -143,6 +149,7 @@ def _call(model: Any, settings: Settings) -> str:
 def _build(
     model: Any,
     source: Any,
+    history: History | None,
     settings: Settings,
     function: Callable[[Any], Any] | None,
     progress: Progress,
@@ -158,7 +165,7 @@ def _build(
         progress.stage("Tracing the forward pass")
         network = _network(loaded, compiled, offer, settings)
         context = _context(network, offer, classes, settings, function, file, command)
-        context = context._replace(progress=progress)
+        context = context._replace(progress=progress, history=history)
         made = make_sections(context, progress)
     return _assemble(context, made, settings)
 

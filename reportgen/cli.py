@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("reportgen")
 
-_PATHS = ("probes", "classes", "labels")
+_PATHS = ("probes", "classes", "labels", "history")
 _SILENT = {
     "output",
     "quiet",
@@ -74,6 +74,11 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     multiple=True,
     metavar="PATH",
     help="Image, folder, glob, .npy or .npz to try the model on; repeatable.",
+)
+@click.option(
+    "--history",
+    metavar="PATH",
+    help="How the training went: CSVLogger file, History.history as JSON, TensorBoard folder.",
 )
 @click.option("--max-probes", type=int, help="Probes to show, an even sample.  [default: 8]")
 @click.option("--classes", metavar="FILE", help="Class names: one a line, or JSON.")
@@ -182,6 +187,7 @@ def demo(**given: Any) -> int:
         "model": str(root / "model.keras"),
         "probes": (str(root / "probes"),),
         "classes": str(root / "classes.txt"),
+        "history": str(root / "history.csv"),
         "title": "Fashion-MNIST example",
         "meta": ("data=Fashion-MNIST, test images",),
     }
@@ -278,12 +284,13 @@ def _build(options: dict[str, Any]) -> int:
     from reportgen.findings import Judged
     from reportgen.terminal import progress
 
-    probes = options.pop("probes", None)
-    command = _command(model, {**options, "probes": probes})
+    probes, history = options.pop("probes", None), options.pop("history", None)
+    command = _command(model, {**options, "probes": probes, "history": history})
     with progress(quiet=quiet) as shown:
         folder = build_report(
             model,
             probes=[probes] if isinstance(probes, str) else list(probes) if probes else None,
+            history=history,
             output=output,
             progress=shown,
             command=command,

@@ -7,6 +7,7 @@
     ├── InputError            6   any other input
     │   ├── ProbeError            images and arrays to probe with
     │   ├── LabelError            class names and labels
+    │   ├── HistoryError          a training history
     │   ├── ConfigurationError    ``[tool.reportgen]`` in pyproject.toml
     │   └── ReportError           a report.json that cannot be read
     ├── OutputError           7   the report folder
@@ -60,6 +61,10 @@ class ProbeError(InputError):
 
 class LabelError(InputError):
     """Class names or labels that do not fit the model or the probes."""
+
+
+class HistoryError(InputError):
+    """A training history that cannot be used."""
 
 
 class ConfigurationError(InputError):

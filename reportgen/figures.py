@@ -73,6 +73,55 @@ def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> F
         return _save(store, canvas, alt)
 
 
+class Lines(NamedTuple):
+    """A named line; None breaks it."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+def lines_figure(
+    store: AssetStore,
+    x: Sequence[int],
+    lines: Sequence[Lines],
+    label: str,
+    alt: str,
+    *,
+    mark: int | None = None,
+    log: bool = False,
+) -> Figure:
+    """Plot at most two lines over epochs; ``mark`` is an epoch to point at."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        from matplotlib.figure import Figure as Canvas
+        from matplotlib.ticker import MaxNLocator
+
+        canvas = Canvas(figsize=(5.2, 2.8))
+        canvas.subplots_adjust(left=0.13, right=0.98, bottom=0.16, top=0.96)
+        axes = canvas.subplots()
+        for line, colour in zip(lines, (_FIRST, _SECOND), strict=False):
+            known = [float("nan") if value is None else value for value in line.values]
+            axes.plot(
+                x,
+                known,
+                color=colour,
+                linewidth=1.6,
+                marker="." if len(x) <= 40 else None,
+                label=line.name,
+            )
+        if mark is not None:
+            axes.axvline(mark, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        if log:
+            axes.set_yscale("log")
+        if len(lines) > 1:
+            axes.legend(frameon=False)
+        axes.set_ylabel(label[:40].replace("$", r"\$"))
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _save(store, canvas, alt)
+
+
 def _save(store: AssetStore, canvas: Any, alt: str) -> Figure:
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reportgen.assets import AssetStore
     from reportgen.content.leaves import Notice
     from reportgen.content.overview import ModelFile, Task
+    from reportgen.history import History
     from reportgen.network import Batch, Network
     from reportgen.preprocessing import Prepared
     from reportgen.probes import ProbeSet
@@ -53,6 +54,7 @@ class Context(NamedTuple):
         prepared: the probes as the network receives them.
         command: the command that makes this report, file names only.
         progress: told what a section does that takes long.
+        history: of the training, None where none was given.
     """
 
     network: Network
@@ -66,6 +68,7 @@ class Context(NamedTuple):
     file: ModelFile | None
     command: str
     progress: Progress = Silence()
+    history: History | None = None
 
 
 class Collected(NamedTuple):

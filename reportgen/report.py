@@ -12,6 +12,7 @@ import msgspec
 from reportgen.content.activations import ActivationsContent
 from reportgen.content.architecture import ArchitectureContent
 from reportgen.content.findings import Check, Finding
+from reportgen.content.history import HistoryContent
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
@@ -29,6 +30,7 @@ Content = (
     | ProbesContent
     | ActivationsContent
     | RelevanceContent
+    | HistoryContent
 )
 
 REPORT_JSON = "report.json"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reportgen.content.findings import Check, Finding
 from reportgen.errors import ConfigurationError
-from reportgen.findings import activations, model, outputs, weights
+from reportgen.findings import activations, history, model, outputs, weights
 from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts
 
 if TYPE_CHECKING:
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from reportgen.findings.facts import Hit, Rule
     from reportgen.report import Section
 
-RULES: tuple[Rule, ...] = (*weights.RULES, *activations.RULES, *outputs.RULES, *model.RULES)
+RULES: tuple[Rule, ...] = (
+    *weights.RULES,
+    *activations.RULES,
+    *outputs.RULES,
+    *history.RULES,
+    *model.RULES,
+)
 """THE list of rules."""
 
 RANK = {"error": 0, "warning": 1, "info": 2}

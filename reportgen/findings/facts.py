@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from reportgen.content.activations import ActivationsContent
 from reportgen.content.architecture import ArchitectureContent
 from reportgen.content.findings import Where
+from reportgen.content.history import HistoryContent
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
 from reportgen.content.weights import WeightsContent
@@ -36,6 +37,11 @@ DEFAULTS: dict[str, float] = {
     "confidently-wrong": 0.95,
     "over-confident-head": 50.0,
     "parameters-in-one-layer": 0.8,
+    "overfitting": 0.10,
+    "generalisation-gap": 0.10,
+    "underfitting": 0.05,
+    "plateau": 0.02,
+    "noisy-validation": 0.10,
 }
 """Every threshold that ``[tool.reportgen.thresholds]`` may change, by rule."""
 
@@ -53,6 +59,7 @@ class Facts(NamedTuple):
     probes: ProbesContent | None
     activations: ActivationsContent | None
     thresholds: Mapping[str, float]
+    history: HistoryContent | None = None
 
 
 class Hit(NamedTuple):
@@ -101,6 +108,7 @@ def make_facts(sections: Sequence[Section], thresholds: Mapping[str, float]) -> 
         probes=next((c for c in contents if isinstance(c, ProbesContent)), None),
         activations=next((c for c in contents if isinstance(c, ActivationsContent)), None),
         thresholds={**DEFAULTS, **thresholds},
+        history=next((c for c in contents if isinstance(c, HistoryContent)), None),
     )
 
 

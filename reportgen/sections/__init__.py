@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from reportgen.sections import activations, architecture, overview, probes, relevance, weights
+from reportgen.sections import (
+    activations,
+    architecture,
+    history,
+    overview,
+    probes,
+    relevance,
+    weights,
+)
 
 SECTIONS = (
     overview.SECTION,
@@ -11,4 +19,5 @@ SECTIONS = (
     probes.SECTION,
     activations.SECTION,
     relevance.SECTION,
+    history.SECTION,
 )
