@@ -176,7 +176,7 @@ def _between(makers: Sequence[CallFacts], end: CallFacts | None, start: str) -> 
 
 
 def _has_places(call: CallFacts, shape: Sequence[int]) -> bool:
-    if not spatial(call):
+    if not spatial(call) or call.folds:
         return False
     found = call.shapes[0]
     return len(found) == 3 or token_grid(found[0], shape) is not None

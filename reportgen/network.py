@@ -86,6 +86,7 @@ class CallFacts(msgspec.Struct, frozen=True):
         leaf: whether no other recorded call happens inside it.
         merges: for a call that is no leaf and makes outputs itself: the calls inside it that these
             come from.
+        folds: whether the first dimension of its output is not that of the images, as of windows.
     """
 
     id: CallId
@@ -99,6 +100,7 @@ class CallFacts(msgspec.Struct, frozen=True):
     flops: int
     leaf: bool
     merges: tuple[CallId, ...] = ()
+    folds: bool = False
 
 
 class VariableFacts(msgspec.Struct, frozen=True):

@@ -141,7 +141,7 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
     known = Settings.__struct_fields__
     for name in options:
         if name not in known:
-            raise UsageError(f"There is no option {name!r}{_near(name, known)}.")
+            raise UsageError(f"There is no option {name!r}{_near(name, known)}")
     try:
         settings = msgspec.convert(options, Settings)
     except msgspec.ValidationError as error:
@@ -215,20 +215,26 @@ def _check_ranges(settings: Settings) -> None:
     for name in (*settings.sections, *settings.skip):
         if name not in SECTIONS:
             raise UsageError(
-                f"There is no section {name!r}{_near(name, SECTIONS)}. "
+                f"There is no section {name!r}{_near(name, SECTIONS)} "
                 f"The sections are {', '.join(SECTIONS)}."
             )
-    known = (*RELEVANCE, "all", "none")
-    for name in settings.relevance:
-        if name not in known:
-            raise UsageError(
-                f"There is no relevance method {name!r}{_near(name, known)}. "
-                f"The methods are {', '.join(known)}."
-            )
+    _check_relevance(settings.relevance)
     if not settings.chosen_sections:
         raise UsageError("--sections and --skip leave no section to make.")
 
 
+def _check_relevance(names: tuple[str, ...]) -> None:
+    if "none" in names and len(names) > 1:
+        raise UsageError("--relevance none leaves everything out; it takes no further methods.")
+    known = (*RELEVANCE, "all", "none")
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There is no relevance method {name!r}{_near(name, known)} "
+                f"The methods are {', '.join(known)}."
+            )
+
+
 def _near(name: str, known: tuple[str, ...]) -> str:
     match = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {match[0]!r}?" if match else ""
+    return f"; did you mean {match[0]!r}?" if match else "."

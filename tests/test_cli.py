@@ -536,7 +536,8 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'threshold = 0.4\ncustom-objects = []\nallow-code = false\ntitle = "T"\n'
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
-        'history = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\ntarget = ["b"]\nquick = true\n'
+        'history = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
+        'target = ["b"]\nquick = true\n'
         'seed = 5\ndevice = "cpu"\n'
         'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'
         "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false"

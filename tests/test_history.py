@@ -64,11 +64,10 @@ def test_every_format_gives_the_same_curves(name, text, tmp_path):
 
 
 def test_live_histories_are_taken_as_they_are():
-    class Callback:
-        history = {"loss": [np.float32(1.5), 1.0], "val_loss": [1.6, 1.2]}
-
-    assert columns(read_history(Callback())) == {"loss": ((1.5, 1.0), (1.6, 1.2))}
-    assert columns(read_history(Callback.history)) == {"loss": ((1.5, 1.0), (1.6, 1.2))}
+    history = {"loss": [np.float32(1.5), 1.0], "val_loss": [1.6, 1.2]}
+    callback = type("Callback", (), {"history": history})()
+    for given in (callback, history):
+        assert columns(read_history(given)) == {"loss": ((1.5, 1.0), (1.6, 1.2))}
     assert read_history(None) is None
 
 

@@ -78,7 +78,7 @@ def test_a_head_that_ignores_the_image_reads_flat_and_shows_no_noise(tmp_path):
     section = built(dead(), tmp_path, relevance=("gradcam", "integrated-gradients", "smoothgrad"))
     assert set(verdicts(section).values()) == {"flat"}
     assert all(one.overlay is None and one.alone is None for one in section.content.maps)
-    assert "hardly depends on the image" in section.lead
+    assert "Integrated gradients is flat on every probe: no pixel has an effect" in section.lead
     check_page(tmp_path)
 
 
@@ -164,6 +164,7 @@ def test_quick_leaves_the_evidence_out_and_says_so(tmp_path):
         ({"target": ["nosuch:1"]}, "no output 'nosuch'"),
         ({"relevance_layer": "nosuch"}, "no spatial features of that name"),
         ({"relevance": "gradcm"}, "did you mean 'gradcam'"),
+        ({"relevance": ("none", "gradcam")}, "takes no further methods"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_and_nothing_is_written(options, said, tmp_path):
@@ -232,6 +233,71 @@ def test_a_random_map_is_no_better_than_chance(tmp_path, monkeypatch):
     found = [one.verdict for one in section.content.maps]
     assert set(found) <= {"no better than chance", "supported"}
     assert found.count("supported") <= 4  # one in twenty is expected
+
+
+def test_to_leave_out_a_black_background_is_no_evidence(tmp_path, monkeypatch):
+    """Blackening what is black changes nothing, so chance knows the background too."""
+    from reportgen.nets.passes import KerasPasses
+
+    rng = np.random.default_rng(0)
+
+    def anywhere_on_the_thing(self, samples):
+        for sample in samples:
+            image = sample.inputs["picture"]
+            yield 1.0, rng.random(image.shape, np.float32) * (image > 0)
+
+    monkeypatch.setattr(KerasPasses, "gradients", anywhere_on_the_thing)
+    probes = np.zeros((24, SIZE, SIZE, 3), np.float32)
+    probes[:, 8:22, 9:25] = np.random.default_rng(1).uniform(0.3, 1, (24, 14, 16, 3))
+    section = built(functional(), tmp_path, probes=probes, relevance="saliency", max_probes=24)
+    found = [one.verdict for one in section.content.maps]
+    assert found.count("supported") <= 4
+    one = section.content.maps[0].evidence
+    assert one.random_insertion > one.random_deletion
+
+
+def windows(blocks=4):
+    """Attention within windows that are folded into the batch, as Swin does it."""
+    start = keras.Input((SIZE, SIZE, 3), name="picture")
+    seen = layers.Conv2D(4, 4, strides=4, name="patches")(start)
+    cut = keras.ops.reshape(seen, (-1, 2, blocks, 2, blocks, 4))
+    cut = keras.ops.reshape(keras.ops.transpose(cut, (0, 1, 3, 2, 4, 5)), (-1, 16, 4))
+    mixed = layers.MultiHeadAttention(1, 4, name="attend")(cut, cut)
+    back = keras.ops.reshape(mixed, (-1, 64, 4))
+    end = layers.GlobalAveragePooling1D()(back)
+    return keras.Model(start, layers.Dense(2, activation="softmax")(end))
+
+
+def test_rows_that_are_windows_are_never_taken_for_images(tmp_path):
+    probes = np.stack([picture(), picture() / 10, picture()])
+    section = built(windows(), tmp_path, probes=probes)
+    assert {one.method for one in section.content.maps} == {"gradcam", "integrated-gradients"}
+    assert section.content.methods[0].layer == "patches" or section.content.methods[0].grid == (
+        8,
+        8,
+    )
+    said = " ".join(notice.text for notice in section.notices)
+    assert "folds places into the batch dimension" in said
+    assert section.content.attention == ()
+    with pytest.raises(UsageError, match="no spatial features of that name"):
+        built(windows(), tmp_path / "b", probes=probes, relevance_layer="attend")
+
+
+def test_an_integer_input_has_no_gradient_and_that_is_said(tmp_path):
+    start = keras.Input((SIZE, SIZE, 3), dtype="uint8", name="picture")
+    end = decide(activation="softmax")(pool()(see()(layers.Rescaling(1 / 255)(start))))
+    section = built(
+        keras.Model(start, end), tmp_path, probes=(picture()[None] * 255).astype("uint8")
+    )
+    assert {one.method for one in section.content.maps} == {"gradcam"}
+    assert any("takes integers" in notice.text for notice in section.notices)
+
+
+def test_the_page_says_what_it_takes_to_beat_chance(tmp_path):
+    section = built(functional(), tmp_path)
+    one = next(m for m in section.content.maps if m.method == "integrated-gradients")
+    assert (one.evidence.advantage > one.evidence.needed) == (one.verdict == "supported")
+    assert "to beat chance over" in page_text(tmp_path)
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path, monkeypatch):

@@ -608,3 +608,27 @@ def test_random_maps_beat_chance_in_at_most_a_tenth(square, grid):
         for seed in range(60)
     ]
     assert sum(called) <= 6
+
+
+def test_pixels_as_good_as_black_are_found_where_there_are_many():
+    image = np.zeros((20, 20, 3), np.float32)
+    image[5:10, 5:10] = 1
+    image[0, 0] = 0.01
+    black = np.zeros_like(image)
+    expected = np.ones((20, 20), bool)
+    expected[5:10, 5:10] = False
+    np.testing.assert_array_equal(ev.near_black(image, black), expected)
+    image[:] = 1
+    image[0, :2] = 0  # hardly any
+    assert not ev.near_black(image, black).any()
+    assert not ev.near_black(black, black).any()
+
+
+def test_chance_is_that_of_the_random_maps():
+    values, insertions = (0.2, 0.4, 0.3), (0.5, 0.6, 0.9)
+    curves = ev.Curves((1.0, 0.0), (0.0, 1.0), (1.0, 0.0), values, (0.0, 1.0), insertions)
+    gains = np.array(insertions) - values
+    assert ev.chance_of(curves) == pytest.approx((gains.mean(), gains.std(ddof=1)))
+    assert ev.needed(curves) == pytest.approx(gains.mean() + 2.5 * gains.std(ddof=1))
+    mirrored = curves._replace(random_insertion=(), insertions=())
+    assert ev.chance_of(mirrored) == pytest.approx((0, 2 * np.std(values, ddof=1)))

@@ -46,10 +46,13 @@ class Evidence(msgspec.Struct, frozen=True):
     Attributes:
         deletion: area under the score while the most relevant pixels turn black; small is good.
         insertion: area under the score while they appear on black; large is good.
-        random_deletion: mean over random maps of the same grid.
-        random_insertion: likewise; that of a map is the deletion of its reverse, so the two are equal.
-        random_spread: standard deviation of the random maps' values.
-        advantage: insertion minus deletion; 0 for a random map in the mean.
+        random_deletion: mean over random maps of the same grid; pixels that are black already come last.
+        random_insertion: likewise. Where no pixel is black, the insertion of a map is the deletion of its
+            reverse, so the two are equal.
+        random_advantage: mean over the random maps of insertion minus deletion.
+        random_spread: standard deviation of it.
+        advantage: insertion minus deletion.
+        needed: what the advantage has to exceed for the verdict ``supported``.
         average_drop: part of the score that is lost where the image is faded by the map; None where the
             score is not positive.
         deletion_curve: score with 0, 10 … 100 % of the pixels changed; as the others.
@@ -59,12 +62,15 @@ class Evidence(msgspec.Struct, frozen=True):
     insertion: float
     random_deletion: float
     random_insertion: float
+    random_advantage: float
     random_spread: float
     advantage: float
+    needed: float
     average_drop: float | None
     deletion_curve: tuple[float, ...]
     insertion_curve: tuple[float, ...]
     random_curve: tuple[float, ...]
+    random_insertion_curve: tuple[float, ...]
 
 
 class RelevanceMap(msgspec.Struct, frozen=True):
@@ -117,12 +123,14 @@ class SanityStage(msgspec.Struct, frozen=True):
         down_to: path of the one farthest from the output.
         rank_correlation: Spearman's, with the map of the trained weights.
         similarity: SSIM with it.
+        magnitude_correlation: rank correlation of the magnitudes alone, of signed maps.
     """
 
     layers: int
     down_to: str
     rank_correlation: float | None
     similarity: float | None
+    magnitude_correlation: float | None = None
 
 
 class MethodFacts(msgspec.Struct, frozen=True):

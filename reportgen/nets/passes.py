@@ -93,8 +93,11 @@ class KerasPasses:
                 f"The network has a step without a gradient ({error}), so only occlusion can be used."
             ) from error
         if found is None:
+            what = (
+                "takes integers" if not tensor.dtype.is_floating else "has no gradient path to it"
+            )
             raise NotApplicable(
-                f"The output {self._aim.output!r} does not depend on it by anything that has a gradient."
+                f"There is no gradient: the network {what}, so only the CAM family and occlusion can be used."
             )
         return tf.cast(tf.convert_to_tensor(found), tf.float32) / self._scale
 
@@ -110,6 +113,7 @@ class KerasPasses:
             return [self._score, self._gradient(self._traced.inputs[self._aim.image])]
         if name == "features":
             tensor = self._call(self._aim.features).outputs[0]
+            self._check_batch(tensor, str(self._aim.features))
             return [self._score, tf.cast(tensor, tf.float32), self._gradient(tensor)]
         return [tf.cast(scores, tf.float32) for scores in self._attention_scores().values()]
 
@@ -124,7 +128,16 @@ class KerasPasses:
                 args, kwargs = call.arguments
                 wanted = {**kwargs, "return_attention_scores": True}
                 found[call.id] = call.operation(*args, **wanted)[1]
+                self._check_batch(found[call.id], call.id)
         return found
+
+    def _check_batch(self, tensor: Any, name: str) -> None:
+        """Refuse tensors whose rows are not the images, as windows of attention."""
+        if tensor.shape[0] != self._block:
+            raise NotApplicable(
+                f"{name} folds places into the batch dimension ({tensor.shape[0]} rows for {self._block} "
+                "images), so its rows belong to no image."
+            )
 
     def _function(self, name: str) -> Any:
         """Cut a pass out of the graph, once."""

@@ -63,10 +63,12 @@ class Recorder:
         self._thread = threading.get_ident()
         self._producer: dict[str, str] = {}
         self._graph: Any = None
+        self._rows: int | None = None
 
     def start(self, inputs: Mapping[str, Any], graph: Any) -> None:
         """Begin in ``graph``; ``inputs`` are its input tensors by name."""
         self._graph = graph
+        self._rows = _rows(next(iter(inputs.values())))
         self._producer.update({tensor.name: f"input:{name}" for name, tensor in inputs.items()})
 
     def run(self, operation: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -173,6 +175,7 @@ class Recorder:
             flops=call_flops(call.operation, [_image_shape(t) for t in call.inputs], shapes),
             leaf=call.leaf,
             merges=() if call.leaf else self._merges(call),
+            folds=bool(call.outputs) and _rows(call.outputs[0]) != self._rows,
         )
 
     def _merges(self, call: Call) -> tuple[str, ...]:
@@ -187,6 +190,10 @@ class Recorder:
                 if source != call.id
             )
         )
+
+
+def _rows(tensor: Any) -> int | None:
+    return tensor.shape[0] if tensor.shape.rank else None
 
 
 def _image_shape(tensor: Any) -> tuple[int, ...]:

@@ -20,14 +20,17 @@ SEEDS = 5
 """Random maps that a map is held against."""
 FLAT = 1e-6
 """Effects on the score below this part of it are lost in float32."""
-BEYOND = 5.0
-"""A map beats chance where insertion minus deletion exceeds this many standard deviations of the random maps'
-deletion values: one random map in twenty to a hundred does (``benchmarks/relevance_alarms.py``)."""
+BEYOND = 2.5
+"""A map beats chance where insertion minus deletion exceeds that of random maps by this many of its standard
+deviations: one random map in twenty to a hundred does (``benchmarks/relevance_alarms.py``)."""
 AT_LEAST = 0.03
 """... and this part of the score's range, below which nobody would call it a difference."""
-
 NEARLY_ALL = 0.8
 """A gain of this part of the score's range beats chance in any case; with ten steps the most is 0.9."""
+NEAR_BLACK = 0.02
+"""Pixels as near to black, in parts of the image's range, change nothing when they are blackened."""
+MUCH_BLACK = 0.01
+"""From this share of such pixels on random maps take them last: else all that avoids them beats chance."""
 
 
 class Curves(NamedTuple):
@@ -36,14 +39,19 @@ class Curves(NamedTuple):
     Attributes:
         deletion: score with the most relevant 0, 10 … 100 % of the pixels blackened.
         insertion: score with only the most relevant 0, 10 … 100 % of the pixels on black.
-        random: mean deletion curve of random maps; read backwards it is their insertion curve.
-        values: the random maps' deletion values, one a seed.
+        random: mean deletion curve of random maps.
+        values: their deletion values, one a seed.
+        random_insertion: mean insertion curve of the random maps. Empty where they are spread over all of the
+            image: the insertion of a map is then the deletion of its reverse, a random map as well.
+        insertions: their insertion values.
     """
 
     deletion: tuple[float, ...]
     insertion: tuple[float, ...]
     random: tuple[float, ...]
     values: tuple[float, ...]
+    random_insertion: tuple[float, ...] = ()
+    insertions: tuple[float, ...] = ()
 
 
 def order_of(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -229,14 +237,38 @@ def never_moves(curves: Curves) -> bool:
     return max(known) - min(known) <= FLAT * max(map(abs, known))
 
 
-def beats_chance(curves: Curves) -> bool:
-    """Return whether insertion minus deletion exceeds what random maps reach.
+def chance_of(curves: Curves) -> tuple[float, float]:
+    """Return mean and standard deviation of insertion minus deletion of random maps.
+
+    Where only their deletion was run: 0, and twice its standard deviation, the most that two opposite
+    values can differ by.
+    """
+    if curves.insertions:
+        gains = np.subtract(curves.insertions, curves.values)
+        return float(gains.mean()), float(gains.std(ddof=1))
+    return 0.0, 2 * float(np.std(curves.values, ddof=1))
+
+
+def needed(curves: Curves) -> float:
+    """Return what insertion minus deletion has to exceed to beat chance.
 
     Where one small thing decides, random maps on a coarse grid find it early or late by luck alone and
-    spread over the whole range: there ``NEARLY_ALL`` of the range is enough, which one in ten reaches.
+    spread over the whole range: there ``NEARLY_ALL`` of the range is enough.
     """
-    gain = area(curves.insertion) - area(curves.deletion)
-    spread = float(np.std(curves.values, ddof=1))
+    mean, spread = chance_of(curves)
     known = [*curves.deletion, *curves.insertion, *curves.random]
     reach = max(known) - min(known)
-    return gain > max(AT_LEAST * reach, min(BEYOND * spread, NEARLY_ALL * reach))
+    return mean + max(AT_LEAST * reach, min(BEYOND * spread, NEARLY_ALL * reach))
+
+
+def beats_chance(curves: Curves) -> bool:
+    """Return whether insertion minus deletion exceeds what random maps reach."""
+    return area(curves.insertion) - area(curves.deletion) > needed(curves)
+
+
+def near_black(image: NDArray[Any], black: NDArray[Any]) -> NDArray[Any]:
+    """Return which pixels (H, W) are as good as black; none where hardly any are."""
+    span = float(image.max() - image.min())
+    far = np.abs(image - black)
+    same: NDArray[Any] = (far.max(axis=-1) if far.ndim == 3 else far) <= NEAR_BLACK * span
+    return same if same.mean() >= MUCH_BLACK and not same.all() else np.zeros_like(same)

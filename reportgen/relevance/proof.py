@@ -14,7 +14,7 @@ from reportgen.relevance import evidence as ev
 from reportgen.relevance import sanity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -95,33 +95,64 @@ def prove(passes: Passes, made: list[Made], seed: int, progress: Progress) -> li
     inner = ev.STEPS - 1
     groups = [list(g.values()) for g in by_question(made)]
     shown = [[one for one in group if not one.flat] for group in groups]
-    shown = [group for group in shown if group]
+    plans = [_Plan(group, _background(group[0].asked.question)) for group in shown if group]
     total = sum(
-        2 + len(group) * (2 * inner + 1) + len(_grids(group)) * ev.SEEDS * inner for group in shown
+        2
+        + len(plan.group) * (2 * inner + 1)
+        + len(_grids(plan.group)) * ev.SEEDS * inner * (2 if plan.background.any() else 1)
+        for plan in plans
     )
     progress.stage("Relevance: evidence", total)
-    stream = passes.forward(chain.from_iterable(_trials(group, seed) for group in shown))
+    stream = passes.forward(chain.from_iterable(_trials(plan, seed) for plan in plans))
     proven: dict[tuple[int, str], Made] = {}
-    for group in shown:
-        target = group[0].asked.target
+    for plan in plans:
+        target = plan.group[0].asked.target
         scores = (_read(target, score, output) for score, output in stream)
-        whole, black = next(scores), next(scores)
-        chance = {
-            grid: [_curve(whole, scores, inner, black) for _ in range(ev.SEEDS)]
-            for grid in _grids(group)
-        }
-        for one in group:
-            random = chance[one.map.values.shape]
-            curves = ev.Curves(
-                deletion=_curve(whole, scores, inner, black),
-                insertion=_curve(black, scores, inner, whole),
-                random=tuple(float(v) for v in np.mean(random, axis=0)),
-                values=tuple(ev.area(curve) for curve in random),
-            )
-            proven[id(one.asked), one.method.name] = one._replace(
-                curves=curves, kept=next(scores), flat=ev.never_moves(curves)
-            )
+        for one in _judged(plan, scores, inner):
+            proven[id(one.asked), one.method.name] = one
     return [proven.get((id(one.asked), one.method.name), one) for one in made]
+
+
+class _Plan(NamedTuple):
+    """The maps of one question, and which of its pixels are as good as black."""
+
+    group: list[Made]
+    background: NDArray[Any]
+
+
+def _background(question: Question) -> NDArray[Any]:
+    return ev.near_black(question.pixels, question.black)
+
+
+def _judged(plan: _Plan, scores: Iterator[float], inner: int) -> Iterator[Made]:
+    """Read the scores of one question's trials, in their order."""
+    whole, black = next(scores), next(scores)
+    both = bool(plan.background.any())
+    chance = {
+        grid: [
+            (
+                _curve(whole, scores, inner, black),
+                _curve(black, scores, inner, whole) if both else (),
+            )
+            for _ in range(ev.SEEDS)
+        ]
+        for grid in _grids(plan.group)
+    }
+    for one in plan.group:
+        deletions, insertions = zip(*chance[one.map.values.shape], strict=True)
+        curves = ev.Curves(
+            deletion=_curve(whole, scores, inner, black),
+            insertion=_curve(black, scores, inner, whole),
+            random=_mean(deletions),
+            values=tuple(ev.area(curve) for curve in deletions),
+            random_insertion=_mean(insertions) if both else (),
+            insertions=tuple(ev.area(curve) for curve in insertions) if both else (),
+        )
+        yield one._replace(curves=curves, kept=next(scores), flat=ev.never_moves(curves))
+
+
+def _mean(curves: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(float(v) for v in np.mean(curves, axis=0))
 
 
 def _read(target: Target, score: float, output: NDArray[Any]) -> float:
@@ -145,8 +176,9 @@ def _curve(first: float, scores: Iterator[float], inner: int, last: float) -> tu
     return (first, *islice(scores, inner), last)
 
 
-def _trials(group: list[Made], seed: int) -> Iterator[Sample]:
+def _trials(plan: _Plan, seed: int) -> Iterator[Sample]:
     """Yield what the evidence of one question's maps takes, in the order in which it is read."""
+    group, background = plan
     question = group[0].asked.question
     image, black = question.pixels, question.black
     yield question.sample(image)
@@ -154,9 +186,11 @@ def _trials(group: list[Made], seed: int) -> Iterator[Sample]:
     for grid in _grids(group):
         for number in range(ev.SEEDS):
             values = ev.random_map(grid, (seed, group[0].asked.probe, number))
+            values = np.where(background, -1.0, ev.at_size(values, image.shape))
             order = ev.order_of(values, image.shape)
-            for changed in ev.perturbed(order, image, black, insert=False):
-                yield question.sample(changed)
+            for insert in (False, True) if background.any() else (False,):
+                for changed in ev.perturbed(order, image, black, insert=insert):
+                    yield question.sample(changed)
     for one in group:
         order = ev.order_of(one.map.values, image.shape)
         for insert in (False, True):
@@ -171,19 +205,25 @@ def evidence_of(made: Made) -> Evidence | None:
     if curves is None:
         return None
     deletion, insertion = ev.area(curves.deletion), ev.area(curves.insertion)
-    chance = float(np.mean(curves.values))
+    by_chance, spread = ev.chance_of(curves)
+    insertions = curves.insertions or curves.values
     drop = ev.average_drop(curves.deletion[0], made.kept) if made.kept is not None else None
     return Evidence(
         deletion=sixth(deletion),
         insertion=sixth(insertion),
-        random_deletion=sixth(chance),
-        random_insertion=sixth(chance),
-        random_spread=sixth(float(np.std(curves.values, ddof=1))),
+        random_deletion=sixth(float(np.mean(curves.values))),
+        random_insertion=sixth(float(np.mean(insertions))),
+        random_advantage=sixth(by_chance),
+        random_spread=sixth(spread),
         advantage=sixth(insertion - deletion),
+        needed=sixth(ev.needed(curves)),
         average_drop=six(drop),
         deletion_curve=tuple(sixth(v) for v in curves.deletion),
         insertion_curve=tuple(sixth(v) for v in curves.insertion),
         random_curve=tuple(sixth(v) for v in curves.random),
+        random_insertion_curve=tuple(
+            sixth(v) for v in curves.random_insertion or reversed(curves.random)
+        ),
     )
 
 

@@ -34,12 +34,16 @@ class Stage(NamedTuple):
         down_to: path of the last one.
         rank_correlation: mean over the questions; a constant map resembles nothing and counts 0.
         similarity: mean SSIM, likewise.
+        magnitude: rank correlation of the magnitudes, likewise: of a signed map the place alone.
+        comparable: share of the maps that are neither constant nor broken with random weights.
     """
 
     layers: int
     down_to: str
     rank_correlation: float
     similarity: float
+    magnitude: float = 0.0
+    comparable: float = 1.0
 
 
 def passes_needed(methods: Sequence[Method], questions: int) -> int:
@@ -58,7 +62,7 @@ def randomisation_test(
     trained = {m.name: _maps(passes, m, questions, seed) for m in methods}
     found: dict[str, list[Stage]] = {method.name: [] for method in methods}
     layers, deepest = 0, ""
-    moved: dict[str, list[tuple[float, float]]] = {method.name: [] for method in methods}
+    moved: dict[str, list[tuple[float, ...]]] = {method.name: [] for method in methods}
     for paths in passes.cascade(STAGES, seed, DRAWS - 1):
         layers, deepest = layers + len(paths), paths[-1] if paths else deepest
         for method in methods:
@@ -66,8 +70,8 @@ def randomisation_test(
                 moved[method.name] = []
             pairs = zip(trained[method.name], _maps(passes, method, questions, seed), strict=True)
             moved[method.name] += [_resemblance(before, after) for before, after in pairs]
-            rho, ssim = (float(np.mean(column)) for column in zip(*moved[method.name], strict=True))
-            stage = Stage(layers, deepest, rho, ssim)
+            means = (float(np.mean(column)) for column in zip(*moved[method.name], strict=True))
+            stage = Stage(layers, deepest, *means)
             found[method.name] = [*found[method.name][: None if paths else -1], stage]
     return found
 
@@ -76,20 +80,28 @@ def _maps(passes: Passes, method: Method, questions: Sequence[Question], seed: i
     return list(method.run(passes, questions, method.sanity_samples, seed))
 
 
-def _resemblance(before: Map, after: Map) -> tuple[float, float]:
+def _resemblance(before: Map, after: Map) -> tuple[float, ...]:
+    """Return rank correlation, SSIM, rank correlation of the magnitudes, and whether they can be compared."""
     a, b = before.values, after.values
     if not np.isfinite(b).all() or b.max() == b.min():
-        return 0.0, 0.0
-    return rank_correlation(a, b) or 0.0, structural_similarity(a, b) or 0.0
+        return 0.0, 0.0, 0.0, 0.0
+    return (
+        rank_correlation(a, b) or 0.0,
+        structural_similarity(a, b) or 0.0,
+        rank_correlation(np.abs(a), np.abs(b)) or 0.0,
+        1.0,
+    )
 
 
 def reacts(stages: Sequence[Stage], cells: int) -> bool | None:
     """Return whether the maps changed once all weights were random; None where that cannot be told.
 
+    Signed maps are compared with their signs, as they are shown.
+
     Args:
         stages: of one method.
         cells: of its maps.
     """
-    if not stages or cells < FEWEST_CELLS:
+    if not stages or cells < FEWEST_CELLS or stages[-1].comparable < 1 / 3:
         return None
     return stages[-1].rank_correlation < UNMOVED

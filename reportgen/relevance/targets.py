@@ -195,8 +195,10 @@ def find_index(text: str, task: Task, facts: OutputFacts, classes: Sequence[str]
     if text.isascii() and text.isdigit() and int(text) < count:
         return int(text)
     known = f"names such as {classes[0]!r} or " if classes else ""
+    names = "" if classes else " (names need --classes)"
     raise UsageError(
-        f"--target {text}: the output {task.output!r} has no such class. It takes {known}0 to {count - 1}."
+        f"--target {text}: the output {task.output!r} has no such class. It takes {known}0 to "
+        f"{count - 1}{names}."
     )
 
 

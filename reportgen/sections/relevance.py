@@ -30,8 +30,9 @@ from reportgen.relevance import evidence as ev
 from reportgen.relevance.drawing import drawn, over_image
 from reportgen.relevance.methods import METHODS, Question, attention_distances
 from reportgen.relevance.proof import Asked, Made, by_question, flat, prove, sixth, test_weights
-from reportgen.relevance.sanity import reacts
+from reportgen.relevance.sanity import FEWEST_CELLS, reacts
 from reportgen.relevance.targets import check_output, choose_output, find_index, find_targets
+from reportgen.settings import CAM_FAMILY, RELEVANCE
 from reportgen.tasks import class_count
 
 if TYPE_CHECKING:
@@ -84,7 +85,14 @@ def observe(context: Context) -> OutputObserver:
 
 
 def _names(context: Context, task: Task, facts: OutputFacts) -> tuple[str, ...]:
-    return context.classes if len(context.classes) == class_count(task, facts) else ()
+    """Return the class names that fit an output, those that the page uses where none were given."""
+    if len(context.classes) == class_count(task, facts):
+        return context.classes
+    if task.kind == "binary":
+        return ("negative", "positive")
+    if task.kind == "segmentation" and facts.shape[-1] == 1:
+        return ("background", "mask")
+    return ()
 
 
 def _layer(context: Context, name: str) -> str | None:
@@ -130,7 +138,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         methods=tuple(_facts(method, layer, made, tested) for method in methods),
         maps=(),
         agreements=_agreements(made),
-        contrasts=_contrasts(context, passes, asked, methods),
+        contrasts=_contrasts(context, passes, asked, _trusted(methods, tested), notices),
         attention=_attention(passes, asked, methods),
         baseline=context.prepared.black_words if context.prepared else "",
         quick=context.settings.quick,
@@ -195,7 +203,11 @@ def _methods(
     context: Context, layer: str | None, notices: list[Notice]
 ) -> tuple[list[Method], str | None]:
     """Return the methods that this network can be asked by."""
-    chosen = context.settings.relevance_methods
+    settings = context.settings
+    chosen = settings.relevance_methods
+    dropped = [n for n in settings.relevance if n in RELEVANCE and n not in chosen]
+    if dropped:
+        notices.append(Notice("warning", f"--quick left out {', '.join(dropped)}."))
     attention = any("Attention" in c.class_name for c in context.network.facts.calls)
     kept = []
     for method in (m for m in METHODS if m.name in chosen):
@@ -206,7 +218,7 @@ def _methods(
             )
             notices.append(Notice("info", text))
         elif method.needs == "attention" and not attention:
-            if context.settings.relevance:
+            if settings.relevance:
                 notices.append(Notice("info", f"{method.title} needs attention layers."))
         else:
             kept.append(method)
@@ -264,7 +276,13 @@ def _facts(
         grid=(grids[0][0], grids[0][1]) if grids else None,
         samples=method.samples,
         stages=tuple(
-            SanityStage(s.layers, s.down_to, six(s.rank_correlation), six(s.similarity))
+            SanityStage(
+                s.layers,
+                s.down_to,
+                six(s.rank_correlation),
+                six(s.similarity),
+                six(s.magnitude) if method.signed else None,
+            )
             for s in stages
         ),
         passes_sanity=reacts(stages, grids[0][0] * grids[0][1]) if grids else None,
@@ -334,12 +352,22 @@ def _verdict(made: Made, failing: set[str]) -> Any:
     return "supported" if ev.beats_chance(made.curves) else "no better than chance"
 
 
+def _trusted(methods: list[Method], tested: dict[str, list[Stage]]) -> list[Method]:
+    """Return the methods that tell classes apart and do not fail the randomisation test."""
+    failing = [name for name, stages in tested.items() if reacts(stages, FEWEST_CELLS) is False]
+    return [m for m in methods if m.needs != "attention" and m.name not in failing]
+
+
 def _contrasts(
-    context: Context, passes: Passes, asked: list[Asked], methods: list[Method]
+    context: Context,
+    passes: Passes,
+    asked: list[Asked],
+    methods: list[Method],
+    notices: list[Notice],
 ) -> tuple[Contrast, ...]:
     """Contrast the two best classes of the probes where they lie close together."""
     task, facts, _ = _explained(context)
-    if task.kind != "classification" or not methods or methods[0].needs == "attention":
+    if task.kind != "classification" or not methods:
         return ()
     names = _names(context, task, facts)
     found = []
@@ -360,7 +388,11 @@ def _contrasts(
         weights[second] = 1
         questions += [one.question, one.question._replace(weights=weights)]
     method = methods[0]
-    maps = list(method.run(passes, questions, method.samples, context.settings.seed))
+    try:
+        maps = list(method.run(passes, questions, method.samples, context.settings.seed))
+    except Exception as error:  # noqa: BLE001 - the contrast costs itself
+        notices.append(Notice("warning", f"The contrasts could not be made: {error}"))
+        return ()
     contrasts = []
     for (one, second, scores), (a, b) in zip(
         found, zip(maps[::2], maps[1::2], strict=True), strict=True
@@ -418,7 +450,11 @@ def _sentence(content: RelevanceContent) -> str:
         some = f", {flat} of them flat" if flat else ""
         return f"{len(content.maps)} maps{some}, without evidence for them (--quick)."
     parts = [_of_method(content, method) for method in content.methods]
-    known = [a.rank_correlation for a in content.agreements if a.rank_correlation is not None]
+    known = [
+        a.rank_correlation
+        for a in content.agreements
+        if a.rank_correlation is not None and not {a.first, a.second} <= set(CAM_FAMILY)
+    ]
     if known:
         parts.append(
             f"the methods' maps agree by a rank correlation of {np.median(known):.2f} in the median"
@@ -437,7 +473,8 @@ def _of_method(content: RelevanceContent, method: MethodFacts) -> str:
     supported = sum(one.verdict == "supported" for one in maps)
     some = f", {flat} flat" if flat else ""
     if supported == 0 and flat == len(maps):
-        return f"{method.title} is flat on every probe: the score hardly depends on the image there"
+        why = "nothing in its layer speaks for" if method.layer else "no pixel has an effect on"
+        return f"{method.title} is flat on every probe: {why} what is explained"
     return f"{method.title} is supported on {supported} of {len(maps)} maps{some}"
 
 
