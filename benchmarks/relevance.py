@@ -53,7 +53,8 @@ def main(model_path: str, *paths: str) -> None:
     tasks = {"FWD": lambda: forward(tf.constant(x)), "FB": lambda: gradient(tf.constant(x))}
     for method in METHODS:
         if method.needs != "attention":
-            tasks[method.name] = lambda m=method: list(m.run(passes, questions, m.samples, 0))
+            count = 50 if method.samples > 1 and method.needs == "gradients" else method.samples
+            tasks[method.name] = lambda m=method, n=count: list(m.run(passes, questions, n, 0))
     maps = [m.values for m in next(iter(METHODS)).run(passes, questions, 1, 0)]
     tasks["deletion"] = lambda: list(passes.forward(deleted(questions, maps)))
     for task in tasks.values():

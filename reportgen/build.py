@@ -18,6 +18,7 @@ from reportgen.assets import AssetStore
 from reportgen.choosing import choose_calls
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import ModelFile
+from reportgen.dataset import DataSet, gather_data
 from reportgen.errors import InputError, UsageError
 from reportgen.findings import check_options, judge
 from reportgen.history import read_history
@@ -26,7 +27,7 @@ from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, import_from_here, load_model
 from reportgen.observe import Context, Silence
 from reportgen.pipeline import make_sections, said
-from reportgen.preprocessing import prepare
+from reportgen.preprocessing import feeder, prepare
 from reportgen.probes import InputShape, gather, read
 from reportgen.publish import check_folder, locked, publish
 from reportgen.report import SCHEMA_MAJOR, SCHEMA_MINOR, Report, ReportFolder
@@ -48,6 +49,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("reportgen")
 
 
+class _Sources(NamedTuple):
+    """What is read beside the model and the probes."""
+
+    history: History | None
+    data: Any
+
+
 class Built(NamedTuple):
     """A report before it is written.
 
@@ -66,6 +74,7 @@ def build_report(
     *,
     probes: Any = None,
     history: Any = None,
+    data: Any = None,
     output: str | Path | None = None,
     progress: Progress | None = None,
     command: str | None = None,
@@ -81,6 +90,9 @@ def build_report(
             probes out.
         history: how the training went: a CSVLogger file, ``History.history`` as JSON, a TensorBoard folder,
             a ``keras.callbacks.History`` or a mapping from name to values.
+        data: a labelled data set to evaluate on: a folder of class folders, a CSV of ``file,label``, an
+            ``.npz`` with x and y, an ``(x, y)`` pair or a ``tf.data.Dataset``. Probes are drawn from it where
+            none are given.
         output: the report folder; None makes a temporary one.
         progress: told what is being done.
         command: the command line that the overview shows.
@@ -109,7 +121,7 @@ def build_report(
             built = _build(
                 model,
                 probes,
-                read_history(history),
+                _Sources(read_history(history), data),
                 settings,
                 function,
                 progress or Silence(),
@@ -149,23 +161,27 @@ def _call(model: Any, settings: Settings) -> str:
 def _build(
     model: Any,
     source: Any,
-    history: History | None,
+    sources: _Sources,
     settings: Settings,
     function: Callable[[Any], Any] | None,
     progress: Progress,
     command: str,
 ) -> Built:
     classes = read_classes(settings.classes)
-    offer = gather(source, settings) if source is not None else None
+    whole = gather_data(sources.data, settings) if sources.data is not None else None
+    offer = gather(source, settings) if source is not None else whole
     progress.stage("TensorFlow")
     import_keras()
     progress.stage("Loading the model")
     loaded, compiled, file = _load(model, settings)
     with on_device(settings.device):
         progress.stage("Tracing the forward pass")
-        network = _network(loaded, compiled, offer, settings)
+        images = BLOCK if whole is not None else min(_count(offer) or BLOCK, settings.max_probes)
+        network = _network(loaded, compiled, offer, settings, images)
         context = _context(network, offer, classes, settings, function, file, command)
-        context = context._replace(progress=progress, history=history)
+        context = context._replace(progress=progress, history=sources.history)
+        if whole is not None and "evaluation" in settings.chosen_sections:
+            context = _with_data(context, whole, function)
         made = make_sections(context, progress)
     return _assemble(context, made, settings)
 
@@ -195,13 +211,12 @@ def _file_facts(path: Path, settings: Settings) -> ModelFile:
 
 
 def _network(
-    model: Any, compiled: dict[str, Any], offer: Offer | None, settings: Settings
+    model: Any, compiled: dict[str, Any], offer: Offer | None, settings: Settings, images: int
 ) -> KerasNetwork:
     from reportgen.nets.keras_network import KerasNetwork
 
     example = _example_shape(offer, settings)
     size = settings.input_size or (example[:2] if example and len(example) == 3 else None)
-    count = _count(offer)
     watch = None
     if offer is not None and "activations" in settings.chosen_sections:
         watch = partial(choose_calls, globs=settings.layers)
@@ -210,7 +225,7 @@ def _network(
         compiled=compiled,
         input_size=(size[0], size[1]) if size else None,
         example=example,
-        images=min(count, settings.max_probes) if count else BLOCK,
+        images=images,
         device=settings.device,
         watch=watch,
     )
@@ -267,6 +282,20 @@ def _context(
         prepared=prepared,
         file=file,
         command=command,
+    )
+
+
+def _with_data(context: Context, whole: Offer, function: Callable[[Any], Any] | None) -> Context:
+    """Add the data set, preprocessed as a sample of it asks for."""
+    network, settings = context.network, context.settings
+    inputs = [
+        InputShape(t.name, context.input_shapes[t.name], t.dtype) for t in network.facts.inputs
+    ]
+    sample = read(whole, inputs, settings)
+    function = function or _imported_function(settings.preprocess)
+    prepared = prepare(sample, network, settings.preprocess, function)
+    return context._replace(
+        data=DataSet(whole, inputs, settings), feed=feeder(prepared, sample, function)
     )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("reportgen")
 
-_PATHS = ("probes", "classes", "labels", "history")
+_PATHS = ("probes", "classes", "labels", "history", "data")
 _SILENT = {
     "output",
     "quiet",
@@ -74,6 +74,11 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     multiple=True,
     metavar="PATH",
     help="Image, folder, glob, .npy or .npz to try the model on; repeatable.",
+)
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="A labelled data set to evaluate on: folder of class folders, CSV of file,label, .npz of x and y.",
 )
 @click.option(
     "--history",
@@ -285,12 +290,14 @@ def _build(options: dict[str, Any]) -> int:
     from reportgen.terminal import progress
 
     probes, history = options.pop("probes", None), options.pop("history", None)
-    command = _command(model, {**options, "probes": probes, "history": history})
+    data = options.pop("data", None)
+    command = _command(model, {**options, "probes": probes, "history": history, "data": data})
     with progress(quiet=quiet) as shown:
         folder = build_report(
             model,
             probes=[probes] if isinstance(probes, str) else list(probes) if probes else None,
             history=history,
+            data=data,
             output=output,
             progress=shown,
             command=command,

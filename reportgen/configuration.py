@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-_FILES = {"probes", "classes", "labels", "history", "output"}
+_FILES = {"probes", "classes", "labels", "history", "data", "output"}
 _SWITCHES = {"quiet", "verbose", "open"}
 
 

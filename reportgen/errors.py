@@ -8,6 +8,7 @@
     │   ├── ProbeError            images and arrays to probe with
     │   ├── LabelError            class names and labels
     │   ├── HistoryError          a training history
+    │   ├── DataError             a data set to evaluate on
     │   ├── ConfigurationError    ``[tool.reportgen]`` in pyproject.toml
     │   └── ReportError           a report.json that cannot be read
     ├── OutputError           7   the report folder
@@ -65,6 +66,10 @@ class LabelError(InputError):
 
 class HistoryError(InputError):
     """A training history that cannot be used."""
+
+
+class DataError(InputError):
+    """A data set that cannot be evaluated on."""
 
 
 class ConfigurationError(InputError):

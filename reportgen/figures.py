@@ -122,6 +122,60 @@ def lines_figure(
         return _save(store, canvas, alt)
 
 
+def square_figure(
+    store: AssetStore,
+    curves: Sequence[tuple[Any, Any, str]],
+    labels: tuple[str, str],
+    alt: str,
+    *,
+    diagonal: bool = False,
+    marked: bool = False,
+) -> Figure:
+    """Plot curves over the unit square; each is x, y and a name."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        from matplotlib.figure import Figure as Canvas
+
+        canvas = Canvas(figsize=(4.0, 3.4))
+        canvas.subplots_adjust(left=0.16, right=0.97, bottom=0.15, top=0.97)
+        axes = canvas.subplots()
+        if diagonal:
+            axes.plot((0, 1), (0, 1), color=_GRID, linewidth=1)
+        for (x, y, name), colour in zip(curves, (_FIRST, _SECOND), strict=False):
+            marker = "o" if marked else None
+            axes.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=4, label=name)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        return _save(store, canvas, alt)
+
+
+def points_figure(
+    store: AssetStore,
+    x: Any,
+    y: Any,
+    labels: tuple[str, str],
+    alt: str,
+) -> Figure:
+    """Plot points and the diagonal."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        from matplotlib.figure import Figure as Canvas
+
+        canvas = Canvas(figsize=(4.0, 3.4))
+        canvas.subplots_adjust(left=0.18, right=0.97, bottom=0.15, top=0.97)
+        axes = canvas.subplots()
+        ends = (min(*x, *y), max(*x, *y))
+        axes.plot(ends, ends, color=_GRID, linewidth=1)
+        axes.plot(x, y, color=_FIRST, linestyle="none", marker=".", markersize=4, alpha=0.5)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        return _save(store, canvas, alt)
+
+
 def _save(store: AssetStore, canvas: Any, alt: str) -> Figure:
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

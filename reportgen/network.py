@@ -289,6 +289,13 @@ class Network(Protocol):
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode."""
 
+    @property
+    def block(self) -> int:
+        """How many images a pass takes."""
+
+    def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
+        """Run blocks of at most ``block`` images as they come: outputs and moments, without maps."""
+
     def normalization_input(self, inputs: Mapping[str, NDArray[Any]]) -> NormalizationInput | None:
         """Measure what flows into the first BatchNormalization; None where there is none."""
 

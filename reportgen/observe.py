@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from reportgen.errors import InputError
 
-    from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
     from reportgen.assets import AssetStore
     from reportgen.content.leaves import Notice
     from reportgen.content.overview import ModelFile, Task
+    from reportgen.dataset import DataSet
     from reportgen.history import History
     from reportgen.network import Batch, Network
     from reportgen.preprocessing import Prepared
@@ -55,6 +56,8 @@ class Context(NamedTuple):
         command: the command that makes this report, file names only.
         progress: told what a section does that takes long.
         history: of the training, None where none was given.
+        data: the data set to evaluate on, None where none was given.
+        feed: preprocesses its images.
     """
 
     network: Network
@@ -69,6 +72,8 @@ class Context(NamedTuple):
     command: str
     progress: Progress = Silence()
     history: History | None = None
+    data: DataSet | None = None
+    feed: Callable[[Any], Any] | None = None
 
 
 class Collected(NamedTuple):
@@ -84,10 +89,17 @@ class Collected(NamedTuple):
 
 
 class Observer(Protocol):
-    """A fold over blocks of images with bounded state."""
+    """A fold over blocks of images with bounded state.
+
+    ``update`` sees the survey: the whole data set, or the probes where no data set was given.
+    ``show`` sees the probes, with the maps that were asked for.
+    """
 
     def update(self, batch: Batch) -> None:
-        """Take in one block; blocks come in the order of the images."""
+        """Take in one block of the survey; blocks come in the order of the images."""
+
+    def show(self, batch: Batch) -> None:
+        """Take in one block of probes, in their order."""
 
     def result(self) -> Any:
         """Return what was observed."""
@@ -109,39 +121,56 @@ class SectionMaker(NamedTuple):
     observe: Callable[[Context], Observer] | None = None
 
 
-def survey(
-    network: Network,
-    inputs: Mapping[str, NDArray[Any]],
+def run_round(
+    batches: Iterable[Batch],
     observers: Mapping[str, Observer],
+    problems: dict[str, Exception],
     advance: Callable[[int], None],
-) -> dict[str, Exception]:
-    """Run all images through the network once, and every observer over the blocks.
+    *,
+    survey: bool,
+    show: bool,
+) -> None:
+    """Hand every block to every observer once.
 
     Args:
-        network: is run.
-        inputs: by input name, each (n, …).
+        batches: the blocks, run as they are asked for.
         observers: by section; one that raises is left out from there on.
+        problems: what was raised, by section; filled.
         advance: told how many images a block had.
+        survey: whether the blocks count as the survey.
+        show: whether they hold the probes.
 
-    Returns:
-        What was raised, by section.
+    Raises:
+        InputError: images or labels that cannot be used.
     """
-    problems: dict[str, Exception] = {}
     try:
-        for batch in network.forward(inputs):
+        for batch in batches:
             for kind, observer in observers.items():
-                if kind in problems:
-                    continue
-                try:
-                    observer.update(batch)
-                except Exception as error:  # noqa: BLE001 - an observer costs only its own section
-                    problems[kind] = error
-            advance(_size(list(batch.inputs.values())))
+                if kind not in problems:
+                    _hand_over(batch, kind, observer, problems, survey=survey, show=show)
+            advance(len(next(iter(batch.inputs.values()))))
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 - without a forward pass no observer has a result
         for kind in observers:
             problems.setdefault(kind, error)
-    return problems
 
 
-def _size(arrays: Sequence[NDArray[Any]]) -> int:
-    return len(arrays[0]) if arrays else 0
+def _hand_over(
+    batch: Batch,
+    kind: str,
+    observer: Observer,
+    problems: dict[str, Exception],
+    *,
+    survey: bool,
+    show: bool,
+) -> None:
+    try:
+        if survey:
+            observer.update(batch)
+        if show:
+            observer.show(batch)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an observer costs only its own section
+        problems[kind] = error

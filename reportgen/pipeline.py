@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.content.leaves import Notice
 from reportgen.errors import NotApplicable, SectionError, UsageError
-from reportgen.observe import survey
+from reportgen.observe import run_round
 from reportgen.report import Section
 from reportgen.sections import SECTIONS
 
@@ -76,11 +76,18 @@ def _survey(
     problems: dict[str, Exception],
     progress: Progress,
 ) -> dict[str, Any]:
-    if not observers or context.prepared is None:
-        return {}
-    inputs = context.prepared.inputs
-    progress.stage("Probes through the network", len(next(iter(inputs.values()))))
-    problems.update(survey(context.network, inputs, observers, progress.advance))
+    """Run the data set, where there is one, and the probes through the network, each once."""
+    network, data = context.network, context.data
+    if observers and data is not None and context.feed is not None:
+        progress.stage("Data through the network", data.total)
+        batches = network.survey(data.blocks(network.block, context.feed))
+        run_round(batches, observers, problems, progress.advance, survey=True, show=False)
+    if observers and context.prepared is not None:
+        inputs = context.prepared.inputs
+        progress.stage("Probes through the network", len(next(iter(inputs.values()))))
+        batches = network.forward(inputs)
+        alone = data is None
+        run_round(batches, observers, problems, progress.advance, survey=alone, show=True)
     return {kind: o.result() for kind, o in observers.items() if kind not in problems}
 
 

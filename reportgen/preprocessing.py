@@ -77,6 +77,24 @@ def prepare(
     return prepared._replace(black=black, black_words=words)
 
 
+def feeder(
+    prepared: Prepared, probes: ProbeSet, function: Callable[[NDArray[Any]], Any] | None
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Return what preprocesses further images of the same source as ``probes`` were.
+
+    Args:
+        prepared: of a sample, whose mode is kept.
+        probes: the sample.
+        function: what ``module:function`` names.
+    """
+    mode, white = prepared.facts.mode, probes.full_scale
+    if function is not None:
+        return lambda raw: _called(function, raw, mode)
+    if mode in {"none", "own units"} or white is None:
+        return lambda raw: raw
+    return lambda raw: apply(mode, raw if white == 255 else raw * np.float32(255 / white))
+
+
 def _black(
     fed: NDArray[Any],
     probes: ProbeSet,

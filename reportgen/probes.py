@@ -180,7 +180,7 @@ def _from_pair(pair: tuple[Any, ...]) -> Offer:
         if len(images) != len(labels):
             raise LabelError(f"There are {len(images)} images and {len(labels)} labels.")
         rows = [
-            Item(f"probe {i}", {None: _as_array(a)}, _label(labels[i]))
+            Item(f"probe {i}", {None: _as_array(a)}, label_value(labels[i]))
             for i, a in enumerate(images)
         ]
         return Offer(tuple(rows))
@@ -191,7 +191,7 @@ def _from_mapping(arrays: Mapping[str, Any], labels: NDArray[Any] | None = None)
     return Offer((Item("array", {str(k): _as_array(v) for k, v in arrays.items()}, labels),))
 
 
-def _label(value: Any) -> Any | None:
+def label_value(value: Any) -> Any | None:
     """Return a label as a scalar: an index, a name, or the position of the one in a one-hot row."""
     array = np.asarray(value)
     if array.ndim == 0 or array.size == 1:
@@ -219,7 +219,7 @@ def _from_dataset(dataset: Any, limit: int) -> Offer:
             one = {k: np.asarray(v)[row] if batched else np.asarray(v) for k, v in named.items()}
             label = None
             if labels is not None and not isinstance(labels, dict):
-                label = _label(np.asarray(labels)[row] if batched else labels)
+                label = label_value(np.asarray(labels)[row] if batched else labels)
             items.append(Item(f"probe {len(items)}", one, label))
             if len(items) == limit:
                 break
@@ -443,7 +443,7 @@ def _read_files(offer: Offer, inputs: Sequence[InputShape], settings: Settings) 
     if not probes:
         reasons = " ".join(notice.text.removeprefix("A probe was left out. ") for notice in notices)
         raise ProbeError(f"None of the probes can be read. {reasons}")
-    arrays, zeros = _with_zeros({target.name: _typed(np.stack(rows), target.dtype)}, inputs)
+    arrays, zeros = with_zeros({target.name: typed(np.stack(rows), target.dtype)}, inputs)
     return ProbeSet(
         tuple(probes), arrays, target.name, zeros, 255.0, resized, len(offer.items), "files",
         offer.class_names, tuple(notices),
@@ -464,9 +464,10 @@ def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted) -> Probe:
     return Probe(item.name, (width, height), pixels.kind, item.label, given, notes)
 
 
-def _with_zeros(
+def with_zeros(
     given: dict[str, NDArray[Any]], inputs: Sequence[InputShape]
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Fill inputs that were not given with zeros, and return their names."""
     count = len(next(iter(given.values())))
     zeros = tuple(spec.name for spec in inputs if spec.name not in given)
     arrays = {
@@ -478,7 +479,8 @@ def _with_zeros(
     return arrays, zeros
 
 
-def _typed(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+def typed(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return an array in an input's type; integers are rounded to."""
     if "float" in dtype:
         return array.astype(np.float32, copy=False)
     try:
@@ -495,14 +497,14 @@ def _read_arrays(offer: Offer, inputs: Sequence[InputShape], settings: Settings)
     target = image_input(inputs) or inputs[0]
     rows: list[tuple[str, dict[str, NDArray[Any]], Any]] = []
     for item in offer.items:
-        named = _by_input(item.source, inputs, target)  # type: ignore[arg-type]
-        batches = {name: _as_batch(array, _spec(inputs, name)) for name, array in named.items()}
+        named = by_input(item.source, inputs, target)  # type: ignore[arg-type]
+        batches = {name: as_batch(array, _spec(inputs, name)) for name, array in named.items()}
         counts = {len(batch) for batch in batches.values()}
         if len(counts) != 1:
             raise ProbeError(f"The inputs have different numbers of probes: {sorted(counts)}.")
         count = counts.pop()
         fed = any(array is item.label for array in named.values())
-        labels = _row_labels(None if fed else item.label, count, single=len(offer.items) > 1)
+        labels = row_labels(None if fed else item.label, count, single=len(offer.items) > 1)
         for i in range(count):
             name = item.name if len(offer.items) > 1 else f"probe {i}"
             rows.append((name, {k: v[i] for k, v in batches.items()}, labels[i]))
@@ -513,24 +515,26 @@ def _read_arrays(offer: Offer, inputs: Sequence[InputShape], settings: Settings)
     return _fit_rows(offer, chosen, inputs, target, settings, total=len(rows))
 
 
-def _row_labels(labels: Any, count: int, *, single: bool) -> list[Any]:
+def row_labels(labels: Any, count: int, *, single: bool) -> list[Any]:
+    """Return one label a row, None for each without labels."""
     if labels is None:
         return [None] * count
     if single and count == 1:
-        return [_label(labels)]
+        return [label_value(labels)]
     array = np.asarray(labels)
     if len(array) != count:
         raise LabelError(f"There are {count} probes and {len(array)} labels.")
-    return [_label(row) for row in array]
+    return [label_value(row) for row in array]
 
 
 def _spec(inputs: Sequence[InputShape], name: str) -> InputShape:
     return next(spec for spec in inputs if spec.name == name)
 
 
-def _by_input(
+def by_input(
     arrays: Mapping[str | None, NDArray[Any]], inputs: Sequence[InputShape], target: InputShape
 ) -> dict[str, NDArray[Any]]:
+    """Return arrays by input name; one without a name is the target's."""
     names = {spec.name for spec in inputs}
     matching = {str(name): array for name, array in arrays.items() if name in names}
     if matching:
@@ -543,7 +547,7 @@ def _by_input(
     )
 
 
-def _as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
+def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     """Give ``array`` a first axis that counts probes, and the input's rank behind it."""
     rank, size = len(spec.shape), int(np.prod(spec.shape))
     if array.ndim == rank and array.shape == spec.shape:
@@ -580,9 +584,7 @@ def _fit_rows(
 ) -> ProbeSet:
     given: dict[str, list[NDArray[Any]]] = {}
     probes, notices, resized = [], list(offer.notices), 0
-    full_scale = _full_scale(
-        [row[1][target.name] for row in rows if target.name in row[1]], notices
-    )
+    full_scale = white_of([row[1][target.name] for row in rows if target.name in row[1]], notices)
     for name, arrays, label in rows:
         notes: tuple[str, ...] = ()
         for key, array in arrays.items():
@@ -595,7 +597,7 @@ def _fit_rows(
                     f"A probe of shape {array.shape} does not fit the input {key!r} of shape "
                     f"{spec.shape}."
                 )
-            given.setdefault(key, []).append(_typed(array, spec.dtype))
+            given.setdefault(key, []).append(typed(array, spec.dtype))
         shown = arrays.get(target.name)
         size, eye = None, None
         if shown is not None and shown.ndim in {2, 3} and image_input([target]) is not None:
@@ -605,14 +607,14 @@ def _fit_rows(
         probes.append(Probe(name, size, kind, label, eye, notes))
     stacked = {key: np.stack(value) for key, value in given.items()}
     is_image = target.name in stacked and image_input([target]) is not None
-    arrays_by_name, zeros = _with_zeros(stacked, inputs)
+    arrays_by_name, zeros = with_zeros(stacked, inputs)
     return ProbeSet(
         tuple(probes), arrays_by_name, target.name if is_image else None, zeros, full_scale, resized, total,
         "arrays", offer.class_names, tuple(notices),
     )  # fmt: skip
 
 
-def _full_scale(arrays: Sequence[NDArray[Any]], notices: list[Notice]) -> float | None:
+def white_of(arrays: Sequence[NDArray[Any]], notices: list[Notice]) -> float | None:
     """Return what counts as white in integer arrays: their type's maximum; None for floats."""
     if not arrays or arrays[0].dtype.kind == "f":
         return None

@@ -126,6 +126,8 @@ def _environment(*, autoescape: bool = True) -> Environment:
         by_layer=by_layer,
         by_rule=by_rule,
         by_target=by_target,
+        columns=columns,
+        level=level,
         method_titles=method_titles,
         score_curve=score_curve,
         curve_over_depth=curve_over_depth,
@@ -215,6 +217,21 @@ def by_target(maps: Sequence[RelevanceMap]) -> list[list[RelevanceMap]]:
         else:
             groups.append([one])
     return groups
+
+
+def columns(counts: Sequence[int], width: int, height: int) -> str:
+    """Return counts as columns that stand on ``height``, the largest reaching 0, as an SVG path."""
+    step, top = width / max(len(counts), 1), max(counts, default=0) or 1
+    return "".join(
+        f"M{k * step:.1f} {height}V{height * (1 - n / top):.1f}H{(k + 1) * step - 1:.1f}V{height}Z"
+        for k, n in enumerate(counts)
+        if n
+    )
+
+
+def level(count: int, whole: int) -> int:
+    """Return the shade of a cell of a confusion matrix, 0 to 9."""
+    return min(9, math.ceil(9 * count / whole)) if whole and count else 0
 
 
 def method_titles(methods: Sequence[MethodFacts]) -> dict[str, str]:

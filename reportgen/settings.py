@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 Resize = Literal["stretch", "crop", "pad"]
 Device = Literal["cpu", "gpu"]
 
-SECTIONS = ("overview", "architecture", "weights", "probes", "activations", "relevance", "history")
+SECTIONS = (
+    "overview",
+    "evaluation",
+    "architecture",
+    "weights",
+    "probes",
+    "activations",
+    "relevance",
+    "history",
+)
 """The names of all sections, in the order of the page."""
 
 PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reportgen.content.evaluation import Classified, EvaluationContent, Labelled
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
 from reportgen.content.weights import WeightsContent
 from reportgen.findings import verdict
 from reportgen.report import Number, Summary
-from reportgen.wording import bytes_text, count_text, flops_text, share_text
+from reportgen.wording import (
+    bytes_text,
+    count_text,
+    flops_text,
+    number_text,
+    percent_text,
+    share_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +69,8 @@ def _numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
             numbers.append(Number("NaN or infinite", f"{broken:,}", f"{broken:,} values"))
             zeros = share_text(content.zeros, content.count)
             numbers.append(Number("zero weights", zeros, f"{content.zeros:,} of {content.count:,}"))
+        elif isinstance(content, EvaluationContent):
+            numbers += _of_evaluation(content)
         elif isinstance(content, ProbesContent):
             shown = len(content.probes)
             if content.labelled:
@@ -69,6 +79,17 @@ def _numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
             else:
                 numbers.append(Number("probes", str(shown), f"{shown} of {content.total} shown"))
     return tuple(numbers)
+
+
+def _of_evaluation(content: EvaluationContent) -> list[Number]:
+    result = content.result
+    on = f"on {content.images:,} images"
+    if isinstance(result, Classified):
+        exact = f"{result.correct:,} of {content.images:,} images"
+        return [Number("accuracy", percent_text(result.accuracy), exact)]
+    if isinstance(result, Labelled):
+        return [Number("all labels right", percent_text(result.exact), on)]
+    return [Number("mean absolute error", number_text(result.mae), on)]
 
 
 def _of_overview(content: OverviewContent) -> list[Number]:

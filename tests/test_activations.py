@@ -86,6 +86,7 @@ def collected(maps, sizes=None, shown=None, **settings):
     observer = observe(about)
     for batch in blocks(maps, sizes or [len(next(iter(maps.values())))], shown):
         observer.update(batch)
+        observer.show(batch)
     return collect(about, observer.result()), about
 
 
@@ -382,6 +383,7 @@ def test_nesting_is_kept():
     observer = observe(about)
     for batch in blocks({c.id: relu_maps(2) for c in calls}, [2]):
         observer.update(batch)
+        observer.show(batch)
     rows = collect(about, observer).content.calls
     assert [(row.id, row.layer, row.depth) for row in rows] == [
         ("net", "net", 0),

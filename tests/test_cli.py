@@ -528,7 +528,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
 
     write_images(tmp_path / "pictures")
     Path("names.txt").write_text("\n".join("abcdefg"))
-    Path("labels.csv").write_text("0.png,b\n")
+    Path("labels.csv").write_text("0.png,b\npictures/0.png,b\n")
     Path("history.csv").write_text("epoch,loss\n0,2\n1,1\n")
     configure(
         'output = "made"\nprobes = ["pictures"]\nmax-probes = 3\nclasses = "names.txt"\n'
@@ -536,7 +536,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'threshold = 0.4\ncustom-objects = []\nallow-code = false\ntitle = "T"\n'
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
-        'history = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
+        'data = "labels.csv"\nhistory = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
         'target = ["b"]\nquick = true\n'
         'seed = 5\ndevice = "cpu"\n'
         'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'

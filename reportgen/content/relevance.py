@@ -47,8 +47,7 @@ class Evidence(msgspec.Struct, frozen=True):
         deletion: area under the score while the most relevant pixels turn black; small is good.
         insertion: area under the score while they appear on black; large is good.
         random_deletion: mean over random maps of the same grid; pixels that are black already come last.
-        random_insertion: likewise. Where no pixel is black, the insertion of a map is the deletion of its
-            reverse, so the two are equal.
+        random_insertion: likewise, from the same passes: the insertion of a map is the deletion of its reverse.
         random_advantage: mean over the random maps of insertion minus deletion.
         random_spread: standard deviation of it.
         advantage: insertion minus deletion.

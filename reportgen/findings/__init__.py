@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reportgen.content.findings import Check, Finding
 from reportgen.errors import ConfigurationError
-from reportgen.findings import activations, history, model, outputs, weights
+from reportgen.findings import activations, evaluation, history, model, outputs, weights
 from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     *weights.RULES,
     *activations.RULES,
     *outputs.RULES,
+    *evaluation.RULES,
     *history.RULES,
     *model.RULES,
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reportgen.content.activations import ActivationsContent
 from reportgen.content.architecture import ArchitectureContent
+from reportgen.content.evaluation import EvaluationContent
 from reportgen.content.findings import Where
 from reportgen.content.history import HistoryContent
 from reportgen.content.overview import OverviewContent
@@ -42,6 +43,8 @@ DEFAULTS: dict[str, float] = {
     "underfitting": 0.05,
     "plateau": 0.02,
     "noisy-validation": 0.10,
+    "miscalibrated": 0.10,
+    "imbalance": 10.0,
 }
 """Every threshold that ``[tool.reportgen.thresholds]`` may change, by rule."""
 
@@ -60,6 +63,7 @@ class Facts(NamedTuple):
     activations: ActivationsContent | None
     thresholds: Mapping[str, float]
     history: HistoryContent | None = None
+    evaluation: EvaluationContent | None = None
 
 
 class Hit(NamedTuple):
@@ -109,6 +113,7 @@ def make_facts(sections: Sequence[Section], thresholds: Mapping[str, float]) -> 
         activations=next((c for c in contents if isinstance(c, ActivationsContent)), None),
         thresholds={**DEFAULTS, **thresholds},
         history=next((c for c in contents if isinstance(c, HistoryContent)), None),
+        evaluation=next((c for c in contents if isinstance(c, EvaluationContent)), None),
     )
 
 

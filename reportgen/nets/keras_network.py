@@ -33,7 +33,7 @@ from reportgen.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -90,6 +90,7 @@ class KerasNetwork:
         self._paths = {id(node.operation): node.path for node in self._nodes}
         self._paths[id(model)] = ""
         self._front: Any = None
+        self._surveying: tuple[Traced, Any] | None = None
         self._brief = True
         self._watch = watch
         self._trace_error: Exception | None = None
@@ -218,7 +219,39 @@ class KerasNetwork:
                 yield batch
                 first += self._block
 
-    def _run_block(self, first: int, block: Mapping[str, NDArray[Any]]) -> Batch | None:
+    @property
+    def block(self) -> int:
+        """How many images a pass takes."""
+        return self._block
+
+    def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
+        """Run blocks of at most ``block`` images as they come: outputs and moments, without maps.
+
+        Raises:
+            ModelError: the forward pass cannot be traced or run.
+        """
+        self._brief = False
+        first = 0
+        for block in blocks:
+            count, begun = len(next(iter(block.values()))), 0
+            while begun < count:
+                part = {name: array[begun : begun + self._block] for name, array in block.items()}
+                batch = self._run_block(first + begun, part, maps=False)
+                if batch is not None:
+                    yield batch
+                    begun += len(next(iter(part.values())))
+            first += count
+
+    def _without_maps(self, traced: Traced) -> Any:
+        """Cut the pass without maps out of the traced one, once."""
+        if self._surveying is None or self._surveying[0] is not traced:
+            fetches = {k: v for k, v in traced.function.structured_outputs.items() if k != "maps"}
+            self._surveying = (traced, traced.function.prune(list(traced.inputs.values()), fetches))
+        return self._surveying[1]
+
+    def _run_block(
+        self, first: int, block: Mapping[str, NDArray[Any]], *, maps: bool = True
+    ) -> Batch | None:
         """Return the block's batch, or None after a change of the block's size."""
         import tensorflow as tf
 
@@ -229,7 +262,8 @@ class KerasNetwork:
         try:
             quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
             with on_device(self._device), quick:
-                result = self._traced.function(*self._tensors(block).values())
+                function = self._traced.function if maps else self._without_maps(self._traced)
+                result = function(*self._tensors(block).values())
         except tf.errors.ResourceExhaustedError as error:
             if self._block == 1 or self._fixed_batch():
                 raise ModelError(
@@ -256,7 +290,7 @@ class KerasNetwork:
         if columns and not traced.exact and not all_finite(columns):
             self._traced = self._trace(exact=True)
             return None
-        maps = {name: np.asarray(value)[:size] for name, value in result["maps"].items()}
+        maps = {name: np.asarray(value)[:size] for name, value in result.get("maps", {}).items()}
         moments = split(traced.watched, columns, traced.positions, size)
         return Batch(first, block, outputs, logits, moments, maps)
 

@@ -28,9 +28,8 @@ AT_LEAST = 0.03
 NEARLY_ALL = 0.8
 """A gain of this part of the score's range beats chance in any case; with ten steps the most is 0.9."""
 NEAR_BLACK = 0.02
-"""Pixels as near to black, in parts of the image's range, change nothing when they are blackened."""
-MUCH_BLACK = 0.01
-"""From this share of such pixels on random maps take them last: else all that avoids them beats chance."""
+"""Pixels as near to black, in parts of the image's range, change nothing when they are blackened: random maps
+take them last, else all that avoids them beats chance."""
 
 
 class Curves(NamedTuple):
@@ -41,17 +40,14 @@ class Curves(NamedTuple):
         insertion: score with only the most relevant 0, 10 … 100 % of the pixels on black.
         random: mean deletion curve of random maps.
         values: their deletion values, one a seed.
-        random_insertion: mean insertion curve of the random maps. Empty where they are spread over all of the
-            image: the insertion of a map is then the deletion of its reverse, a random map as well.
-        insertions: their insertion values.
+        foreground: share of the pixels that are not as good as black; the random maps keep to them.
     """
 
     deletion: tuple[float, ...]
     insertion: tuple[float, ...]
     random: tuple[float, ...]
     values: tuple[float, ...]
-    random_insertion: tuple[float, ...] = ()
-    insertions: tuple[float, ...] = ()
+    foreground: float = 1.0
 
 
 def order_of(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -237,16 +233,24 @@ def never_moves(curves: Curves) -> bool:
     return max(known) - min(known) <= FLAT * max(map(abs, known))
 
 
+def random_insertion(curves: Curves) -> tuple[float, ...]:
+    """Return the mean insertion curve of random maps.
+
+    To insert a map's first pixels is to delete the others of the foreground in its reverse order, and the
+    reverse of a random map is one: the deletion curve read backwards from the end of the foreground.
+    """
+    steps = np.linspace(0, 1, len(curves.random))
+    read = np.interp(np.maximum(curves.foreground - steps, 0), steps, curves.random)
+    return tuple(float(v) for v in read)
+
+
 def chance_of(curves: Curves) -> tuple[float, float]:
     """Return mean and standard deviation of insertion minus deletion of random maps.
 
-    Where only their deletion was run: 0, and twice its standard deviation, the most that two opposite
-    values can differ by.
+    The deviation is twice that of their deletion, the most that two opposite values can differ by.
     """
-    if curves.insertions:
-        gains = np.subtract(curves.insertions, curves.values)
-        return float(gains.mean()), float(gains.std(ddof=1))
-    return 0.0, 2 * float(np.std(curves.values, ddof=1))
+    mean = area(random_insertion(curves)) - float(np.mean(curves.values))
+    return mean, 2 * float(np.std(curves.values, ddof=1))
 
 
 def needed(curves: Curves) -> float:
@@ -267,8 +271,8 @@ def beats_chance(curves: Curves) -> bool:
 
 
 def near_black(image: NDArray[Any], black: NDArray[Any]) -> NDArray[Any]:
-    """Return which pixels (H, W) are as good as black; none where hardly any are."""
+    """Return which pixels (H, W) are as good as black; none where all are."""
     span = float(image.max() - image.min())
     far = np.abs(image - black)
     same: NDArray[Any] = (far.max(axis=-1) if far.ndim == 3 else far) <= NEAR_BLACK * span
-    return same if same.mean() >= MUCH_BLACK and not same.all() else np.zeros_like(same)
+    return np.zeros_like(same) if same.all() else same

@@ -14,7 +14,7 @@ from reportgen.relevance import evidence as ev
 from reportgen.relevance import sanity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -97,9 +97,7 @@ def prove(passes: Passes, made: list[Made], seed: int, progress: Progress) -> li
     shown = [[one for one in group if not one.flat] for group in groups]
     plans = [_Plan(group, _background(group[0].asked.question)) for group in shown if group]
     total = sum(
-        2
-        + len(plan.group) * (2 * inner + 1)
-        + len(_grids(plan.group)) * ev.SEEDS * inner * (2 if plan.background.any() else 1)
+        2 + len(plan.group) * (2 * inner + 1) + len(_grids(plan.group)) * ev.SEEDS * inner
         for plan in plans
     )
     progress.stage("Relevance: evidence", total)
@@ -127,32 +125,20 @@ def _background(question: Question) -> NDArray[Any]:
 def _judged(plan: _Plan, scores: Iterator[float], inner: int) -> Iterator[Made]:
     """Read the scores of one question's trials, in their order."""
     whole, black = next(scores), next(scores)
-    both = bool(plan.background.any())
     chance = {
-        grid: [
-            (
-                _curve(whole, scores, inner, black),
-                _curve(black, scores, inner, whole) if both else (),
-            )
-            for _ in range(ev.SEEDS)
-        ]
+        grid: [_curve(whole, scores, inner, black) for _ in range(ev.SEEDS)]
         for grid in _grids(plan.group)
     }
     for one in plan.group:
-        deletions, insertions = zip(*chance[one.map.values.shape], strict=True)
+        random = chance[one.map.values.shape]
         curves = ev.Curves(
             deletion=_curve(whole, scores, inner, black),
             insertion=_curve(black, scores, inner, whole),
-            random=_mean(deletions),
-            values=tuple(ev.area(curve) for curve in deletions),
-            random_insertion=_mean(insertions) if both else (),
-            insertions=tuple(ev.area(curve) for curve in insertions) if both else (),
+            random=tuple(float(v) for v in np.mean(random, axis=0)),
+            values=tuple(ev.area(curve) for curve in random),
+            foreground=1 - float(plan.background.mean()),
         )
         yield one._replace(curves=curves, kept=next(scores), flat=ev.never_moves(curves))
-
-
-def _mean(curves: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    return tuple(float(v) for v in np.mean(curves, axis=0))
 
 
 def _read(target: Target, score: float, output: NDArray[Any]) -> float:
@@ -188,9 +174,8 @@ def _trials(plan: _Plan, seed: int) -> Iterator[Sample]:
             values = ev.random_map(grid, (seed, group[0].asked.probe, number))
             values = np.where(background, -1.0, ev.at_size(values, image.shape))
             order = ev.order_of(values, image.shape)
-            for insert in (False, True) if background.any() else (False,):
-                for changed in ev.perturbed(order, image, black, insert=insert):
-                    yield question.sample(changed)
+            for changed in ev.perturbed(order, image, black, insert=False):
+                yield question.sample(changed)
     for one in group:
         order = ev.order_of(one.map.values, image.shape)
         for insert in (False, True):
@@ -206,13 +191,13 @@ def evidence_of(made: Made) -> Evidence | None:
         return None
     deletion, insertion = ev.area(curves.deletion), ev.area(curves.insertion)
     by_chance, spread = ev.chance_of(curves)
-    insertions = curves.insertions or curves.values
+    inserted = ev.random_insertion(curves)
     drop = ev.average_drop(curves.deletion[0], made.kept) if made.kept is not None else None
     return Evidence(
         deletion=sixth(deletion),
         insertion=sixth(insertion),
         random_deletion=sixth(float(np.mean(curves.values))),
-        random_insertion=sixth(float(np.mean(insertions))),
+        random_insertion=sixth(ev.area(inserted)),
         random_advantage=sixth(by_chance),
         random_spread=sixth(spread),
         advantage=sixth(insertion - deletion),
@@ -221,9 +206,7 @@ def evidence_of(made: Made) -> Evidence | None:
         deletion_curve=tuple(sixth(v) for v in curves.deletion),
         insertion_curve=tuple(sixth(v) for v in curves.insertion),
         random_curve=tuple(sixth(v) for v in curves.random),
-        random_insertion_curve=tuple(
-            sixth(v) for v in curves.random_insertion or reversed(curves.random)
-        ),
+        random_insertion_curve=tuple(sixth(v) for v in inserted),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STAGES = 8
 PROBES = 2
 DRAWS = 3
-"""Draws of all weights that the last stage is the mean of: one alone may resemble by chance."""
+"""Draws of all weights that the last stage is the mean of where the first one still resembles: by chance?"""
 UNMOVED = 0.7
 """A method whose maps with all weights random still correlate so with the trained ones does not react to the
 weights; ``benchmarks/relevance_alarms.py`` measures what healthy methods reach."""
@@ -64,6 +64,8 @@ def randomisation_test(
     layers, deepest = 0, ""
     moved: dict[str, list[tuple[float, ...]]] = {method.name: [] for method in methods}
     for paths in passes.cascade(STAGES, seed, DRAWS - 1):
+        if not paths and not any(s[-1].rank_correlation >= UNMOVED for s in found.values()):
+            break  # all have moved: no further draw is needed
         layers, deepest = layers + len(paths), paths[-1] if paths else deepest
         for method in methods:
             if paths:

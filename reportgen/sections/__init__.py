@@ -5,6 +5,7 @@ from __future__ import annotations
 from reportgen.sections import (
     activations,
     architecture,
+    evaluation,
     history,
     overview,
     probes,
@@ -14,6 +15,7 @@ from reportgen.sections import (
 
 SECTIONS = (
     overview.SECTION,
+    evaluation.SECTION,
     architecture.SECTION,
     weights.SECTION,
     probes.SECTION,

@@ -64,6 +64,9 @@ class ActivationObserver:
             block = _sums(moments)
             held = self._sums.get(call)
             self._sums[call] = block if held is None else _added(held, block)
+
+    def show(self, batch: Batch) -> None:
+        """Keep the maps of the probes that are shown."""
         for call, maps in batch.maps.items():
             rows = [i - batch.first for i in self._shown if 0 <= i - batch.first < len(maps)]
             self._maps.setdefault(call, []).extend(
@@ -320,7 +323,7 @@ def _sentence(content: ActivationsContent) -> str:
     silent = [row for row in content.calls if 0 < row.silent < row.channels]
     empty = [row for row in content.calls if row.channels and row.silent == row.channels]
     broken = [row for row in content.calls if row.non_finite]
-    parts = [f"{len(content.calls)} calls on {content.images} probes"]
+    parts = [f"{len(content.calls)} calls on {content.images} images"]
     if broken:
         parts.append(f"NaN or infinity from {broken[0].id} on")
     if empty:
