@@ -239,8 +239,11 @@ def random_insertion(curves: Curves) -> tuple[float, ...]:
     To insert a map's first pixels is to delete the others of the foreground in its reverse order, and the
     reverse of a random map is one: the deletion curve read backwards from the end of the foreground.
     """
-    steps = np.linspace(0, 1, len(curves.random))
-    read = np.interp(np.maximum(curves.foreground - steps, 0), steps, curves.random)
+    steps, end = np.linspace(0, 1, len(curves.random)), curves.foreground
+    before = steps < end
+    known = np.append(steps[before], end)  # there all is black
+    scores = np.append(np.asarray(curves.random)[before], curves.random[-1])
+    read = np.interp(np.maximum(end - steps, 0), known, scores)
     return tuple(float(v) for v in read)
 
 
