@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reportgen.network import Passes
     from reportgen.relevance.methods import Map, Method, Question
 
-STAGES = 8
+STAGES = 5
 PROBES = 2
 DRAWS = 3
 """Draws of all weights that the last stage is the mean of where the first one still resembles: by chance?"""
