@@ -10,11 +10,14 @@ import os
 import shutil
 import tempfile
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from reportgen.assets import AssetStore
+from reportgen.cache import Cache, key_of
 from reportgen.choosing import choose_calls
 from reportgen.content.leaves import Notice
 from reportgen.content.overview import ModelFile
@@ -25,6 +28,7 @@ from reportgen.history import read_history
 from reportgen.labels import read_classes
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, import_from_here, load_model
+from reportgen.numerics import digest
 from reportgen.observe import Context, Silence
 from reportgen.pipeline import make_sections, said
 from reportgen.preprocessing import feeder, prepare
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 
     from reportgen.history import History
     from reportgen.nets.keras_network import KerasNetwork
+    from reportgen.network import Network
     from reportgen.observe import Progress
     from reportgen.pipeline import Made
     from reportgen.preprocessing import Prepared
@@ -179,7 +184,12 @@ def _build(
         images = BLOCK if whole is not None else min(_count(offer) or BLOCK, settings.max_probes)
         network = _network(loaded, compiled, offer, settings, images)
         context = _context(network, offer, classes, settings, function, file, command)
-        context = context._replace(progress=progress, history=sources.history)
+        context = context._replace(
+            progress=progress,
+            history=sources.history,
+            cache=Cache(settings.cache, fresh=settings.fresh),
+            identity=cache(partial(identity, network)),
+        )
         if whole is not None and "evaluation" in settings.chosen_sections:
             context = _with_data(context, whole, function)
         made = make_sections(context, progress)
@@ -228,6 +238,20 @@ def _network(
         images=images,
         device=settings.device,
         watch=watch,
+    )
+
+
+def identity(network: Network) -> str:
+    """Return the digest of what a network computes, as far as can be told: its calls and its weights.
+
+    A custom layer whose code changes while its name, its calls and its weights stay is not noticed.
+    """
+    facts = network.facts
+    described = (facts.layers, facts.calls, facts.inputs, facts.outputs, facts.versions)
+    return key_of(
+        __version__,
+        msgspec.to_builtins(described),
+        *((variable.path, digest(array)) for variable, array in network.variables()),
     )
 
 

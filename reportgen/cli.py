@@ -41,6 +41,8 @@ _SILENT = {
     "device",
     "show_paths",
     "junit",
+    "cache",
+    "fresh",
 }
 
 
@@ -164,6 +166,15 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     "--device",
     type=click.Choice(["cpu", "gpu"]),
     help="Where the network runs.  [default: cpu, since training may hold the GPU]",
+)
+@click.option(
+    "--cache",
+    metavar="DIR",
+    help="Where finished pieces of long work are kept, so that a run that was killed goes on.  "
+    "[default: the user's cache folder]",
+)
+@click.option(
+    "--fresh", is_flag=True, help="Start over: use nothing that a run before has finished."
 )
 @click.option("--strict", is_flag=True, help="Write nothing when a section fails.")
 @_shared

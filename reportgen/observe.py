@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from reportgen.assets import AssetStore
+    from reportgen.cache import Cache
     from reportgen.content.leaves import Notice
     from reportgen.content.overview import ModelFile, Task
     from reportgen.dataset import DataSet
@@ -58,6 +59,8 @@ class Context(NamedTuple):
         history: of the training, None where none was given.
         data: the data set to evaluate on, None where none was given.
         feed: preprocesses its images.
+        cache: finished pieces of long work.
+        identity: gives the digest of the network's calls and weights.
     """
 
     network: Network
@@ -74,6 +77,8 @@ class Context(NamedTuple):
     history: History | None = None
     data: DataSet | None = None
     feed: Callable[[Any], Any] | None = None
+    cache: Cache | None = None
+    identity: Callable[[], str] = str
 
 
 class Collected(NamedTuple):

@@ -88,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         fail_on: severity from which a finding makes the build fail (exit code 4).
         seed: for everything that samples.
         device: where the network runs.
+        cache: folder for finished pieces of long work; the user's cache folder when None.
+        fresh: whether pieces that lie there are ignored.
         strict: whether a section that fails stops the build.
         force: whether a folder that is no report may be written into.
     """
@@ -117,6 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fail_on: Literal["error", "warning"] | None = None
     seed: int = 0
     device: Device = "cpu"
+    cache: str | None = None
+    fresh: bool = False
     strict: bool = False
     force: bool = False
 
@@ -180,7 +184,7 @@ def _normalised(name: str, value: Any) -> Any:
         return (value, value)
     if name == "classes" and value is not None and not isinstance(value, str):
         return tuple(str(text) for text in value) if isinstance(value, list | tuple) else str(value)
-    if name == "labels" and hasattr(value, "__fspath__"):
+    if name in {"labels", "cache"} and hasattr(value, "__fspath__"):
         return str(value)
     if name == "labels" and value is not None and not isinstance(value, str | dict):
         return tuple(getattr(label, "item", lambda label=label: label)() for label in value)

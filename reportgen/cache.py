@@ -1,0 +1,96 @@
+"""Finished pieces of long work, kept in the user's cache folder so that a run that was killed goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import msgspec
+import numpy as np
+import platformdirs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+KEPT_DAYS = 30
+"""Pieces that nobody asked for as long are removed."""
+
+
+class Cache:
+    """Pieces by key: arrays in ``.npz`` files, written whole or not at all.
+
+    What cannot be read or written is as if it were not there: a cache never makes a run fail.
+
+    Args:
+        folder: None for ``reportgen`` in the user's cache folder.
+        fresh: whether nothing that lies there is read.
+    """
+
+    def __init__(self, folder: str | Path | None = None, *, fresh: bool = False) -> None:
+        self.folder = Path(folder or platformdirs.user_cache_dir("reportgen", appauthor=False))
+        self.fresh = fresh
+        self._prune()
+
+    def read(self, kind: str, key: str) -> dict[str, NDArray[Any]] | None:
+        """Return a piece, or None where there is none that can be read."""
+        path = self._path(kind, key)
+        if self.fresh:
+            return None
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            os.utime(path)
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+            return None
+        return arrays
+
+    def write(self, kind: str, key: str, arrays: Mapping[str, Any]) -> None:
+        """Keep a piece: arrays and numbers by name."""
+        path = self._path(kind, key)
+        buffer = io.BytesIO()
+        named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+        np.savez(buffer, **named)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(buffer.getbuffer())
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.folder / kind / f"{key}.npz"
+
+    def _prune(self) -> None:
+        """Remove our own files that have not been used for long."""
+        oldest = time.time() - KEPT_DAYS * 86_400
+        with contextlib.suppress(OSError):
+            for pattern in ("*/*.npz", "*/.part-*"):
+                for path in self.folder.glob(pattern):
+                    if path.stat().st_mtime < oldest:
+                        path.unlink(missing_ok=True)
+
+
+def key_of(*parts: Any) -> str:
+    """Return the key of what ``parts`` determine: texts, numbers, tuples, mappings and arrays."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            hasher.update(f"array {part.dtype} {part.shape}".encode())
+            hasher.update(np.ascontiguousarray(part).view(np.uint8).data if part.size else b"")
+        else:
+            hasher.update(msgspec.json.encode(part, order="sorted"))
+        hasher.update(b"\0")
+    return hasher.hexdigest()
