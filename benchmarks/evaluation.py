@@ -2,8 +2,8 @@
 
 python benchmarks/evaluation.py MODEL.keras DATA.npz
 
-The bare loop feeds blocks of the same size to the same traced function and keeps nothing; all in one process,
-medians of five rounds, images a CPU second, as JSON. DATA.npz holds x and y.
+The bare loop feeds blocks of the same size to the same traced function, fetches what it returns and keeps
+nothing; all in one process, medians of five rounds, images a CPU second, as JSON. DATA.npz holds x and y.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from reportgen.activity import ActivityFold
 from reportgen.assets import AssetStore
 from reportgen.dataset import DataSet, gather_data
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.observe import Context, run_round
+from reportgen.observe import Context
 from reportgen.probes import InputShape
-from reportgen.sections import activations, evaluation
+from reportgen.sections import evaluation
 from reportgen.settings import Settings
+from reportgen.survey import run_survey
 from reportgen.tasks import guess_tasks
 
 ROUNDS = 5
@@ -46,10 +48,8 @@ def main(model_path: str, data_path: str) -> None:
     )  # fmt: skip
 
     def ours() -> int:
-        observers = {"a": activations.ActivationObserver(0), "e": evaluation.observe(context)}
-        batches = network.survey(data.blocks(network.block, lambda raw: raw))
-        run_round(batches, observers, {}, lambda _: None, survey=True, show=False)
-        return data.total
+        run_survey(context, {"a": ActivityFold(), "e": evaluation.fold(context)}, {})
+        return data.total or 0
 
     x = np.load(data_path)["x"].reshape(-1, *spec.shape).astype(np.float32)
 

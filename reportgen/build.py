@@ -43,6 +43,7 @@ from reportgen.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from reportgen.dataset import Given
     from reportgen.history import History
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.network import Network
@@ -174,7 +175,13 @@ def _build(
 ) -> Built:
     classes = read_classes(settings.classes)
     whole = gather_data(sources.data, settings) if sources.data is not None else None
-    offer = gather(source, settings) if source is not None else whole
+    offer = (
+        gather(source, settings)
+        if source is not None
+        else _of_labels(whole.offer)
+        if whole
+        else None
+    )
     progress.stage("TensorFlow")
     import_keras()
     progress.stage("Loading the model")
@@ -191,7 +198,7 @@ def _build(
             identity=cache(partial(identity, network)),
         )
         if whole is not None and "evaluation" in settings.chosen_sections:
-            context = _with_data(context, whole, function)
+            context = _with_data(context, whole, function)._replace(drawn=source is None)
         made = make_sections(context, progress)
     return _assemble(context, made, settings)
 
@@ -244,12 +251,18 @@ def _network(
 def identity(network: Network) -> str:
     """Return the digest of what a network computes, as far as can be told: its calls and its weights.
 
-    A custom layer whose code changes while its name, its calls and its weights stay is not noticed.
+    This package's own code is part of it. A custom layer whose code changes while its name, its calls and its
+    weights stay is not noticed.
     """
     facts = network.facts
     described = (facts.layers, facts.calls, facts.inputs, facts.outputs, facts.versions)
+    root = Path(__file__).parent
+    code = {
+        path.relative_to(root).as_posix(): path.read_text("utf-8") for path in root.rglob("*.py")
+    }
     return key_of(
         __version__,
+        code,
         msgspec.to_builtins(described),
         *((variable.path, digest(array)) for variable, array in network.variables()),
     )
@@ -309,22 +322,34 @@ def _context(
     )
 
 
-def _with_data(context: Context, whole: Offer, function: Callable[[Any], Any] | None) -> Context:
+def _with_data(context: Context, whole: Given, function: Callable[[Any], Any] | None) -> Context:
     """Add the data set, preprocessed as a sample of it asks for."""
     network, settings = context.network, context.settings
     inputs = [
         InputShape(t.name, context.input_shapes[t.name], t.dtype) for t in network.facts.inputs
     ]
-    sample = read(whole, inputs, settings)
+    offer = _of_labels(whole.offer)
+    sample = read(offer, inputs, settings)
+    classes = context.classes
+    if not classes:
+        classes, _ = _classes_of_folders(offer, context.tasks, network, sample)
     function = function or _imported_function(settings.preprocess)
     prepared = prepare(sample, network, settings.preprocess, function)
-    return context._replace(
-        data=DataSet(whole, inputs, settings), feed=feeder(prepared, sample, function)
-    )
+    feed = feeder(prepared, sample, function)
+    return context._replace(data=DataSet(whole, inputs, settings), feed=feed, classes=classes)
+
+
+def _of_labels(offer: Offer) -> Offer:
+    """Return an offer whose labels are none where they are no single ones."""
+    plain = [
+        item if not isinstance(item.label, Path | dict) else item._replace(label=None)
+        for item in offer.items
+    ]
+    return offer._replace(items=tuple(plain))
 
 
 def _classes_of_folders(
-    offer: Offer, tasks: Sequence[Any], network: KerasNetwork, probes: ProbeSet
+    offer: Offer, tasks: Sequence[Any], network: Network, probes: ProbeSet
 ) -> tuple[tuple[str, ...], ProbeSet]:
     """Take the folders' or data set's class names where they are as many as the output has."""
     names = offer.class_names

@@ -70,6 +70,11 @@ class Cache:
                 Path(name).unlink(missing_ok=True)
                 raise
 
+    def remove(self, kind: str, key: str) -> None:
+        """Remove a piece, where there is one."""
+        with contextlib.suppress(OSError):
+            self._path(kind, key).unlink(missing_ok=True)
+
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / f"{key}.npz"
 

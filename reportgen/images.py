@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -14,9 +14,12 @@ from reportgen.numerics import resize_bilinear
 from reportgen.settings import MAX_PIXELS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+Read = TypeVar("Read")
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "AVIF")
 """Only these decoders are tried: none of them runs another program on the file."""
@@ -48,6 +51,22 @@ def decode(path: Path) -> Pixels:
     Raises:
         ProbeError: unreadable, truncated, of another kind, or of more than 100 megapixels.
     """
+    return _opened(path, _decode)
+
+
+def decode_mask(path: Path) -> NDArray[Any]:
+    """Decode a mask: the class of every pixel as it is stored, the index where there is a palette.
+
+    Returns:
+        (H, W) int32. A mask in colours must be grey in fact.
+
+    Raises:
+        ProbeError: unreadable, or in colours.
+    """
+    return _opened(path, _decode_mask)
+
+
+def _opened(path: Path, read: Callable[[Image.Image, Path], Read]) -> Read:
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -58,7 +77,7 @@ def decode(path: Path) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
-                return _decode(image, path)
+                return read(image, path)
     except ProbeError:
         raise
     except Image.DecompressionBombError:
@@ -78,9 +97,53 @@ def _too_large(path: Path, megapixels: str) -> ProbeError:
     )
 
 
-def _decode(image: Image.Image, path: Path) -> Pixels:
+def _decode_mask(image: Image.Image, path: Path) -> NDArray[Any]:
+    _check_size(image, path)
+    array = np.asarray(image)
+    if array.ndim == 3:
+        colours = array[..., : 3 if array.shape[2] > 2 else 1]
+        if not (colours == colours[..., :1]).all():
+            raise ProbeError(
+                f"{path.name}: the mask is in colours; a mask stores the class of every pixel as its grey "
+                "value or palette index"
+            )
+        array = array[..., 0]
+    if array.dtype.kind == "f":
+        array = np.rint(array)
+    return array.astype(np.int32)
+
+
+def fit_mask(mask: NDArray[Any], shape: tuple[int, int], resize: str, fill: int) -> NDArray[Any]:
+    """Bring a mask to ``shape`` as ``fit`` brings its image there, taking the nearest pixel.
+
+    Args:
+        mask: (H, W) integers.
+        shape: height and width.
+        resize: as of the image.
+        fill: what ``pad`` adds.
+    """
+    if mask.shape == shape:
+        return mask
+    layered = mask[..., None]
+    if resize == "crop":
+        layered = _central_box(layered, (*shape, 1))
+    elif resize == "pad":
+        layered = _padded(layered - fill, (*shape, 1)) + fill
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip(shape, layered.shape[:2], strict=True)
+    )
+    nearest: NDArray[Any] = layered[rows][:, columns, 0]
+    return nearest
+
+
+def _check_size(image: Image.Image, path: Path) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(path, f"{image.width * image.height / 1e6:.0f} megapixels, more")
+
+
+def _decode(image: Image.Image, path: Path) -> Pixels:
+    _check_size(image, path)
     kind = f"{image.format}, {_mode_name(image.mode)}"
     notes = []
     frames = getattr(image, "n_frames", 1)

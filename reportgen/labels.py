@@ -30,7 +30,7 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
         return ()
     if not isinstance(source, str):
         return tuple(source)
-    text = _read_text(Path(source), "class names")
+    text = read_text(Path(source), "class names")
     if source.lower().endswith(".json") or text.lstrip().startswith(("[", "{")):
         try:
             names = _names_of_json(json.loads(text))
@@ -46,7 +46,12 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
     return names
 
 
-def _read_text(path: Path, what: str) -> str:
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a file of ``what``.
+
+    Raises:
+        LabelError: it is missing, or no UTF-8.
+    """
     try:
         return path.read_text("utf-8-sig")
     except OSError as error:
@@ -83,7 +88,7 @@ def read_labels(source: str) -> dict[str, str]:
     Raises:
         LabelError: the file is missing or has a line without two columns.
     """
-    rows = csv.reader(io.StringIO(_read_text(Path(source), "labels"), newline=""))
+    rows = csv.reader(io.StringIO(read_text(Path(source), "labels"), newline=""))
     labels: dict[str, str] = {}
     for row in rows:
         if not row or not "".join(row).strip():

@@ -106,6 +106,13 @@ def precision_recall(truth: NDArray[Any], score: NDArray[Any]) -> Curve:
     return Curve(recall, precision, float((steps * precision).sum()))
 
 
+def best_f1(truth: NDArray[Any], score: NDArray[Any]) -> float:
+    """Return the threshold at which F1 is largest; of several the highest."""
+    positives, hits, alarms = _cumulated(truth, score)
+    thresholds = np.unique(score)[::-1]
+    return float(thresholds[int(np.argmax(2 * hits / (positives + hits + alarms)))])
+
+
 def _cumulated(truth: NDArray[Any], score: NDArray[Any]) -> tuple[int, NDArray[Any], NDArray[Any]]:
     """Return how many positives there are, and true and false positives at every distinct threshold."""
     order = np.argsort(-score, kind="stable")

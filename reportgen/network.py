@@ -193,6 +193,8 @@ class Batch(NamedTuple):
         logits: what goes into the softmax or sigmoid of an output that ends in one, shaped alike.
         moments: by call, where activations are watched.
         maps: outputs of the calls that were asked for, each (n, …) float32.
+        places: (n,) where each image stands in the data set, broken ones counted; None for probes.
+        labels: of a data set's images, as given.
     """
 
     first: int
@@ -201,6 +203,8 @@ class Batch(NamedTuple):
     logits: Mapping[str, NDArray[Any]] = {}
     moments: Mapping[CallId, Moments] = {}
     maps: Mapping[CallId, NDArray[Any]] = {}
+    places: NDArray[Any] | None = None
+    labels: tuple[Any, ...] = ()
 
 
 class NormalizationInput(NamedTuple):

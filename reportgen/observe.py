@@ -5,12 +5,14 @@ Also what a section is handed (``Context``) and what it gives back (``Collected`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from reportgen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from reportgen.assets import AssetStore
     from reportgen.cache import Cache
@@ -61,6 +63,8 @@ class Context(NamedTuple):
         feed: preprocesses its images.
         cache: finished pieces of long work.
         identity: gives the digest of the network's calls and weights.
+        folds: what was folded of the survey, by section.
+        drawn: whether the probes are drawn from the data set.
     """
 
     network: Network
@@ -79,6 +83,8 @@ class Context(NamedTuple):
     feed: Callable[[Any], Any] | None = None
     cache: Cache | None = None
     identity: Callable[[], str] = str
+    folds: Mapping[str, Any] = {}
+    drawn: bool = False
 
 
 class Collected(NamedTuple):
@@ -93,15 +99,31 @@ class Collected(NamedTuple):
     notices: tuple[Notice, ...] = ()
 
 
-class Observer(Protocol):
-    """A fold over blocks of images with bounded state.
+class Fold(Protocol):
+    """What is kept of the survey, over any number of images, in bounded state.
 
-    ``update`` sees the survey: the whole data set, or the probes where no data set was given.
-    ``show`` sees the probes, with the maps that were asked for.
+    The survey is the whole data set, or the probes where no data set was given. A fold of some blocks,
+    merged with one of the blocks that follow, is byte for byte the fold of all of them.
     """
 
+    def empty(self) -> Self:
+        """Return a fold of the same kind that has seen nothing."""
+
     def update(self, batch: Batch) -> None:
-        """Take in one block of the survey; blocks come in the order of the images."""
+        """Take in one block; blocks come in the order of the images."""
+
+    def merge(self, later: Self) -> None:
+        """Take in what another one folded of the images that follow."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that was folded as arrays."""
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take ``state`` for what was folded."""
+
+
+class Observer(Protocol):
+    """Sees the probes, with the maps that were asked for."""
 
     def show(self, batch: Batch) -> None:
         """Take in one block of probes, in their order."""
@@ -117,64 +139,56 @@ class SectionMaker(NamedTuple):
         kind: its tag, file, template and anchor.
         title: its heading.
         collect: makes the content from the context and the observer's result (None without one).
-        observe: makes the observer; raises NotApplicable where there is nothing to observe.
+        observe: makes the observer of the probes; raises NotApplicable where there is nothing to observe.
+        fold: makes the fold of the survey, likewise; ``context.folds`` holds it when content is made.
     """
 
     kind: str
     title: str
     collect: Callable[[Context, Any], Collected]
     observe: Callable[[Context], Observer] | None = None
+    fold: Callable[[Context], Any] | None = None
 
 
 def run_round(
     batches: Iterable[Batch],
-    observers: Mapping[str, Observer],
+    takers: Mapping[str, Sequence[Callable[[Batch], None]]],
     problems: dict[str, Exception],
     advance: Callable[[int], None],
-    *,
-    survey: bool,
-    show: bool,
 ) -> None:
-    """Hand every block to every observer once.
+    """Hand every block to everybody who takes it.
 
     Args:
         batches: the blocks, run as they are asked for.
-        observers: by section; one that raises is left out from there on.
+        takers: by section; one that raises is left out from there on.
         problems: what was raised, by section; filled.
         advance: told how many images a block had.
-        survey: whether the blocks count as the survey.
-        show: whether they hold the probes.
 
     Raises:
         InputError: images or labels that cannot be used.
     """
     try:
         for batch in batches:
-            for kind, observer in observers.items():
+            for kind, take in takers.items():
                 if kind not in problems:
-                    _hand_over(batch, kind, observer, problems, survey=survey, show=show)
+                    _hand_over(batch, kind, take, problems)
             advance(len(next(iter(batch.inputs.values()))))
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - without a forward pass no observer has a result
-        for kind in observers:
+    except Exception as error:  # noqa: BLE001 - without a forward pass nothing is observed
+        for kind in takers:
             problems.setdefault(kind, error)
 
 
 def _hand_over(
     batch: Batch,
     kind: str,
-    observer: Observer,
+    takers: Sequence[Callable[[Batch], None]],
     problems: dict[str, Exception],
-    *,
-    survey: bool,
-    show: bool,
 ) -> None:
     try:
-        if survey:
-            observer.update(batch)
-        if show:
-            observer.show(batch)
+        for take in takers:
+            take(batch)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - an observer costs only its own section

@@ -106,6 +106,11 @@ def photograph(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
     return _webp(store, picture, alt, lossless=False)
 
 
+def photograph_sheet(store: AssetStore, sheet: NDArray[Any], alt: str) -> Figure:
+    """Store a sheet of thumbnails, (H, W, 3) uint8 of any size, as WebP."""
+    return _webp(store, Image.fromarray(sheet), alt, lossless=False)
+
+
 def exact(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
     """Store (H, W, C) uint8 without loss, pixel for pixel."""
     image = as_rgb(image)

@@ -1,4 +1,4 @@
-"""Run the round over the images and the sections: progress, and failures that become notices."""
+"""Run the rounds over the images and the sections: progress, and failures that become notices."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.content.leaves import Notice
-from reportgen.errors import NotApplicable, SectionError, UsageError
+from reportgen.errors import InputError, NotApplicable, SectionError, UsageError
 from reportgen.observe import run_round
 from reportgen.report import Section
 from reportgen.sections import SECTIONS
+from reportgen.survey import run_survey, with_chosen_probes
 
 if TYPE_CHECKING:
-    from reportgen.observe import Context, Observer, Progress, SectionMaker
+    from reportgen.observe import Context, Fold, Observer, Progress, SectionMaker
 
 log = logging.getLogger("reportgen")
 
@@ -30,15 +31,22 @@ class Made(NamedTuple):
 
 
 def make_sections(context: Context, progress: Progress) -> Made:
-    """Observe the images once and make every chosen section.
+    """Survey the images, observe the probes, and make every chosen section.
 
     Raises:
         SectionError: a section failed and the settings are strict.
         UsageError: a section was asked for something that the model does not have.
     """
     makers = [maker for maker in SECTIONS if maker.kind in context.settings.chosen_sections]
-    observers, problems = _observers(context, makers)
-    results = _survey(context, observers, problems, progress)
+    problems: dict[str, Exception] = {}
+    folds: dict[str, Fold] = _made(context, makers, "fold", problems)
+    if folds and context.data is not None:
+        run_survey(context, folds, problems)
+        context = with_chosen_probes(context, folds, problems)
+    context = context._replace(folds=folds)
+    observers: dict[str, Observer] = _made(context, makers, "observe", problems)
+    _show(context, observers, folds if context.data is None else {}, problems)
+    results = {kind: o.result() for kind, o in observers.items() if kind not in problems}
     sections, failed = [], []
     for maker in makers:
         progress.stage(maker.title)
@@ -53,42 +61,41 @@ def make_sections(context: Context, progress: Progress) -> Made:
     return Made(tuple(sections), tuple(failed))
 
 
-def _observers(
-    context: Context, makers: list[SectionMaker]
-) -> tuple[dict[str, Observer], dict[str, Exception]]:
-    observers: dict[str, Observer] = {}
-    problems: dict[str, Exception] = {}
+def _made(
+    context: Context, makers: list[SectionMaker], what: str, problems: dict[str, Exception]
+) -> dict[str, Any]:
+    """Make the folds or the observers of the sections that have them."""
+    found: dict[str, Any] = {}
     for maker in makers:
-        if maker.observe is None:
+        make = maker.fold if what == "fold" else maker.observe
+        if make is None or maker.kind in problems:
             continue
         try:
-            observers[maker.kind] = maker.observe(context)
-        except UsageError:
+            found[maker.kind] = make(context)
+        except (UsageError, InputError):
             raise
         except Exception as error:  # noqa: BLE001 - a part that cannot be made is a part
             problems[maker.kind] = error
-    return observers, problems
+    return found
 
 
-def _survey(
+def _show(
     context: Context,
     observers: dict[str, Observer],
+    folds: dict[str, Fold],
     problems: dict[str, Exception],
-    progress: Progress,
-) -> dict[str, Any]:
-    """Run the data set, where there is one, and the probes through the network, each once."""
-    network, data = context.network, context.data
-    if observers and data is not None and context.feed is not None:
-        progress.stage("Data through the network", data.total)
-        batches = network.survey(data.blocks(network.block, context.feed))
-        run_round(batches, observers, problems, progress.advance, survey=True, show=False)
-    if observers and context.prepared is not None:
-        inputs = context.prepared.inputs
-        progress.stage("Probes through the network", len(next(iter(inputs.values()))))
-        batches = network.forward(inputs)
-        alone = data is None
-        run_round(batches, observers, problems, progress.advance, survey=alone, show=True)
-    return {kind: o.result() for kind, o in observers.items() if kind not in problems}
+) -> None:
+    """Run the probes through the network; they are the survey too where there is no data set."""
+    if context.prepared is None or not (observers or folds):
+        return
+    inputs, progress = context.prepared.inputs, context.progress
+    progress.stage("Probes through the network", len(next(iter(inputs.values()))))
+    takers: dict[str, list[Any]] = {}
+    for kind, folded in folds.items():
+        takers.setdefault(kind, []).append(folded.update)
+    for kind, observer in observers.items():
+        takers.setdefault(kind, []).append(observer.show)
+    run_round(context.network.forward(inputs), takers, problems, progress.advance)
 
 
 def _make(

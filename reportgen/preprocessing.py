@@ -95,6 +95,11 @@ def feeder(
     return lambda raw: apply(mode, raw if white == 255 else raw * np.float32(255 / white))
 
 
+def is_function(mode: str) -> bool:
+    """Return whether a mode is code of the user's, of which a name does not tell what it does."""
+    return mode not in {*FORMULAS, "own units"}
+
+
 def _black(
     fed: NDArray[Any],
     probes: ProbeSet,

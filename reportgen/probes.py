@@ -256,7 +256,7 @@ def _from_paths(sources: Sequence[str | Path]) -> Offer:
             items.extend(found.items)
             names = names or found.class_names
         else:
-            items.append(Item(_shown(path.name), path))
+            items.append(Item(shown_name(path.name), path))
     return Offer(tuple(items), names)
 
 
@@ -297,13 +297,13 @@ def _from_folder(folder: Path) -> Offer:
     # Keras numbers the folders without images too.
     classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     items = tuple(
-        Item(_shown(path.name), path, _shown(parts[0]) if has_classes else None)
+        Item(shown_name(path.name), path, shown_name(parts[0]) if has_classes else None)
         for path, parts in zip(found, in_class, strict=True)
     )
-    return Offer(items, tuple(_shown(name) for name in classes) if has_classes else ())
+    return Offer(items, tuple(shown_name(name) for name in classes) if has_classes else ())
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """Return a file name as text that UTF-8 can hold."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reportgen.content.evaluation import Classified, EvaluationContent, Labelled
+from reportgen.content.evaluation import Classified, EvaluationContent, Labelled, Segmented
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
 from reportgen.content.weights import WeightsContent
@@ -89,6 +89,8 @@ def _of_evaluation(content: EvaluationContent) -> list[Number]:
         return [Number("accuracy", percent_text(result.accuracy), exact)]
     if isinstance(result, Labelled):
         return [Number("all labels right", percent_text(result.exact), on)]
+    if isinstance(result, Segmented):
+        return [Number("mean IoU", percent_text(result.mean_iou), on)]
     return [Number("mean absolute error", number_text(result.mae), on)]
 
 

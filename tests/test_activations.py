@@ -20,6 +20,7 @@ from reportgen.sections.activations import (
     MOST_UNITS,
     as_grids,
     collect,
+    fold,
     observe,
 )
 from reportgen.settings import make_settings
@@ -41,6 +42,7 @@ def context(maps, **settings):
         network=SimpleNamespace(facts=SimpleNamespace(calls=calls, layers=())),
         settings=make_settings(settings),
         store=AssetStore(),
+        data=None,
         probes=SimpleNamespace(
             probes=tuple(SimpleNamespace(name=f"{i}.png") for i in range(count))
         ),
@@ -83,10 +85,11 @@ def blocks(maps, sizes, shown=None):
 def collected(maps, sizes=None, shown=None, **settings):
     """Return what the section makes of ``maps``, and the context."""
     about = context(maps, **settings)
-    observer = observe(about)
+    observer, folded = observe(about), fold(about)
     for batch in blocks(maps, sizes or [len(next(iter(maps.values())))], shown):
-        observer.update(batch)
+        folded.update(batch)
         observer.show(batch)
+    about.folds = {"activations": folded}
     return collect(about, observer.result()), about
 
 
@@ -380,10 +383,11 @@ def test_nesting_is_kept():
         call("net/conv#2", (6, 6, 5), parent="net"),
     )
     about.network.facts.calls = calls
-    observer = observe(about)
+    observer, folded = observe(about), fold(about)
     for batch in blocks({c.id: relu_maps(2) for c in calls}, [2]):
-        observer.update(batch)
+        folded.update(batch)
         observer.show(batch)
+    about.folds = {"activations": folded}
     rows = collect(about, observer).content.calls
     assert [(row.id, row.layer, row.depth) for row in rows] == [
         ("net", "net", 0),
@@ -396,4 +400,6 @@ def test_without_probes():
     about = context({"a": relu_maps(2)})
     about.probes = None
     with pytest.raises(NotApplicable, match="--probes"):
+        fold(about)
+    with pytest.raises(NotApplicable):
         observe(about)

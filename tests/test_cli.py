@@ -538,7 +538,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
         'data = "labels.csv"\nhistory = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
         'target = ["b"]\nquick = true\n'
-        'seed = 5\ndevice = "cpu"\n'
+        'seed = 5\ndevice = "cpu"\ncache = "kept"\nfresh = true\n'
         'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'
         "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false"
     )

@@ -147,9 +147,17 @@ def test_stopped_before_each_file(tmp_path, two_reports, monkeypatch, step):
     assert pages.tree(folder) == pages.tree(second)
 
 
+# A test run in the background of a shell hands down that Ctrl-C is ignored.
+HEEDFUL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("reportgen", run_name="__main__")
+"""
+
+
 def start_build(folder, model="classifier"):
     return subprocess.Popen(
-        [sys.executable, "-m", "reportgen", "build", models.saved(model), "-o", folder],
+        [sys.executable, "-c", HEEDFUL, "build", models.saved(model), "-o", folder],
         env=models.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

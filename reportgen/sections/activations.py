@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reportgen.activity import ActivityFold
 from reportgen.choosing import choose_calls
 from reportgen.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.content.leaves import Notice
@@ -14,14 +15,16 @@ from reportgen.errors import NotApplicable
 from reportgen.numerics import even_sample, six
 from reportgen.observe import Collected, SectionMaker
 from reportgen.pictures import map_sheet, viridis_palette
+from reportgen.strongest import with_top_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from reportgen.activity import Activity
     from reportgen.content.leaves import Figure
-    from reportgen.network import Batch, CallFacts, CallId, Moments
+    from reportgen.network import Batch, CallFacts, CallId
     from reportgen.observe import Context
 
 MOST_PROBES = 8
@@ -32,107 +35,29 @@ HALVED_FROM = 56
 """Maps from this size on are shown at every second row and column."""
 
 
-class Sums(NamedTuple):
-    """Float64 sums and integer counts of one call over the images so far."""
-
-    total: float
-    square: float
-    finite: int
-    values: int
-    zeros: int
-    non_finite: int
-    low: float
-    high: float
-    energy: NDArray[Any]
-    highest: NDArray[Any]
-    fired: Any
-
-
 class ActivationObserver:
-    """Folds the moments of every call, and keeps the maps of the probes that are shown."""
+    """Keeps the maps of the probes that are shown."""
 
     def __init__(self, images: int) -> None:
-        self._sums: dict[CallId, Sums] = {}
-        self._shown = even_sample(images, MOST_PROBES)
-        self._maps: dict[CallId, list[NDArray[Any]]] = {}
-        self.images = 0
-
-    def update(self, batch: Batch) -> None:
-        """Take in one block."""
-        self.images += len(next(iter(batch.outputs.values())))
-        for call, moments in batch.moments.items():
-            block = _sums(moments)
-            held = self._sums.get(call)
-            self._sums[call] = block if held is None else _added(held, block)
+        self.shown = even_sample(images, MOST_PROBES)
+        self.maps: dict[CallId, list[NDArray[Any]]] = {}
 
     def show(self, batch: Batch) -> None:
-        """Keep the maps of the probes that are shown."""
+        """Take in one block of probes."""
         for call, maps in batch.maps.items():
-            rows = [i - batch.first for i in self._shown if 0 <= i - batch.first < len(maps)]
-            self._maps.setdefault(call, []).extend(
+            rows = [i - batch.first for i in self.shown if 0 <= i - batch.first < len(maps)]
+            self.maps.setdefault(call, []).extend(
                 maps[row].copy()  # a view would keep the whole block
                 for row in rows
             )
 
     def result(self) -> ActivationObserver:
-        """Return the fold itself."""
+        """Return itself: maps by call, in the order of the shown probes."""
         return self
 
-    @property
-    def sums(self) -> Mapping[CallId, Sums]:
-        """What was summed, by call."""
-        return self._sums
 
-    @property
-    def maps(self) -> Mapping[CallId, list[NDArray[Any]]]:
-        """The kept maps by call, in the order of the shown probes."""
-        return self._maps
-
-    @property
-    def shown(self) -> list[int]:
-        """Indices of the probes whose maps are kept."""
-        return self._shown
-
-
-def _sums(moments: Moments) -> Sums:
-    mean = moments.mean.astype(np.float64)
-    square = moments.mean_square.astype(np.float64)
-    non_finite = moments.non_finite.astype(np.int64)
-    finite = moments.positions - non_finite
-    zeros = moments.zeros.astype(np.int64)
-    return Sums(
-        total=float((mean * finite).sum()),
-        square=float((square * finite).sum()),
-        finite=int(finite.sum()),
-        values=int(mean.size * moments.positions),
-        zeros=int(zeros.sum()),
-        non_finite=int(non_finite.sum()),
-        low=float(moments.low.min(initial=math.inf)),
-        high=float(moments.high.max(initial=-math.inf)),
-        energy=(square * finite).sum(axis=0),
-        highest=moments.high.max(axis=0),
-        fired=np.any(zeros < moments.positions, axis=0),
-    )
-
-
-def _added(a: Sums, b: Sums) -> Sums:
-    return Sums(
-        total=a.total + b.total,
-        square=a.square + b.square,
-        finite=a.finite + b.finite,
-        values=a.values + b.values,
-        zeros=a.zeros + b.zeros,
-        non_finite=a.non_finite + b.non_finite,
-        low=min(a.low, b.low),
-        high=max(a.high, b.high),
-        energy=a.energy + b.energy,
-        highest=np.maximum(a.highest, b.highest),
-        fired=np.logical_or(a.fired, b.fired),
-    )
-
-
-def observe(context: Context) -> ActivationObserver:
-    """Return the observer of the activations.
+def fold(context: Context) -> ActivityFold:
+    """Return the fold of every call's moments.
 
     Raises:
         NotApplicable: no probes were given.
@@ -141,17 +66,30 @@ def observe(context: Context) -> ActivationObserver:
         raise NotApplicable(
             "No probes were given: --probes PATH shows what the layers answer to images."
         )
+    return ActivityFold()
+
+
+def observe(context: Context) -> ActivationObserver:
+    """Return the observer of the maps.
+
+    Raises:
+        NotApplicable: no probes were given.
+    """
+    if context.probes is None:
+        raise NotApplicable("No probes were given.")
     return ActivationObserver(len(context.probes.probes))
 
 
 def collect(context: Context, observed: ActivationObserver) -> Collected:
     """Return the statistics of every call and the maps of the chosen ones."""
+    folded: ActivityFold = context.folds["activations"]
+    activity = folded.result()
     calls = {call.id: call for call in context.network.facts.calls}
     depth = _depths(calls)
     rectified = _read_by_relu_only(context)
     rows = tuple(
-        _row(calls[call], depth[call], sums, rectified=call in rectified)
-        for call, sums in observed.sums.items()
+        _row(calls[call], depth[call], one, rectified=call in rectified)
+        for call, one in activity.items()
         if call in calls
     )
     shown, notices = [], []
@@ -159,14 +97,21 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
         if not maps or call not in calls:
             continue
         try:
-            shown.append(_shown(context, calls[call], maps, observed))
+            shown.append(_shown(context, calls[call], maps, observed.shown, activity[call]))
         except Exception as error:  # noqa: BLE001 - a layer that fails costs itself
             notices.append(Notice("warning", f"The maps of {call} could not be drawn: {error}"))
     for call in choose_calls(tuple(calls.values()), context.settings.layers):
         if context.settings.layers and call not in observed.maps:
             text = f"{call} was asked for, but its output is no floating-point map of the images."
             notices.append(Notice("info", text))
-    content = ActivationsContent(images=observed.images, calls=rows, shown=tuple(shown))
+    if context.data is not None:
+        shown = with_top_images(context, shown, activity)
+    content = ActivationsContent(
+        images=folded.images,
+        calls=rows,
+        shown=tuple(shown),
+        over="data" if context.data is not None else "probes",
+    )
     return Collected(content, _sentence(content), (*notices, *_notices(content)))
 
 
@@ -189,7 +134,7 @@ def _read_by_relu_only(context: Context) -> set[CallId]:
     return {call for call, kinds in readers.items() if kinds and kinds <= {"relu", "relu6"}}
 
 
-def _row(call: CallFacts, depth: int, sums: Sums, *, rectified: bool) -> CallRow:
+def _row(call: CallFacts, depth: int, sums: Activity, *, rectified: bool) -> CallRow:
     some = sums.finite > 0
     mean = sums.total / sums.finite if some else None
     variance = sums.square / sums.finite - (mean or 0.0) ** 2 if some else None
@@ -218,10 +163,14 @@ def _row(call: CallFacts, depth: int, sums: Sums, *, rectified: bool) -> CallRow
 
 
 def _shown(
-    context: Context, call: CallFacts, maps: list[NDArray[Any]], observed: ActivationObserver
+    context: Context,
+    call: CallFacts,
+    maps: list[NDArray[Any]],
+    probes: list[int],
+    activity: Activity,
 ) -> ShownCall:
     stacked, kind, notes = as_grids(np.stack(maps))
-    energy = observed.sums[call.id].energy
+    energy = activity.energy
     total = stacked.shape[-1]
     most = MOST_UNITS if kind == "strip" else MOST_CHANNELS
     channels = np.argsort(-np.nan_to_num(energy, nan=-1.0), kind="stable")[: min(most, total)]
@@ -236,7 +185,7 @@ def _shown(
     columns = len(channels) if kind != "strip" else min(len(channels), 64)
     rows = tuple(
         _map_row(context, call, index, one[::2, ::2] if halved else one, (low, high), kind)
-        for index, one in zip(observed.shown, picked, strict=True)
+        for index, one in zip(probes, picked, strict=True)
     )
     return ShownCall(
         id=call.id,
@@ -349,4 +298,4 @@ def _notices(content: ActivationsContent) -> list[Notice]:
     return [Notice("warning", text)]
 
 
-SECTION = SectionMaker("activations", "Activations", collect, observe)
+SECTION = SectionMaker("activations", "Activations", collect, observe, fold)

@@ -48,9 +48,6 @@ class ProbeObserver:
         self._probes = probes
         self._results: list[ProbeResult] = []
 
-    def update(self, batch: Batch) -> None:
-        """Leave the survey to others."""
-
     def show(self, batch: Batch) -> None:
         """Judge one block of probes."""
         count = len(next(iter(batch.outputs.values())))

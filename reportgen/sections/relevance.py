@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from reportgen.choosing import choose_features
 from reportgen.content.leaves import Notice
 from reportgen.content.relevance import (
     Agreement,
@@ -22,6 +21,7 @@ from reportgen.content.relevance import (
     TargetFacts,
 )
 from reportgen.errors import NotApplicable
+from reportgen.explaining import explained, layer_of, names_of
 from reportgen.labels import resolve
 from reportgen.network import Aim
 from reportgen.numerics import six
@@ -31,15 +31,14 @@ from reportgen.relevance.drawing import drawn, over_image
 from reportgen.relevance.methods import METHODS, Question, attention_distances
 from reportgen.relevance.proof import Asked, Made, by_question, flat, prove, sixth, test_weights
 from reportgen.relevance.sanity import FEWEST_CELLS, reacts
-from reportgen.relevance.targets import check_output, choose_output, find_index, find_targets
+from reportgen.relevance.targets import find_index, find_targets
 from reportgen.settings import CAM_FAMILY, RELEVANCE
 from reportgen.tasks import class_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from reportgen.content.overview import Task
-    from reportgen.network import Batch, OutputFacts, Passes
+    from reportgen.network import Batch, Passes
     from reportgen.observe import Context
     from reportgen.relevance.methods import Method
     from reportgen.relevance.sanity import Stage
@@ -55,9 +54,6 @@ class OutputObserver:
     def __init__(self, output: str) -> None:
         self._output = output
         self._kept: list[NDArray[Any]] = []
-
-    def update(self, batch: Batch) -> None:
-        """Leave the survey to others."""
 
     def show(self, batch: Batch) -> None:
         """Take in one block."""
@@ -80,46 +76,11 @@ def observe(context: Context) -> OutputObserver:
         raise NotApplicable("Left out by --relevance none.")
     if context.probes.image_input is None:
         raise NotApplicable("No input takes images, so there is no picture to lay a map over.")
-    task, facts, texts = _explained(context)
+    task, facts, texts = explained(context)
     for text in texts:
-        find_index(text, task, facts, _names(context, task, facts))
-    _layer(context, task.output)
+        find_index(text, task, facts, names_of(context, task, facts))
+    layer_of(context, task.output)
     return OutputObserver(task.output)
-
-
-def _names(context: Context, task: Task, facts: OutputFacts) -> tuple[str, ...]:
-    """Return the class names that fit an output, those that the page uses where none were given."""
-    if len(context.classes) == class_count(task, facts):
-        return context.classes
-    if task.kind == "binary":
-        return ("negative", "positive")
-    if task.kind == "segmentation" and facts.shape[-1] == 1:
-        return ("background", "mask")
-    return ()
-
-
-def _layer(context: Context, name: str) -> str | None:
-    """Return the call whose features the CAM family weighs."""
-    facts = context.network.facts
-    image = context.probes.image_input if context.probes else None
-    output = next(o for o in facts.outputs if o.name == name)
-    return choose_features(
-        facts.calls,
-        output.layer,
-        image or "",
-        context.input_shapes[image or ""],
-        context.settings.relevance_layer,
-    )
-
-
-def _explained(context: Context) -> tuple[Task, OutputFacts, tuple[str, ...]]:
-    """Return the output that is explained, and the classes of it that are asked for."""
-    wanted, asked = choose_output(context.settings.target, context.tasks, context.classes)
-    name = wanted or context.tasks[0].output
-    task = next(task for task in context.tasks if task.output == name)
-    facts = next(facts for facts in context.network.facts.outputs if facts.name == name)
-    check_output(facts)
-    return task, facts, asked
 
 
 def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
@@ -155,12 +116,12 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
 
 
 def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -> list[Asked]:
-    task, facts, texts = _explained(context)
+    task, facts, texts = explained(context)
     prepared, probes = context.prepared, context.probes
     if prepared is None or probes is None or prepared.black is None or not probes.image_input:
         raise NotApplicable("No probes were given.")
     count = class_count(task, facts)
-    names = _names(context, task, facts)
+    names = names_of(context, task, facts)
     asked, broken = [], 0
     for index, output in enumerate(outputs):
         if not np.isfinite(output).all():
@@ -197,7 +158,7 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
 
 def _passes(context: Context, target: Target) -> tuple[Passes, str | None]:
     name = context.probes.image_input if context.probes else None
-    layer = _layer(context, target.output)
+    layer = layer_of(context, target.output)
     aim = Aim(target.output, target.kind, name or "", layer)
     return context.network.passes(aim, context.progress.advance), layer
 
@@ -369,10 +330,10 @@ def _contrasts(
     notices: list[Notice],
 ) -> tuple[Contrast, ...]:
     """Contrast the two best classes of the probes where they lie close together."""
-    task, facts, _ = _explained(context)
+    task, facts, _ = explained(context)
     if task.kind != "classification" or not methods:
         return ()
-    names = _names(context, task, facts)
+    names = names_of(context, task, facts)
     found = []
     for one in asked:
         if one.target.role != "predicted" or one.output.size < 2:

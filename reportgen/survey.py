@@ -1,0 +1,232 @@
+"""The data set through the network, once: shard by shard, what is finished kept in the cache."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.cache import key_of
+from reportgen.content.leaves import Notice
+from reportgen.dataset import MOST_BROKEN, Broken, Row
+from reportgen.errors import DataError
+from reportgen.evaluation.decisions import DecisionFold
+from reportgen.evaluation.folds import EvaluationFold
+from reportgen.observe import run_round
+from reportgen.preprocessing import is_function
+from reportgen.probes import InputShape, Offer, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.dataset import DataSet
+    from reportgen.network import Batch
+    from reportgen.observe import Context, Fold
+
+_KIND = "survey"
+
+
+def run_survey(context: Context, folds: Mapping[str, Fold], problems: dict[str, Exception]) -> None:
+    """Fold the whole data set.
+
+    Every shard is folded by itself and merged, whether it comes from the cache or from the network; the bytes
+    are the same. A finished data set is one piece in the cache, in place of its shards.
+
+    Args:
+        context: with the data set.
+        folds: by section; filled.
+        problems: what was raised, by section; filled.
+
+    Raises:
+        DataError: no image can be read, or a label is not known.
+    """
+    data, cache = context.data, context.cache
+    if data is None:
+        return
+    context.progress.stage("Data through the network", data.total)
+    shards = data.shards(context.network.block)
+    keys = [_key(context, folds, shard) for shard in shards]
+    whole = key_of(*keys) if all(keys) else None
+    held = cache.read(_KIND, whole) if cache and whole else None
+    parts = _restored(held, data, folds)
+    if parts is not None:
+        for kind, fold in folds.items():
+            fold.merge(parts[kind])
+        context.progress.advance(data.total or 0)
+        return
+    read = 0
+    for shard, key in zip(shards, keys, strict=True):
+        read += _shard(context, folds, problems, shard, key)
+    if not read:
+        reasons = "; ".join(f"{data.name(b.place)}: {b.reason}" for b in data.broken[:3])
+        raise DataError(f"--data: none of the {data.broken_count} images can be read ({reasons}).")
+    if cache and whole and not problems:
+        cache.write(_KIND, whole, _piece(folds, data.broken, data.broken_count, read))
+        for key in keys:
+            cache.remove(_KIND, key or "")
+
+
+def with_chosen_probes(
+    context: Context, folds: Mapping[str, Fold], problems: Mapping[str, Exception]
+) -> Context:
+    """Replace probes that were drawn from the data set by images that are decided wrong and right.
+
+    Where the first output is no decision the even sample stays.
+    """
+    data, prepared, seen = context.data, context.prepared, folds.get("evaluation")
+    if not context.drawn or data is None or prepared is None or "evaluation" in problems:
+        return context
+    first = seen.outputs[0] if isinstance(seen, EvaluationFold) else None
+    if not isinstance(first, DecisionFold) or not first.images or context.probes is None:
+        return context
+    places = first.choose(context.settings.max_probes)
+    rows = [row for row in data.rows(places) if isinstance(row, Row)]
+    if not rows:
+        return context
+    offer = Offer(tuple(data.item(row) for row in rows), data.class_names)
+    shapes = context.input_shapes
+    inputs = [InputShape(t.name, shapes[t.name], t.dtype) for t in context.network.facts.inputs]
+    probes = read(offer, inputs, context.settings)
+    wrong = first.wrong_places()
+    count = sum(row.place in wrong for row in rows)
+    text = (
+        f"The probes are drawn from the data set of {first.images:,} images: {count} that are decided wrong, "
+        f"the surest mistake of each class in turn, and {len(rows) - count} that are decided right."
+    )
+    probes = probes._replace(
+        total=first.images, notices=(Notice("info", text), *context.probes.notices)
+    )
+    name = probes.image_input
+    fed = dict(probes.inputs)
+    if name is not None and context.feed is not None:
+        fed[name] = context.feed(fed[name]).astype(fed[name].dtype, copy=False)
+    return context._replace(probes=probes, prepared=prepared._replace(inputs=fed))
+
+
+def _shard(
+    context: Context,
+    folds: Mapping[str, Fold],
+    problems: dict[str, Exception],
+    shard: range,
+    key: str | None,
+) -> int:
+    """Fold one shard, from the cache or through the network; return how many images it has."""
+    data, cache, progress = context.data, context.cache, context.progress
+    if data is None:
+        return 0
+    before, broken = data.broken_count, list(data.broken)
+    held = cache.read(_KIND, key) if cache and key else None
+    parts = _restored(held, data, folds)
+    if held is not None and parts is not None:
+        read = int(held["read"])
+        progress.advance(len(shard))
+    else:
+        data.broken, counted = [], _Counted()
+        parts = {kind: fold.empty() for kind, fold in folds.items()}
+        takers = {kind: [part.update] for kind, part in parts.items()}
+        run_round(_batches(context, data, shard, counted), takers, problems, progress.advance)
+        read = counted.read
+        if cache and key and not problems:
+            count = data.broken_count - before
+            cache.write(_KIND, key, _piece(parts, data.broken, count, read))
+    data.broken = [*broken, *data.broken][:MOST_BROKEN]
+    for kind, fold in folds.items():
+        if kind not in problems:
+            fold.merge(parts[kind])
+    return read
+
+
+class _Counted:
+    """How many images were read."""
+
+    read = 0
+
+
+def _batches(context: Context, data: DataSet, shard: range, counted: _Counted) -> Iterator[Batch]:
+    """Run a shard's blocks, each with the places and labels of its images."""
+    rows: list[Row] = []
+    feed, block = context.feed, context.network.block
+    kept = context.network.survey(_blocks(data, shard, block, feed, rows))
+    for batch in kept:
+        count = len(next(iter(batch.inputs.values())))
+        here = rows[:count]
+        del rows[:count]
+        counted.read += count
+        places = np.array([row.place for row in here], np.int64)
+        yield batch._replace(places=places, labels=tuple(row.label for row in here))
+
+
+def _blocks(
+    data: DataSet, shard: range, block: int, feed: Any, kept: list[Row]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield preprocessed blocks; their rows are appended to ``kept``."""
+    readable = _readable(data, shard)
+    while rows := list(islice(readable, block)):
+        kept += rows
+        arrays = data.inputs(rows)
+        raw = arrays[data.image]
+        yield {**arrays, data.image: feed(raw).astype(raw.dtype, copy=False)}
+
+
+def _readable(data: DataSet, places: Sequence[int]) -> Iterator[Row]:
+    for row in data.rows(places):
+        if isinstance(row, Row):
+            yield row
+            continue
+        data.broken_count += 1
+        if len(data.broken) < MOST_BROKEN:
+            data.broken.append(row)
+
+
+def _key(context: Context, folds: Mapping[str, Fold], shard: range) -> str | None:
+    """Return the key of a shard's piece: all that it depends on; None where that cannot be told."""
+    data, prepared, settings = context.data, context.prepared, context.settings
+    mode = prepared.facts.mode if prepared else ""
+    identity = data.identity(shard) if data and not is_function(mode) else None
+    if identity is None or context.cache is None:
+        return None
+    return key_of(
+        context.identity(), context.network.block, identity, mode, sorted(folds), settings.resize,
+        settings.threshold, settings.device, context.classes, dict(context.input_shapes),
+        [(task.output, task.kind, task.scale) for task in context.tasks], shard.start,
+    )  # fmt: skip
+
+
+def _piece(
+    folds: Mapping[str, Fold], broken: Sequence[Broken], count: int, read: int
+) -> dict[str, Any]:
+    arrays: dict[str, Any] = {
+        f"{kind}/{name}": array
+        for kind, fold in folds.items()
+        for name, array in fold.state().items()
+    }
+    return arrays | {
+        "read": read,
+        "broken": count,
+        "places": np.array([one.place for one in broken], np.int64),
+        "reasons": np.array([one.reason for one in broken], np.str_),
+    }
+
+
+def _restored(
+    held: Mapping[str, NDArray[Any]] | None, data: DataSet, folds: Mapping[str, Fold]
+) -> dict[str, Fold] | None:
+    """Return what a piece holds as folds, and note its broken images; None where it cannot be used."""
+    if held is None:
+        return None
+    parts: dict[str, Fold] = {kind: fold.empty() for kind, fold in folds.items()}
+    try:
+        for kind, part in parts.items():
+            start = f"{kind}/"
+            state = {k.removeprefix(start): v for k, v in held.items() if k.startswith(start)}
+            part.load(state)
+        places, reasons = held["places"].tolist(), held["reasons"].tolist()
+        broken = [Broken(place, reason) for place, reason in zip(places, reasons, strict=True)]
+        count, _ = int(held["broken"]), int(held["read"])
+    except (KeyError, ValueError, IndexError, TypeError):
+        return None
+    data.broken, data.broken_count = broken, data.broken_count + count
+    return parts
