@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.channels import channels_of
 from reportgen.numerics import ExactSums
 
 if TYPE_CHECKING:
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network import Batch, CallId, Moments
+    from reportgen.channels import Channels
+    from reportgen.network import Batch, CallId
 
 TOP = 4
 """Images that are remembered of each channel: those of its largest values."""
+AT_ONCE = 1 << 16
+"""Sums from which waiting blocks are added; more at once saves calls, and takes memory."""
 
 
 class Activity(NamedTuple):
@@ -64,6 +68,8 @@ class ActivityFold:
         self._low = self._high = np.zeros(0, np.float32)
         self._top = np.zeros((TOP, 0), np.float32)
         self._places = np.zeros((TOP, 0), np.int64)
+        self._positions = np.zeros(0, np.int64)
+        self._waiting: list[NDArray[Any]] = []
 
     def empty(self) -> ActivityFold:
         """Return a fold of the same kind that has seen nothing."""
@@ -80,54 +86,72 @@ class ActivityFold:
         self.images += count
         if not batch.moments:
             return
+        found = channels_of(batch.moments)
         if not self._calls:
-            self._start(batch.moments)
-        moments = list(batch.moments.values())
-        places = np.repeat([m.positions for m in moments], [m.mean.shape[1] for m in moments])
-        missing = np.concatenate([m.non_finite for m in moments], axis=1)
-        zeros = np.concatenate([m.zeros for m in moments], axis=1)
-        low = np.concatenate([m.low for m in moments], axis=1)
-        high = np.concatenate([m.high for m in moments], axis=1)
-        finite = places - missing.astype(np.float64)
-        mean = np.concatenate([m.mean for m in moments], axis=1)
-        square = np.concatenate([m.mean_square for m in moments], axis=1)
-        self._sums.add(np.concatenate([(mean * finite).sum(axis=0), (square * finite).sum(axis=0)]))
-        counts = [
-            finite.sum(axis=0),
-            zeros.sum(axis=0, dtype=float),
-            missing.sum(axis=0, dtype=float),
-        ]
+            self._start(found)
+        mean, square, low, high, zeros, *missing = found.columns
+        finite: Any = self._positions * float(count)
+        if missing:
+            each = self._positions - missing[0].astype(np.float64)
+            finite = each.sum(axis=0)
+            sums = [(mean * each).sum(axis=0), (square * each).sum(axis=0)]
+        else:
+            sums = [self._positions * part.sum(axis=0, dtype=np.float64) for part in (mean, square)]
+        self._waiting.append(np.concatenate(sums))
+        if len(self._waiting) * self._low.size >= AT_ONCE:
+            self._take_in()
+        broken = count * self._positions - finite
+        counts = (finite, zeros.sum(axis=0, dtype=np.float64), broken)
         self._counts += np.array(counts).astype(np.int64)
         self._low = np.minimum(self._low, low.min(axis=0))
-        self._high = np.maximum(self._high, high.max(axis=0))
-        known = batch.places if batch.places is not None else batch.first + np.arange(count)
-        self._remember(high, np.broadcast_to(known[:, None], high.shape))
+        highest = high.max(axis=0)
+        self._high = np.maximum(self._high, highest)
+        places = batch.places if batch.places is not None else batch.first + np.arange(count)
+        self._remember(high, places, highest)
 
-    def _start(self, moments: Mapping[CallId, Moments]) -> None:
-        end = 0
-        for call, one in moments.items():
-            start, end = end, end + one.mean.shape[1]
-            self._calls[call] = (start, end, one.positions)
+    def _start(self, found: Channels) -> None:
+        self._calls = dict(found.spans)
+        end = found.columns[0].shape[1]
         self._sums = ExactSums(2 * end)
         self._counts = np.zeros((3, end), np.int64)
         self._low = np.full(end, np.inf, np.float32)
         self._high = np.full(end, -np.inf, np.float32)
         self._top = np.full((TOP, end), -np.inf, np.float32)
         self._places = np.full((TOP, end), -1, np.int64)
+        self._positions = np.ones(end, np.int64)
+        for start, stop, positions in self._calls.values():
+            self._positions[start:stop] = positions
 
-    def _remember(self, values: NDArray[Any], places: NDArray[Any]) -> None:
+    def _take_in(self) -> None:
+        """Add the blocks' sums that wait, exactly: the same bytes however many wait."""
+        if self._waiting:
+            self._sums.add(np.stack(self._waiting))
+            self._waiting = []
+
+    def _remember(self, values: NDArray[Any], places: NDArray[Any], highest: NDArray[Any]) -> None:
         """Keep the images of the largest values; of equal ones the earlier."""
-        changed = np.flatnonzero(values.max(axis=0) > self._top[-1])
+        changed = np.flatnonzero(highest > self._top[-1])
         if not changed.size:
             return
-        both = np.concatenate([self._top[:, changed], values[:, changed]])
-        of = np.concatenate([self._places[:, changed], places[:, changed]])
-        order = np.argsort(-both, axis=0, kind="stable")[:TOP]
-        self._top[:, changed] = np.take_along_axis(both, order, axis=0)
-        self._places[:, changed] = np.take_along_axis(of, order, axis=0)
+        everything = changed.size == highest.size
+        new, held = (
+            (values, self._top) if everything else (values[:, changed], self._top[:, changed])
+        )
+        both, of = np.concatenate([held, new]), self._places[:, changed]
+        column = np.arange(len(changed))
+        for rank in range(TOP):
+            row = both.argmax(axis=0)  # the first of equal ones, which is the earliest
+            found, later = both[row, column], np.maximum(row - TOP, 0)
+            place = places[later] if places.ndim == 1 else places[later, changed]
+            place = np.where(row < TOP, of[np.minimum(row, TOP - 1), column], place)
+            self._top[rank, changed] = found
+            self._places[rank, changed] = np.where(found > -np.inf, place, -1)
+            both[row, column] = -np.inf
 
     def merge(self, later: ActivityFold) -> None:
         """Add what was folded of the images that follow."""
+        self._take_in()
+        later._take_in()
         self.images += later.images
         if not later._calls:
             return
@@ -138,10 +162,11 @@ class ActivityFold:
         self._counts += later._counts
         self._low = np.minimum(self._low, later._low)
         self._high = np.maximum(self._high, later._high)
-        self._remember(later._top, later._places)
+        self._remember(later._top, later._places, later._top[0])
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that was folded as arrays."""
+        self._take_in()
         sums = {f"sums/{name}": array for name, array in self._sums.state().items()}
         return sums | {
             "images": np.array(self.images),
@@ -152,6 +177,7 @@ class ActivityFold:
             "high": self._high,
             "top": self._top,
             "places": self._places,
+            "positions": self._positions,
         }
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -165,9 +191,11 @@ class ActivityFold:
         self._counts = state["counts"].copy()
         self._low, self._high = state["low"].copy(), state["high"].copy()
         self._top, self._places = state["top"].copy(), state["places"].copy()
+        self._positions = state["positions"].copy()
 
     def result(self) -> dict[CallId, Activity]:
         """Return what every call did."""
+        self._take_in()
         sums = self._sums.values().reshape(2, -1)
         return {
             call: self._activity(sums[:, start:end], slice(start, end), (end - start) * positions)

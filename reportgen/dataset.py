@@ -6,6 +6,7 @@ import os
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 MOST_BROKEN = 50
 """Broken images whose reasons are kept; all are counted."""
-SHARD = 256
-"""Fewest images of a shard; a multiple of every block."""
+SHARD = 16
+"""Blocks of a shard, where the data set is small."""
 MOST_SHARDS = 64
 ENDLESS = 1 << 62
 
@@ -53,6 +54,20 @@ class Row(NamedTuple):
 
     place: int
     label: Any | None
+    arrays: dict[str, NDArray[Any]]
+
+
+class Block(NamedTuple):
+    """Some images in a row, stacked.
+
+    Attributes:
+        places: (n,) in the data set.
+        labels: as in ``Row``.
+        arrays: by input name, each (n, …), before preprocessing.
+    """
+
+    places: NDArray[Any]
+    labels: tuple[Any, ...]
     arrays: dict[str, NDArray[Any]]
 
 
@@ -163,7 +178,7 @@ class DataSet:
         """Return the places cut into runs that end where blocks do; a stream is one."""
         if self.total is None:
             return [range(ENDLESS)]
-        size = max(SHARD, -(-self.total // MOST_SHARDS))
+        size = max(SHARD * block, -(-self.total // MOST_SHARDS))
         size = -(-size // block) * block
         return [range(at, min(at + size, self.total)) for at in range(0, self.total, size)]
 
@@ -199,6 +214,43 @@ class DataSet:
         else:
             for place in places:
                 yield self._row_of_arrays(place)
+
+    def blocks(self, places: range, size: int) -> Iterator[Block]:
+        """Read the images at ``places`` in blocks of ``size``; broken ones are left out and noted."""
+        if self._whole:
+            for start in range(places.start, places.stop, size):
+                span = slice(start, min(start + size, places.stop))
+                here = np.arange(span.start, span.stop)
+                labels = tuple(_row_of(self._labels, place) for place in here.tolist())
+                given = {
+                    spec.name: typed(self._arrays[spec.name][span], spec.dtype)
+                    for spec in self._inputs
+                    if spec.name in self._arrays
+                }
+                yield Block(here, labels, with_zeros(given, self._inputs)[0])
+            return
+        readable = self._readable(places)
+        while rows := list(islice(readable, size)):
+            here = np.array([row.place for row in rows], np.int64)
+            yield Block(here, tuple(row.label for row in rows), self.inputs(rows))
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the images are arrays in the inputs' own shapes."""
+        return bool(self._arrays) and all(
+            self._arrays[spec.name].shape[1:] == spec.shape
+            for spec in self._inputs
+            if spec.name in self._arrays
+        )
+
+    def _readable(self, places: Sequence[int]) -> Iterator[Row]:
+        for row in self.rows(places):
+            if isinstance(row, Row):
+                yield row
+                continue
+            self.broken_count += 1
+            if len(self.broken) < MOST_BROKEN:
+                self.broken.append(row)
 
     def inputs(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """Return images as a block, by input name; inputs without data are zeros."""

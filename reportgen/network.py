@@ -295,7 +295,7 @@ class Network(Protocol):
 
     @property
     def block(self) -> int:
-        """How many images a pass takes."""
+        """How many images a pass of the survey takes."""
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
         """Run blocks of at most ``block`` images as they come: outputs and moments, without maps."""

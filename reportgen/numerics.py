@@ -257,11 +257,12 @@ class ExactSums:
         self._broken = np.zeros(size)
 
     def add(self, values: NDArray[Any]) -> None:
-        """Add (size,) float64."""
+        """Add (size,) float64, or all rows of (n, size)."""
+        values = np.atleast_2d(values)
         finite = np.isfinite(values)
         if not finite.all():
             with np.errstate(invalid="ignore"):
-                self._broken += np.where(finite, 0.0, values)
+                self._broken += np.where(finite, 0.0, values).sum(axis=0)
             values = np.where(finite, values, 0.0)
         mantissa, exponent = np.frexp(values)
         whole = (mantissa * 2.0**53).astype(np.int64)
@@ -272,7 +273,7 @@ class ExactSums:
         for first in np.unique(place[whole != 0]).tolist():
             here = place == first
             for offset, part in enumerate(parts):
-                self._bin(first + offset)[here] += part[here]
+                self._bin(first + offset)[:] += (part * here).sum(axis=0)
 
     def _bin(self, place: int) -> NDArray[Any]:
         return self._bins.setdefault(place, np.zeros(self.size, np.int64))

@@ -52,6 +52,10 @@ MAX_GRADIENT_BYTES = 2**30
 """Bound on what a gradient pass keeps: the outputs of all layers."""
 BLOCK = 8
 """Images a forward pass: batches of 2 to 8 are the cheapest and smallest on a CPU."""
+LARGEST_BLOCK = 64
+"""Images a pass of the survey where the network is small."""
+MAX_BLOCK_BYTES = 16 * 2**20
+"""Outputs of all layers up to which such a pass grows: on a CPU larger ones are no cheaper an image."""
 DEFAULT_INPUT_SIZE = (224, 224)
 """Height and width for models that leave them open."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.dataset import DataSet
+    from reportgen.dataset import Block, DataSet
     from reportgen.network import Batch
     from reportgen.observe import Context, Fold
 
@@ -147,38 +147,30 @@ class _Counted:
 
 def _batches(context: Context, data: DataSet, shard: range, counted: _Counted) -> Iterator[Batch]:
     """Run a shard's blocks, each with the places and labels of its images."""
-    rows: list[Row] = []
-    feed, block = context.feed, context.network.block
-    kept = context.network.survey(_blocks(data, shard, block, feed, rows))
-    for batch in kept:
+    waiting: deque[Block] = deque()
+    begun = 0
+    for batch in context.network.survey(_blocks(context, data, shard, waiting)):
         count = len(next(iter(batch.inputs.values())))
-        here = rows[:count]
-        del rows[:count]
+        block = waiting[0]
+        part = slice(begun, begun + count)
+        yield batch._replace(places=block.places[part], labels=block.labels[part])
         counted.read += count
-        places = np.array([row.place for row in here], np.int64)
-        yield batch._replace(places=places, labels=tuple(row.label for row in here))
+        begun += count
+        if begun == len(block.places):
+            waiting.popleft()
+            begun = 0
 
 
 def _blocks(
-    data: DataSet, shard: range, block: int, feed: Any, kept: list[Row]
+    context: Context, data: DataSet, shard: range, waiting: deque[Block]
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield preprocessed blocks; their rows are appended to ``kept``."""
-    readable = _readable(data, shard)
-    while rows := list(islice(readable, block)):
-        kept += rows
-        arrays = data.inputs(rows)
-        raw = arrays[data.image]
-        yield {**arrays, data.image: feed(raw).astype(raw.dtype, copy=False)}
-
-
-def _readable(data: DataSet, places: Sequence[int]) -> Iterator[Row]:
-    for row in data.rows(places):
-        if isinstance(row, Row):
-            yield row
-            continue
-        data.broken_count += 1
-        if len(data.broken) < MOST_BROKEN:
-            data.broken.append(row)
+    """Yield preprocessed blocks; they wait in ``waiting`` until they were run."""
+    feed = context.feed
+    for block in data.blocks(shard, context.network.block):
+        waiting.append(block)
+        raw = block.arrays[data.image]
+        fed = feed(raw).astype(raw.dtype, copy=False) if feed else raw
+        yield {**block.arrays, data.image: fed}
 
 
 def _key(context: Context, folds: Mapping[str, Fold], shard: range) -> str | None:

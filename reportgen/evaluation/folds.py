@@ -28,6 +28,7 @@ class About(NamedTuple):
         classes: how many; 0 for what has none.
         named: gives an image's name by its place.
         resize: how images were fitted.
+        known: classes by label, filled as labels are met.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class About(NamedTuple):
     threshold: float
     named: Callable[[int], str]
     resize: str
+    known: dict[Any, int]
 
     def name(self, index: int) -> str:
         """Return the name of a class."""
@@ -69,11 +71,14 @@ class About(NamedTuple):
         """
         value = label_value(label) if isinstance(label, np.ndarray | bytes) else label
         value = getattr(value, "item", lambda: value)()
+        if value in self.known:
+            return self.known[value]
         found = resolve(value, self.names, self.classes) if value is not None else None
         if found is None or found.index is None:
             known = f"such as {self.names[0]!r}, or " if self.names else ""
             classes = f"(classes are {known}0 to {self.classes - 1}; --classes gives names)"
             raise self.wrong(value, place, f"names no class {classes} of")
+        self.known[value] = found.index
         return found.index
 
 

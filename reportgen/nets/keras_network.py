@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.channels import Channels
 from reportgen.errors import ModelError, NotApplicable, ReportgenError
 from reportgen.nets import structure
-from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.engine import on_device, run_flat, without_graph_optimizer
 from reportgen.nets.heads import output_facts
-from reportgen.nets.moments import all_finite, split
+from reportgen.nets.moments import all_finite
 from reportgen.nets.passes import KerasPasses
 from reportgen.nets.recording import Recorder, recorded_by
 from reportgen.nets.signature import (
@@ -28,7 +29,9 @@ from reportgen.network import Batch, NetworkFacts, NormalizationInput, TensorFac
 from reportgen.settings import (
     BLOCK,
     DEFAULT_INPUT_SIZE,
+    LARGEST_BLOCK,
     MAX_ACTIVATION_BYTES,
+    MAX_BLOCK_BYTES,
     MAX_GRADIENT_BYTES,
 )
 
@@ -38,11 +41,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
-    from reportgen.network import Aim, CallFacts, VariableFacts
+    from reportgen.network import Aim, CallFacts, CallId, VariableFacts
 
 
 def _nobody(_steps: int) -> None:
     """Ignore progress."""
+
+
+class _Lane(NamedTuple):
+    """A traced pass for blocks of a size."""
+
+    traced: Traced
+    function: Any
+    size: int
+
+
+def _no_maps(_calls: tuple[CallFacts, ...]) -> tuple[CallId, ...]:
+    """Watch no call's maps, only moments."""
+    return ()
 
 
 class KerasNetwork:
@@ -90,7 +106,8 @@ class KerasNetwork:
         self._paths = {id(node.operation): node.path for node in self._nodes}
         self._paths[id(model)] = ""
         self._front: Any = None
-        self._surveying: tuple[Traced, Any] | None = None
+        self._surveying: _Lane | None = None
+        self._channels: tuple[Traced, Mapping[CallId, tuple[int, int, int]]] | None = None
         self._brief = True
         self._watch = watch
         self._trace_error: Exception | None = None
@@ -221,8 +238,16 @@ class KerasNetwork:
 
     @property
     def block(self) -> int:
-        """How many images a pass takes."""
-        return self._block
+        """How many images a pass of the survey takes: of small networks more, since calls cost too."""
+        if self._surveying is not None:
+            return self._surveying.size
+        if self._traced is None or self._fixed_batch() or self._block < BLOCK:
+            return self._block
+        each = max(1, sum(call.bytes for call in self._traced.calls if call.leaf))
+        size = self._block
+        while 2 * size <= min(LARGEST_BLOCK, MAX_BLOCK_BYTES // each):
+            size *= 2
+        return size
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
         """Run blocks of at most ``block`` images as they come: outputs and moments, without maps.
@@ -235,19 +260,36 @@ class KerasNetwork:
         for block in blocks:
             count, begun = len(next(iter(block.values()))), 0
             while begun < count:
-                part = {name: array[begun : begun + self._block] for name, array in block.items()}
+                size = self.block
+                part = {name: array[begun : begun + size] for name, array in block.items()}
                 batch = self._run_block(first + begun, part, maps=False)
                 if batch is not None:
                     yield batch
                     begun += len(next(iter(part.values())))
             first += count
 
-    def _without_maps(self, traced: Traced) -> Any:
-        """Cut the pass without maps out of the traced one, once."""
-        if self._surveying is None or self._surveying[0] is not traced:
-            fetches = {k: v for k, v in traced.function.structured_outputs.items() if k != "maps"}
-            self._surveying = (traced, traced.function.prune(list(traced.inputs.values()), fetches))
-        return self._surveying[1]
+    def _survey_lane(self, traced: Traced) -> _Lane:
+        """Return the pass without maps: cut out of the traced one, or traced for larger blocks."""
+        if self._surveying is None:
+            size = self.block
+            if size > self._block:
+                traced = self._trace_for(size, _no_maps, exact=traced.exact)
+                self._surveying = _Lane(traced, traced.function, size)
+            else:
+                fetches = {
+                    name: tensors
+                    for name, tensors in traced.function.structured_outputs.items()
+                    if name != "maps"
+                }
+                function = traced.function.prune(list(traced.inputs.values()), fetches)
+                self._surveying = _Lane(traced, function, size)
+        return self._surveying
+
+    def _trace_for(self, size: int, watch: Watch | None, *, exact: bool = False) -> Traced:
+        with on_device(self._device):
+            return trace_forward(
+                self._model, self._paths, self._signature(size), watch, exact=exact
+            )
 
     def _run_block(
         self, first: int, block: Mapping[str, NDArray[Any]], *, maps: bool = True
@@ -262,37 +304,59 @@ class KerasNetwork:
         try:
             quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
             with on_device(self._device), quick:
-                function = self._traced.function if maps else self._without_maps(self._traced)
-                result = function(*self._tensors(block).values())
+                lane = (
+                    _Lane(self._traced, self._traced.function, self._block)
+                    if maps
+                    else self._survey_lane(self._traced)
+                )
+                result = run_flat(lane.function, [*self._tensors(block, lane.size).values()])
         except tf.errors.ResourceExhaustedError as error:
             if self._block == 1 or self._fixed_batch():
                 raise ModelError(
                     f"The memory does not suffice for one image: {_said(error)}"
                 ) from error
             self._block //= 2
-            self._traced = self._trace(exact=self._traced.exact)
+            self._start_again(exact=self._traced.exact)
             return None
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise ModelError(f"Running the model failed: {_said(error)}") from error
-        return self._batch(first, block, result)
+        return self._batch(first, block, result, lane.traced)
+
+    def _start_again(self, *, exact: bool) -> None:
+        """Trace anew, for another block or for exact moments."""
+        self._traced = self._trace(exact=exact)
+        self._surveying = None
 
     def _batch(
-        self, first: int, block: Mapping[str, NDArray[Any]], result: Mapping[str, Any]
+        self,
+        first: int,
+        block: Mapping[str, NDArray[Any]],
+        result: Mapping[str, Any],
+        traced: Traced,
     ) -> Batch | None:
         """Read a block's tensors; None where its moments have to be taken again, NaN left out."""
-        traced = self._traced
         size = len(next(iter(block.values())))
         outputs = {name: np.asarray(value)[:size] for name, value in result["outputs"].items()}
         logits = {name: np.asarray(value)[:size] for name, value in result["logits"].items()}
-        if traced is None or traced.watched is None:
+        if traced.watched is None:
             return Batch(first, block, outputs, logits)
         columns = [np.asarray(column) for column in result["columns"]]
         if columns and not traced.exact and not all_finite(columns):
-            self._traced = self._trace(exact=True)
+            self._start_again(exact=True)
             return None
         maps = {name: np.asarray(value)[:size] for name, value in result.get("maps", {}).items()}
-        moments = split(traced.watched, columns, traced.positions, size)
+        moments = Channels([column[:size] for column in columns], self._spans(traced))
         return Batch(first, block, outputs, logits, moments, maps)
+
+    def _spans(self, traced: Traced) -> Mapping[CallId, tuple[int, int, int]]:
+        """Return where each call's channels stand, and how many values an image each has."""
+        if self._channels is None or self._channels[0] is not traced:
+            spans = traced.watched.spans if traced.watched else {}
+            values = {
+                call: (start, end, traced.positions[call]) for call, (start, end) in spans.items()
+            }
+            self._channels = (traced, values)
+        return self._channels[1]
 
     def passes(self, aim: Aim, advance: Callable[[int], None] = _nobody) -> KerasPasses:
         """Return forward and gradient passes towards ``aim``, cut from the traced forward pass.
@@ -305,17 +369,15 @@ class KerasNetwork:
         traced, block = self._traced, self._block
         kept = sum(call.bytes for call in traced.calls if call.leaf)
         if not self._fixed_batch() and (fits := max(1, MAX_GRADIENT_BYTES // max(kept, 1))) < block:
-            block = fits
-            with on_device(self._device):
-                traced = trace_forward(self._model, self._paths, self._signature(block), None)
+            block, traced = fits, self._trace_for(fits, None)
         return KerasPasses(traced, aim, self._nodes, block, self._device, advance)
 
-    def _tensors(self, block: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    def _tensors(self, block: Mapping[str, NDArray[Any]], size: int) -> dict[str, Any]:
         """Return a block as tensors, padded to the block's size so that nothing is traced again."""
         import tensorflow as tf
 
         return {
-            name: tf.constant(_padded(block[name], self._block), dtype)
+            name: tf.constant(_padded(block[name], size), dtype)
             for name, (_, dtype) in self._specs.items()
         }
 
@@ -331,7 +393,7 @@ class KerasNetwork:
         if first is None:
             return None
         layer = next(node.operation for node in self._nodes if node.path == first.layer)
-        tensors = self._tensors(inputs)
+        tensors = self._tensors(inputs, self._block)
         if self._front is None:
             self._front = self._trace_front(layer)
         with on_device(self._device), without_graph_optimizer():

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.network import Moments
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -112,24 +110,6 @@ class _Constants(NamedTuple):
 
     axis: Any
     zero: Any
-
-
-def split(
-    watched: Watched, columns: Sequence[NDArray[Any]], values: Mapping[str, int], size: int
-) -> dict[str, Moments]:
-    """Cut the concatenated channels into each call's moments for the first ``size`` images."""
-    return {
-        call: _cut(columns, size, start, end, values[call])
-        for call, (start, end) in watched.spans.items()
-    }
-
-
-def _cut(
-    columns: Sequence[NDArray[Any]], size: int, start: int, end: int, positions: int
-) -> Moments:
-    mean, square, low, high, zeros, *rest = (column[:size, start:end] for column in columns)
-    non_finite = rest[0] if rest else np.zeros_like(zeros)
-    return Moments(mean, square, low, high, zeros, non_finite, positions)
 
 
 def all_finite(columns: Sequence[NDArray[Any]]) -> bool:

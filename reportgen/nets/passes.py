@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import ModelError, NotApplicable
-from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.engine import on_device, run_flat, without_graph_optimizer
 from reportgen.nets.structure import own_variables, to_numpy
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class KerasPasses:
             )
         try:
             with on_device(self._device), without_graph_optimizer():
-                fetched = [np.asarray(tensor) for tensor in function(*tensors)]
+                fetched = [np.asarray(tensor) for tensor in run_flat(function, tensors)]
         except (tf.errors.OpError, ValueError, TypeError) as error:
             text = str(error).strip().partition("\n")[0][:300]
             raise ModelError(f"A {name} pass failed: {text}") from error

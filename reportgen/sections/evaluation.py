@@ -78,7 +78,7 @@ def _about(context: Context, data: DataSet, task: Task) -> About:
     count = class_count(task, facts)
     names = context.classes if len(context.classes) == count else ()
     settings = context.settings
-    return About(task, facts, names, count, settings.threshold, data.name, settings.resize)
+    return About(task, facts, names, count, settings.threshold, data.name, settings.resize, {})
 
 
 def collect(context: Context, _observed: Any) -> Collected:
