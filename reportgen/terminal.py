@@ -10,8 +10,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+EVERY = 15.0
+"""Seconds between lines about a long stage."""
+
+
 class Lines:
-    """One line a stage on stderr, for logs and pipes."""
+    """One line a stage on stderr, for logs and pipes; of long ones a line now and then."""
+
+    def __init__(self) -> None:
+        self._text, self._done = "", 0
+        self._total: int | None = None
+        self._started = self._said = 0.0
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -22,15 +31,37 @@ class Lines:
 
     def stage(self, text: str, total: int | None = None) -> None:
         """Print the stage."""
-        counted = f" ({total})" if total else ""
-        print(f"reportgen: {text}{counted}", file=sys.stderr, flush=True)  # noqa: T201
+        self._text, self._total, self._done = text, total, 0
+        self._started = self._said = time.monotonic()
+        self._print(f"{text} ({total:,})" if total else text)
 
     def advance(self, steps: int = 1) -> None:
-        """Say nothing: a line a step would drown the log."""
+        """Say from time to time how far it is: a line a step would drown the log."""
+        self._done += steps
+        now = time.monotonic()
+        if now - self._said < EVERY:
+            return
+        self._said = now
+        far = f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,}"
+        self._print(f"{self._text}: {far}, {pace(self._done, self._total, now - self._started)}")
+
+    def _print(self, text: str) -> None:
+        print(f"reportgen: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def pace(done: int, total: int | None, seconds: float) -> str:
+    """Say how fast a stage goes, and how long it takes still."""
+    rate = done / seconds if seconds > 0 else 0.0
+    fast = f"{rate:,.0f} a second" if rate >= 10 else f"{rate:.1f} a second"
+    if not total or not rate:
+        return fast
+    left = max(total - done, 0) / rate
+    minutes, rest = divmod(round(left), 60)
+    return f"{fast}, {minutes} min {rest} s left" if minutes else f"{fast}, {rest} s left"
 
 
 class Bars:
-    """A spinner or bar a stage, with how long each took."""
+    """A spinner or bar a stage, with its pace and the time left while it runs, and how long it took."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -46,6 +77,8 @@ class Bars:
         )
         self._task: Any = None
         self._started = 0.0
+        self._done = 0
+        self._total: int | None = None
 
     def __enter__(self) -> Self:
         """Begin drawing."""
@@ -67,12 +100,17 @@ class Bars:
         """Finish the stage before and begin this one."""
         self._finish()
         self._started = time.monotonic()
+        self._done, self._total = 0, total
         self._task = self._progress.add_task(text, total=total, took="")
 
     def advance(self, steps: int = 1) -> None:
         """Move the bar."""
-        if self._task is not None:
-            self._progress.advance(self._task, steps)
+        if self._task is None:
+            return
+        self._done += steps
+        seconds = time.monotonic() - self._started
+        took = pace(self._done, self._total, seconds) if seconds > 1 else ""
+        self._progress.update(self._task, advance=steps, took=took)
 
     def _finish(self) -> None:
         if self._task is None:

@@ -183,6 +183,8 @@ def test_the_strongest_images_of_every_shown_channel(model, tmp_path):
 
 def test_probes_are_right_and_wrong_ones_and_mistakes_have_their_relevance(model, tmp_path):
     x, y = case(300)
+    x[:, :4] *= 1.5
+    x[:, 4:] *= 0.5
     made = build(
         model, tmp_path / "out", (x, y), tmp_path / "cache", sections=("probes", "evaluation", "relevance"),
         relevance=("gradcam", "saliency"),
