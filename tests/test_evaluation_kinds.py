@@ -382,3 +382,23 @@ def test_probes_where_all_are_right_or_all_are_wrong(right):
     chosen = fold.outputs[0].choose(6)
     assert len(set(chosen)) == 6
     assert np.bincount(truth[chosen]).tolist() == [2, 2, 2]
+
+
+def test_constant_answers_are_held_against_numbers_labels_and_masks(tmp_path):
+    x, _, truth = scene()
+    _, report = evaluated(painter(), tmp_path / "a", (x, np.where(truth == 0, 0, 2)))
+    found = {f.rule: f for f in report.findings}
+    assert "never-predicted" not in found
+    constant = painter()
+    constant.get_layer("mask").set_weights([np.array([0.0, 5, 0]) * np.ones((1, 1, 3, 3))])
+    _, report = evaluated(constant, tmp_path / "b", (x, truth))
+    found = {f.rule: f for f in report.findings}
+    assert "2 of 3 classes: class 0" in found["never-predicted"].observed
+    x, levels = bright()
+    model = two_heads()
+    first, second = model.output_names
+    y = {first: (levels > 0.5).astype(int), second: -3 * levels}
+    _, report = evaluated(model, tmp_path / "c", (x, y))
+    found = {f.rule: f for f in report.findings}
+    assert found["below-baseline"].observed.startswith(f"{second}: mean absolute error")
+    assert found["below-baseline"].severity == "error"

@@ -1,4 +1,4 @@
-"""Rules about what the layers answer to the probes; few images judge little, and they say so."""
+"""Rules about what the layers answer to the images; few images judge little, and they say so."""
 
 from __future__ import annotations
 
@@ -47,14 +47,17 @@ def units_cannot_fire(facts: Facts) -> Judgement:
             hits.append(Hit(text, Where(layer=n.layer, channels=n.dead_channels), level))
     for row in facts.activations.calls if facts.activations else ():
         if row.below and row.layer not in seen:
-            text = f"{row.below} of {plural(row.channels, 'channel')} stay 6 standard deviations below zero"
+            text = (
+                f"{row.below} of {plural(row.channels, 'channel')} stay 6 standard deviations below zero on "
+                f"{plural(facts.activations.images if facts.activations else 0, 'image')}"
+            )
             level = "warning" if row.below >= limit * row.channels else "info"
             hits.append(Hit(text, Where(layer=row.layer, channels=row.below_channels), level))
     return hits
 
 
 def silent_units(facts: Facts) -> Judgement:
-    """Report units that are zero on every probe.
+    """Report units that are zero on every image.
 
     Information with their number; a warning only where more than half of a layer is silent on 64
     images or more. A healthy network has 16 of 64 silent units in a Dense layer on 8 images.
@@ -151,10 +154,10 @@ RULES = (
         "Lu et al. (2020), Dying ReLU and Initialization",
     ),
     Rule(
-        "silent-units", "Units were silent on all probes", "info", silent_units,
+        "silent-units", "Units were silent on all images", "info", silent_units,
         "a warning above {limit:.0%} of a layer on 64 images or more",
         "On few images much is silent in healthy networks; on many it is dead capacity.",
-        "Show more images (--max-probes 64) before acting on it.",
+        "Show more images (--data, or --max-probes 64) before acting on it.",
         "Amazon SageMaker Debugger, rule DeadRelu",
     ),
     Rule(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reportgen.content.evaluation import Classified
-from reportgen.findings.facts import Hit, NotJudged, Rule
+from reportgen.content.evaluation import Classified, Labelled, MaskRow, Regressed, Segmented
+from reportgen.findings.facts import Hit, NotJudged, Rule, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,30 +18,72 @@ ENOUGH = 10
 MANY = 200
 
 
-def _classified(facts: Facts) -> Classified | NotJudged:
-    if facts.evaluation is None:
+def _each(facts: Facts, judge: Callable[[Any], list[Hit]], *kinds: type) -> Judgement:
+    """Judge every output of a kind; of several outputs each hit names its own."""
+    content = facts.evaluation
+    if content is None:
         return NotJudged("no data set was evaluated")
-    result = facts.evaluation.result
-    return (
-        result if isinstance(result, Classified) else NotJudged("the output is no classification")
-    )
+    named = [(content.output, content.result)]
+    named += [(other.output, other.result) for other in content.others]
+    fitting = [(output, result) for output, result in named if isinstance(result, kinds)]
+    if not fitting:
+        words = " or ".join(_WORDS[kind] for kind in kinds)
+        return NotJudged(f"no output is {words}")
+    hits = []
+    for output, result in fitting:
+        start = f"{output}: " if len(named) > 1 else ""
+        hits += [hit._replace(observed=start + hit.observed) for hit in judge(result)]
+    return hits
+
+
+_WORDS: dict[Any, str] = {
+    Classified: "a classification",
+    Labelled: "a set of labels",
+    Regressed: "a number",
+    Segmented: "a mask",
+}
+
+
+def _images(facts: Facts) -> int:
+    return facts.evaluation.images if facts.evaluation else 0
 
 
 def accuracy_at_chance(facts: Facts) -> Judgement:
     """Report an accuracy whose confidence interval does not lie above what needs no network."""
-    result = _classified(facts)
-    if isinstance(result, NotJudged):
-        return result
-    alone = max(result.majority, result.chance)
-    if result.interval[0] > alone or len([row for row in result.classes if row.support]) < 2:
-        return []
-    low, high = result.interval
-    return [
-        Hit(
-            f"accuracy {result.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}); always saying the "
-            f"largest class reaches {result.majority:.3f}"
-        )
-    ]
+
+    def judge(result: Classified) -> list[Hit]:
+        alone = max(result.majority, result.chance)
+        if result.interval[0] > alone or len([row for row in result.classes if row.support]) < 2:
+            return []
+        low, high = result.interval
+        return [
+            Hit(
+                f"accuracy {result.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) on "
+                f"{plural(_images(facts), 'image')}; always saying the largest class reaches "
+                f"{result.majority:.3f}"
+            )
+        ]
+
+    return _each(facts, judge, Classified)
+
+
+def below_baseline(facts: Facts) -> Judgement:
+    """Report numbers, labels and masks that a constant answer gets as well."""
+
+    def judge(result: Regressed | Labelled | Segmented) -> list[Hit]:
+        on = plural(_images(facts), "image")
+        if isinstance(result, Regressed):
+            if result.baseline_mae == 0 or result.mae < result.baseline_mae:
+                return []
+            constant = f"always the median has {result.baseline_mae:.4g}"
+            return [Hit(f"mean absolute error {result.mae:.4g} on {on}; {constant}")]
+        if result.majority is None or result.majority == 1 or result.accuracy > result.majority:
+            return []
+        what = "decisions" if isinstance(result, Labelled) else "pixels"
+        constant = f"the most frequent answer has {result.majority:.3f}"
+        return [Hit(f"{result.accuracy:.3f} of all {what} right on {on}; {constant}")]
+
+    return _each(facts, judge, Regressed, Labelled, Segmented)
 
 
 def never_predicted(facts: Facts) -> Judgement:
@@ -51,22 +93,36 @@ def never_predicted(facts: Facts) -> Judgement:
 
 def zero_recall(facts: Facts) -> Judgement:
     """Report classes that the network says, and never where they are."""
-    return _classes(facts, lambda row: row.predicted > 0 and row.recall == 0)
+    return _classes(facts, lambda row: row.predicted > 0 and _found(row) == 0)
 
 
-def _classes(facts: Facts, hit: Callable[[ClassRow], bool]) -> Judgement:
-    result = _classified(facts)
-    if isinstance(result, NotJudged):
-        return result
-    found = [row for row in result.classes if row.support >= ENOUGH and hit(row)]
-    if not found:
-        return []
-    return [Hit(f"{len(found)} of {len(result.classes)} classes: {_listed(found)}")]
+def _found(row: ClassRow | MaskRow) -> float | None:
+    return row.iou if isinstance(row, MaskRow) else row.recall
 
 
-def _listed(rows: list[ClassRow]) -> str:
-    names = ", ".join(f"{row.name} ({row.support:,} images)" for row in rows[:5])
+def _classes(facts: Facts, hit: Callable[[ClassRow | MaskRow], bool]) -> Judgement:
+    def judge(result: Classified | Labelled | Segmented) -> list[Hit]:
+        rows = result.labels if isinstance(result, Labelled) else result.classes
+        there = [
+            row
+            for row in rows
+            if (row.pixels if isinstance(row, MaskRow) else row.support) >= ENOUGH
+        ]
+        found = [row for row in there if hit(row)]
+        if not found:
+            return []
+        return [Hit(f"{len(found)} of {len(rows)} classes: {_listed(found)}")]
+
+    return _each(facts, judge, Classified, Labelled, Segmented)
+
+
+def _listed(rows: list[ClassRow | MaskRow]) -> str:
+    names = ", ".join(f"{row.name} ({_much(row)})" for row in rows[:5])
     return names + (", …" if len(rows) > 5 else "")
+
+
+def _much(row: ClassRow | MaskRow) -> str:
+    return plural(row.pixels, "pixel") if isinstance(row, MaskRow) else plural(row.support, "image")
 
 
 def relabelled(facts: Facts) -> Judgement:
@@ -75,62 +131,70 @@ def relabelled(facts: Facts) -> Judgement:
     Every class is mostly taken for one class, no two for the same, and under these names the accuracy is at
     least 0.5 and higher than as labelled by half of the renamed classes' share.
     """
-    result = _classified(facts)
-    if isinstance(result, NotJudged):
-        return result
-    better = result.relabelled
-    if better is None or better < 0.5 or (facts.evaluation and facts.evaluation.images < 50):
-        return []
-    share = len(result.renaming) / max(1, len([r for r in result.classes if r.support]))
-    if better - result.accuracy < share / 2:
-        return []
-    names = {row.index: row.name for row in result.classes}
-    pairs = ", ".join(f"{names[t]} is called {names[p]}" for t, p in result.renaming[:4])
-    return [Hit(f"{pairs}: accuracy {result.accuracy:.3f} as labelled, {better:.3f} so renamed")]
+
+    def judge(result: Classified) -> list[Hit]:
+        better = result.relabelled
+        if better is None or better < 0.5 or _images(facts) < 50:
+            return []
+        share = len(result.renaming) / max(1, len([r for r in result.classes if r.support]))
+        if better - result.accuracy < share / 2:
+            return []
+        names = {row.index: row.name for row in result.classes}
+        pairs = ", ".join(f"{names[t]} is called {names[p]}" for t, p in result.renaming[:4])
+        return [
+            Hit(f"{pairs}: accuracy {result.accuracy:.3f} as labelled, {better:.3f} so renamed")
+        ]
+
+    return _each(facts, judge, Classified)
 
 
 def miscalibrated(facts: Facts) -> Judgement:
     """Report probabilities that do not say how often the network is right."""
-    result = _classified(facts)
-    if isinstance(result, NotJudged):
-        return result
-    if result.calibration_error is None:
+
+    def judge(result: Classified) -> list[Hit]:
+        error = result.calibration_error
+        if error is None or error <= facts.thresholds["miscalibrated"]:
+            return []
+        mean = sum(b.count * b.confidence for b in result.bins) / sum(b.count for b in result.bins)
+        side = "too sure" if mean > result.accuracy else "not sure enough"
+        return [
+            Hit(
+                f"expected calibration error {error:.3f} on {plural(_images(facts), 'image')}: {side}, mean "
+                f"confidence {mean:.3f} at an accuracy of {result.accuracy:.3f}"
+            )
+        ]
+
+    judged = _each(facts, judge, Classified)
+    if isinstance(judged, list) and _images(facts) < MANY:
         return NotJudged("fewer than 200 images")
-    if result.calibration_error <= facts.thresholds["miscalibrated"]:
-        return []
-    mean = sum(b.count * b.confidence for b in result.bins) / sum(b.count for b in result.bins)
-    side = "too sure" if mean > result.accuracy else "not sure enough"
-    return [
-        Hit(
-            f"expected calibration error {result.calibration_error:.3f}: {side}, mean confidence {mean:.3f} at "
-            f"an accuracy of {result.accuracy:.3f}"
-        )
-    ]
+    return judged
 
 
 def too_good(facts: Facts) -> Judgement:
     """Report a perfect score on many images: training data among them, or labels that leak."""
-    result = _classified(facts)
-    if isinstance(result, NotJudged):
-        return result
-    if result.accuracy < 1 or facts.evaluation is None or facts.evaluation.images < MANY:
-        return []
-    return [Hit(f"every one of {facts.evaluation.images:,} images is right")]
+
+    def judge(result: Classified) -> list[Hit]:
+        if result.accuracy < 1 or _images(facts) < MANY:
+            return []
+        return [Hit(f"every one of {plural(_images(facts), 'image')} is right")]
+
+    return _each(facts, judge, Classified)
 
 
 def imbalance(facts: Facts) -> Judgement:
     """Report a data set in which one class is far larger than another."""
-    result = _classified(facts)
-    if isinstance(result, NotJudged):
-        return result
-    there = [row for row in result.classes if row.support]
-    if len(there) < 2:
-        return [Hit(f"all images are of one class, {there[0].name}")] if there else []
-    large = max(there, key=lambda row: row.support)
-    small = min(there, key=lambda row: row.support)
-    if large.support <= facts.thresholds["imbalance"] * small.support:
-        return []
-    return [Hit(f"{large.name} has {large.support:,} images, {small.name} {small.support:,}")]
+
+    def judge(result: Classified) -> list[Hit]:
+        there = [row for row in result.classes if row.support]
+        if len(there) < 2:
+            return [Hit(f"all images are of one class, {there[0].name}")] if there else []
+        large = max(there, key=lambda row: row.support)
+        small = min(there, key=lambda row: row.support)
+        if large.support <= facts.thresholds["imbalance"] * small.support:
+            return []
+        return [Hit(f"{large.name} has {large.support:,} images, {small.name} {small.support:,}")]
+
+    return _each(facts, judge, Classified)
 
 
 RULES = (
@@ -142,15 +206,22 @@ RULES = (
         "Wilson (1927)",
     ),
     Rule(
+        "below-baseline", "No better than a constant answer", "error", below_baseline,
+        "smaller errors than always the median, more right decisions or pixels than the most frequent answer",
+        "The network adds nothing to always saying the same.",
+        "Check the preprocessing and the units of the labels first, then the training.",
+        "by definition",
+    ),
+    Rule(
         "never-predicted", "Classes that are never said", "warning", never_predicted,
-        "every class with ten images or more is said at least once",
+        "every class with ten images or pixels or more is said at least once",
         "The network does not know the class.",
         "Look at its images and labels; weigh or sample the class in training.",
         "by definition",
     ),
     Rule(
         "zero-recall", "Classes that are never found", "warning", zero_recall,
-        "every class with ten images or more is found at least once",
+        "every class with ten images or pixels or more is found at least once",
         "The class is said, but only where it is not: perhaps two names are swapped.",
         "Compare the order of the class names with the training's.",
         "by definition",
