@@ -272,7 +272,8 @@ def _sentence(content: ActivationsContent) -> str:
     silent = [row for row in content.calls if 0 < row.silent < row.channels]
     empty = [row for row in content.calls if row.channels and row.silent == row.channels]
     broken = [row for row in content.calls if row.non_finite]
-    parts = [f"{len(content.calls)} calls on {content.images} images"]
+    of = " of the data set" if content.over == "data" else ""
+    parts = [f"{len(content.calls)} calls on {content.images:,} images{of}"]
     if broken:
         parts.append(f"NaN or infinity from {broken[0].id} on")
     if empty:
