@@ -301,7 +301,9 @@ def _context(
     tasks = guess_tasks(facts, classes)
     probes: ProbeSet | None = None
     prepared: Prepared | None = None
-    if offer is not None and {"probes", "activations", "relevance"} & set(settings.chosen_sections):
+    if offer is not None and {"probes", "activations", "relevance", "features"} & set(
+        settings.chosen_sections
+    ):
         inputs = [InputShape(t.name, shapes[t.name], t.dtype) for t in facts.inputs]
         probes = read(offer, inputs, settings)
         if not classes:
@@ -319,6 +321,7 @@ def _context(
         prepared=prepared,
         file=file,
         command=command,
+        preprocess=function,
     )
 
 

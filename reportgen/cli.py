@@ -147,6 +147,28 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Explain a further class, or another output; repeatable.",
 )
 @click.option(
+    "--units",
+    multiple=True,
+    metavar="LAYER:INDEX|LAYER:*|class:NAME",
+    help="Units whose preferred pictures are shown; also LAYER:INDEX@centre, LAYER:direction=FILE.npy; "
+    "repeatable.  [default: 4 classes of the probes, 8 strong channels over the depth]",
+)
+@click.option(
+    "--feature-method",
+    type=click.Choice(["fourier", "maco"]),
+    help="How these pictures are made.  [default: fourier]",
+)
+@click.option("--feature-steps", type=int, help="Of their optimisation.  [default: 128]")
+@click.option("--diversity", type=int, help="Different pictures of each unit.  [default: 1]")
+@click.option(
+    "--caricature",
+    metavar="PROBE",
+    help="Exaggerate what a layer sees in this probe (name or number).",
+)
+@click.option(
+    "--feature-budget", type=float, metavar="SECONDS", help="Begin no further unit after so long."
+)
+@click.option(
     "--quick", is_flag=True, help="Leave out what is dear: relevance is Grad-CAM without evidence."
 )
 @click.option(

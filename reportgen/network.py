@@ -280,6 +280,83 @@ class Passes(Protocol):
         """
 
 
+class Recipe(NamedTuple):
+    """How pictures are optimised.
+
+    Attributes:
+        method: ``fourier`` or ``maco``.
+        steps: of Adam.
+        diversity: whether the pictures of a batch, all for one unit, are kept apart.
+        seed: of the noise and of the movement.
+        strength: of the movement; 1 is Lucid's.
+    """
+
+    method: str = "fourier"
+    steps: int = 128
+    diversity: bool = False
+    seed: int = 0
+    strength: float = 1.0
+
+
+class Summit(NamedTuple):
+    """What a climb reached.
+
+    Attributes:
+        picture: (H, W, C) float32 in 0..1.
+        curve: (steps,) the score at each step, while the picture is moved.
+    """
+
+    picture: NDArray[Any]
+    curve: NDArray[Any]
+
+
+class Range(NamedTuple):
+    """How pixel values in 0..1 are fed: ``pixels @ matrix + offset``.
+
+    Attributes:
+        matrix: (C, C).
+        offset: (C,) what black is fed as.
+        words: how it was found.
+    """
+
+    matrix: NDArray[Any]
+    offset: NDArray[Any]
+    words: str
+
+
+class Ascent(Protocol):
+    """The network up to one tensor, for pictures of one size."""
+
+    @property
+    def frame(self) -> tuple[int, int, int]:
+        """Height, width and channels of the canvas."""
+
+    def answers(
+        self, pictures: NDArray[Any], seed: int | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the tensor in front of its ReLU and behind it for (n, H, W, C) pictures in 0..1.
+
+        With a ``seed`` the pictures are moved, scaled and turned a little.
+        """
+
+    def field(self) -> tuple[int, int]:
+        """Return height and width of what the central place sees, in pixels."""
+
+    def climb(
+        self,
+        kind: str,
+        goals: NDArray[Any],
+        seeds: Sequence[int],
+        recipe: Recipe,
+        advance: Callable[[int], None],
+    ) -> list[Summit]:
+        """Optimise one picture a goal; see ``nets.ascent.objective``.
+
+        Raises:
+            NotApplicable: the network has no gradient there.
+        """
+
+
 class Network(Protocol):
     """A network that answers in NumPy."""
 
@@ -308,6 +385,30 @@ class Network(Protocol):
 
         Raises:
             NotApplicable: the forward pass could not be traced.
+        """
+
+    def ascent(
+        self,
+        target: str,
+        image: str,
+        held: Mapping[str, NDArray[Any]],
+        fed: Range,
+        *,
+        count: int,
+        canvas: int | None = None,
+    ) -> Ascent:
+        """Cut the network behind a call, or in front of an output's softmax (``output:NAME``).
+
+        Args:
+            target: id of the call, or the output.
+            image: name of the input that is optimised.
+            held: the other inputs, without the batch dimension.
+            fed: how pixel values become inputs.
+            count: pictures at once.
+            canvas: side of a smaller canvas where the cut network takes it; None for the input's size.
+
+        Raises:
+            NotApplicable: the network cannot be run, or cut there.
         """
 
 

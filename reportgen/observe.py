@@ -61,6 +61,7 @@ class Context(NamedTuple):
         history: of the training, None where none was given.
         data: the data set to evaluate on, None where none was given.
         feed: preprocesses its images.
+        preprocess: the user's function, from (n, H, W, C) in 0..255; None without one.
         cache: finished pieces of long work.
         identity: gives the digest of the network's calls and weights.
         folds: what was folded of the survey, by section.
@@ -81,6 +82,7 @@ class Context(NamedTuple):
     history: History | None = None
     data: DataSet | None = None
     feed: Callable[[Any], Any] | None = None
+    preprocess: Callable[[Any], Any] | None = None
     cache: Cache | None = None
     identity: Callable[[], str] = str
     folds: Mapping[str, Any] = {}

@@ -12,6 +12,7 @@ import msgspec
 from reportgen.content.activations import ActivationsContent
 from reportgen.content.architecture import ArchitectureContent
 from reportgen.content.evaluation import EvaluationContent
+from reportgen.content.features import FeaturesContent
 from reportgen.content.findings import Check, Finding
 from reportgen.content.history import HistoryContent
 from reportgen.content.leaves import Notice
@@ -31,6 +32,7 @@ Content = (
     | ProbesContent
     | ActivationsContent
     | RelevanceContent
+    | FeaturesContent
     | HistoryContent
     | EvaluationContent
 )

@@ -23,6 +23,7 @@ SECTIONS = (
     "probes",
     "activations",
     "relevance",
+    "features",
     "history",
 )
 """The names of all sections, in the order of the page."""
@@ -42,6 +43,9 @@ RELEVANCE = (
 CAM_FAMILY = ("gradcam", "hirescam", "layercam")
 DEFAULT_RELEVANCE = ("gradcam", "integrated-gradients", "rollout")
 """Rollout exists for attention only."""
+MOST_PICTURES = 8
+"""Different pictures of one unit."""
+MOST_STEPS = 10_000
 RESIZE_MODES = ("stretch", "crop", "pad")
 
 MAX_PIXELS = 100_000_000
@@ -85,6 +89,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         relevance_layer: the layer whose features the CAM family weighs, in place of the choice.
         target: what is explained beside the predicted class: ``CLASS``, ``INDEX``, ``OUTPUT`` or
             ``OUTPUT:CLASS``.
+        units: units whose preferred pictures are shown: ``LAYER:INDEX``, ``LAYER:INDEX@centre``, ``LAYER:*``,
+            ``class:NAME`` or ``LAYER:direction=FILE.npy``; a choice when empty.
+        feature_method: ``fourier`` (Lucid) or ``maco``.
+        feature_steps: of the optimisation.
+        diversity: how many different pictures of each unit.
+        caricature: name or number of the probe whose features are exaggerated.
+        feature_budget: seconds after which no further unit is begun.
         quick: whether what is dear is left out: evidence, randomisation test, pixel-level maps.
         layers: patterns for the layers whose maps are shown; a choice over the depth when empty.
         ignore: ``RULE`` or ``RULE:LAYER-GLOB``: findings that are accepted.
@@ -117,6 +128,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     relevance: tuple[str, ...] = ()
     relevance_layer: str | None = None
     target: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    feature_method: Literal["fourier", "maco"] = "fourier"
+    feature_steps: int = 128
+    diversity: int = 1
+    caricature: str | int | None = None
+    feature_budget: float | None = None
     quick: bool = False
     ignore: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
@@ -176,7 +193,7 @@ def _normalised(name: str, value: Any) -> Any:
             for part in str(text).split(",")
             if part.strip()
         )
-    if name in {"custom_objects", "layers", "ignore"}:
+    if name in {"custom_objects", "layers", "ignore", "units"}:
         return (value,) if isinstance(value, str) else tuple(value or ())
     if name == "target" and value is not None:
         return tuple(str(item) for item in (value if isinstance(value, list | tuple) else [value]))
@@ -221,6 +238,7 @@ def _size(text: str) -> tuple[int, int]:
 def _check_ranges(settings: Settings) -> None:
     if settings.max_probes < 1:
         raise UsageError(f"--max-probes must be at least 1, not {settings.max_probes}.")
+    _check_features(settings)
     if not 0 < settings.threshold < 1:
         raise UsageError(f"--threshold must lie between 0 and 1, not {settings.threshold}.")
     if settings.input_size and min(settings.input_size) < 1:
@@ -238,6 +256,17 @@ def _check_ranges(settings: Settings) -> None:
     _check_relevance(settings.relevance)
     if not settings.chosen_sections:
         raise UsageError("--sections and --skip leave no section to make.")
+
+
+def _check_features(settings: Settings) -> None:
+    if not 1 <= settings.diversity <= MOST_PICTURES:
+        raise UsageError(f"--diversity takes 1 to {MOST_PICTURES}, not {settings.diversity}.")
+    if not 1 <= settings.feature_steps <= MOST_STEPS:
+        raise UsageError(
+            f"--feature-steps takes 1 to {MOST_STEPS:,}, not {settings.feature_steps}."
+        )
+    if settings.feature_budget is not None and not settings.feature_budget >= 0:
+        raise UsageError("--feature-budget takes seconds, at least 0.")
 
 
 def _check_relevance(names: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from reportgen.channels import Channels
 from reportgen.errors import ModelError, NotApplicable, ReportgenError
 from reportgen.nets import structure
+from reportgen.nets.ascent import KerasAscent
 from reportgen.nets.engine import on_device, run_flat, without_graph_optimizer
 from reportgen.nets.heads import output_facts
 from reportgen.nets.moments import all_finite
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
-    from reportgen.network import Aim, CallFacts, CallId, VariableFacts
+    from reportgen.network import Aim, CallFacts, CallId, Range, VariableFacts
 
 
 def _nobody(_steps: int) -> None:
@@ -108,6 +109,7 @@ class KerasNetwork:
         self._front: Any = None
         self._surveying: _Lane | None = None
         self._channels: tuple[Traced, Mapping[CallId, tuple[int, int, int]]] | None = None
+        self._climbing: dict[int, Traced] = {}
         self._brief = True
         self._watch = watch
         self._trace_error: Exception | None = None
@@ -371,6 +373,45 @@ class KerasNetwork:
         if not self._fixed_batch() and (fits := max(1, MAX_GRADIENT_BYTES // max(kept, 1))) < block:
             block, traced = fits, self._trace_for(fits, None)
         return KerasPasses(traced, aim, self._nodes, block, self._device, advance)
+
+    def ascent(
+        self,
+        target: str,
+        image: str,
+        held: Mapping[str, NDArray[Any]],
+        fed: Range,
+        *,
+        count: int,
+        canvas: int | None = None,
+    ) -> KerasAscent:
+        """Cut the network behind a call, or in front of an output's softmax (``output:NAME``).
+
+        Args:
+            target: id of the call, or the output.
+            image: name of the input that is optimised.
+            held: the other inputs, without the batch dimension.
+            fed: how pixel values become inputs.
+            count: pictures at once.
+            canvas: side of a smaller canvas where the cut network takes it; None for the input's size.
+
+        Raises:
+            NotApplicable: the network cannot be run, or cut there.
+        """
+        if self._traced is None:
+            raise NotApplicable(f"The network cannot be run: {_said(self._trace_error)}")
+        count = self._fixed_batch() or count
+        if count not in self._climbing:
+            self._climbing[count] = self._trace_for(count, None)
+        return KerasAscent(
+            self._climbing[count],
+            target,
+            image,
+            held,
+            fed,
+            self._device,
+            self._sizes[image],
+            canvas,
+        )
 
     def _tensors(self, block: Mapping[str, NDArray[Any]], size: int) -> dict[str, Any]:
         """Return a block as tensors, padded to the block's size so that nothing is traced again."""

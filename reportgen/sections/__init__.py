@@ -6,6 +6,7 @@ from reportgen.sections import (
     activations,
     architecture,
     evaluation,
+    features,
     history,
     overview,
     probes,
@@ -21,5 +22,6 @@ SECTIONS = (
     probes.SECTION,
     activations.SECTION,
     relevance.SECTION,
+    features.SECTION,
     history.SECTION,
 )

@@ -1,0 +1,1 @@
+"""Feature visualization: which units, in what range, how far they get, and which probes drive them."""
