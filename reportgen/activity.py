@@ -35,6 +35,7 @@ class Activity(NamedTuple):
         low: least value, +infinity where none is finite.
         high: largest value, -infinity where none is finite.
         energy: (channels,) sum of squares.
+        variance: (channels,) of the finite values.
         highest: (channels,) largest value.
         fired: (channels,) whether any value was not zero.
         top_values: (TOP, channels) largest values of different images, the largest first; -infinity where
@@ -51,6 +52,7 @@ class Activity(NamedTuple):
     low: float
     high: float
     energy: NDArray[Any]
+    variance: NDArray[Any]
     highest: NDArray[Any]
     fired: NDArray[Any]
     top_values: NDArray[Any]
@@ -204,6 +206,7 @@ class ActivityFold:
 
     def _activity(self, sums: NDArray[Any], span: slice, each: int) -> Activity:
         finite, zeros, missing = self._counts[:, span]
+        count = np.maximum(finite, 1)
         each_channel = each // max(len(finite), 1) * self.images
         return Activity(
             total=math.fsum(sums[0]),
@@ -215,6 +218,7 @@ class ActivityFold:
             low=float(self._low[span].min(initial=math.inf)),
             high=float(self._high[span].max(initial=-math.inf)),
             energy=sums[1],
+            variance=np.maximum(sums[1] / count - (sums[0] / count) ** 2, 0.0),
             highest=self._high[span],
             fired=zeros < each_channel,
             top_values=self._top[:, span],

@@ -24,8 +24,9 @@ class Answer(NamedTuple):
     """A unit's answer to one picture.
 
     Attributes:
-        value: what is compared: the mean over the places of a channel, the largest of a neuron, the logit.
-        peak: the largest value of any place.
+        value: what is compared: of a channel the mean over the places, answers below zero as zero; of a
+            neuron the largest; the logit.
+        peak: the largest value of any place, in front of the ReLU where one follows: many places saturate it.
         place: where, as shares of height and width; None without places.
         fired: whether any value is above zero.
     """
@@ -54,28 +55,30 @@ def read_answers(
         goal: of the unit; of a caricature shaped as one image's tensor.
     """
     values = behind.astype(np.float64).reshape(len(behind), -1, behind.shape[-1])
+    front = before.astype(np.float64).reshape(values.shape)
     if unit.channel is not None:
-        per_place = values[..., unit.channel]
+        per_place, peaks = values[..., unit.channel], front[..., unit.channel]
     else:
         aim = goal.astype(np.float64).reshape(1, -1, behind.shape[-1])
-        flat = before.astype(np.float64).reshape(values.shape)
-        same = aim.shape[1] in {1, flat.shape[1]}
+        same = aim.shape[1] in {1, front.shape[1]}
         aim = aim if same else aim.mean(axis=1, keepdims=True)
-        dot = (flat * aim).sum(axis=2)
-        norms = np.linalg.norm(flat, axis=2) * np.linalg.norm(aim, axis=2) + 1e-6
-        per_place = dot * np.maximum(0.1, dot / norms) ** 2
+        dot = (front * aim).sum(axis=2)
+        norms = np.linalg.norm(front, axis=2) * np.linalg.norm(aim, axis=2) + 1e-6
+        per_place = peaks = dot * np.maximum(0.1, dot / norms) ** 2
     spatial = behind.shape[1:-1] if behind.ndim > 2 else ()
-    return [_answer(unit, row, spatial) for row in per_place]
+    rows = zip(per_place, peaks, strict=True)
+    return [_answer(unit, row, front_row, spatial) for row, front_row in rows]
 
 
-def _answer(unit: Unit, row: NDArray[Any], spatial: Sequence[int]) -> Answer:
-    best = int(np.argmax(row))
+def _answer(unit: Unit, row: NDArray[Any], front: NDArray[Any], spatial: Sequence[int]) -> Answer:
+    best = int(np.argmax(front))
     place = None
     if len(spatial) == 2:
         y, x = divmod(best, spatial[1])
         place = ((y + 0.5) / spatial[0], (x + 0.5) / spatial[1])
-    value = float(row.max() if unit.kind == "neuron" else row.mean())
-    return Answer(value, float(row[best]), place, bool((row > 0).any()))
+    positive = np.maximum(row, 0) if unit.kind == "channel" and row.size > 1 else row
+    value = float(row.max() if unit.kind == "neuron" else positive.mean())
+    return Answer(value, float(front[best]), place, bool((row > 0).any()))
 
 
 def asked(

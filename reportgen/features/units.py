@@ -65,8 +65,10 @@ def default_layers(calls: Sequence[CallFacts]) -> list[CallFacts]:
     by_id = {call.id: call for call in calls}
     chosen = [by_id[name] for name in choose_calls(calls)]
     usable = [call for call in chosen if not call.folds and call.shapes and call.shapes[0][-1] > 1]
-    places = [call for call in usable if len(call.shapes[0]) > 1]
-    candidates = places or usable
+    # The last of each resolution: neighbours see the same.
+    places = {call.shapes[0][:-1]: call for call in usable if len(call.shapes[0]) > 1}
+    candidates = [call for call in usable if call in places.values()] if len(places) > 2 else usable
+    candidates = [c for c in candidates if len(c.shapes[0]) > 1] or candidates
     return [candidates[k] for k in even_sample(len(candidates), LAYERS)]
 
 

@@ -9,6 +9,7 @@ comes after never runs; all steps are one loop in one graph, traced once for all
 from __future__ import annotations
 
 import contextlib
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,12 +32,10 @@ LEARNING_RATE = 0.05
 AT_ONCE = 16
 """Steps a call of the loop, so that an interruption is heeded soon."""
 _RELU = frozenset({"Relu", "Relu6"})
-_NONLINEAR = frozenset({
-    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Erf", "Softmax", "MaxPool",
-    "SquaredDifference", "Exp",
-})  # fmt: skip
 LEAK = 0.1
-"""Share of answers below zero that counts where a ReLU follows."""
+"""Share of answers below zero that counts."""
+WARM_UP = 16
+"""Steps in which the last ReLUs leak for every unit; behind them for those that are off."""
 _HANDS_ON = frozenset({"Identity", "Cast"})
 
 
@@ -195,9 +194,9 @@ class Cut:
         offset: NDArray[Any],
     ) -> None:
         self._before = before_relu(tensor)
-        self._rectified = self._before is not tensor or is_linear(tensor)
         pruned = traced.function.prune(list(traced.inputs.values()), [self._before, tensor])
         self._definition = pruned.graph.as_graph_def()
+        soften(self._definition, pruned.outputs[0].op.name)
         self._names = [t.name for t in pruned.graph.inputs]
         self._outputs = [t.name for t in pruned.outputs]
         self._captured = list(pruned.captured_inputs)
@@ -211,11 +210,6 @@ class Cut:
     def count(self) -> int:
         """How many pictures go through at once."""
         return self._count
-
-    @property
-    def rectified(self) -> bool:
-        """Whether answers below zero hardly count: they do not pass, or are the other end of a filter."""
-        return self._rectified
 
     def apply(self, pictures: Any) -> tuple[Any, Any]:
         """Return the tensor in front of its ReLU and behind it, float32, for (n, H, W, C) in 0..1.
@@ -244,6 +238,56 @@ class Cut:
         return tf.cast(before, tf.float32), tf.cast(behind, tf.float32)
 
 
+def soften(definition: Any, target: str) -> None:
+    """Let gradients through a graph that is copied.
+
+    Gradients that a function brought along (``tf.custom_gradient``, as in ``tf.nn.silu``) know only the graph
+    that they were made in; the copy has its own by the chain rule. The last ReLUs in front of the target leak
+    where a unit is off (Lucid's redirected gradient).
+    """
+    nodes = {node.name: node for node in definition.node}
+    for node in definition.node:
+        if "_gradient_op_type" in node.attr:
+            del node.attr["_gradient_op_type"]
+    seen, queue = {target}, [target]
+    while queue:
+        node = nodes.get(queue.pop())
+        if node is None:
+            continue
+        if node.op in _RELU:
+            node.attr["_gradient_op_type"].s = _leaky(node.op)
+            continue
+        for source in node.input:
+            name = source.removeprefix("^").partition(":")[0]
+            if name not in seen:
+                seen.add(name)
+                queue.append(name)
+
+
+_LEAKS: list[Any] = []
+"""The leak of each picture, (n,), while gradients are being added to a graph."""
+
+
+@cache
+def _leaky(kind: str) -> bytes:
+    """Register the gradient of a ReLU that leaks, and return its name."""
+    import tensorflow as tf
+
+    name = f"Reportgen{kind}"
+
+    @tf.RegisterGradient(name)  # type: ignore[untyped-decorator]
+    def gradient(op: Any, upstream: Any) -> Any:
+        x = op.inputs[0]
+        on = (x > 0) & (x < 6) if kind == "Relu6" else x > 0
+        if not _LEAKS:
+            return tf.where(on, upstream, tf.zeros_like(upstream))
+        leak = tf.cast(_LEAKS[-1], upstream.dtype)
+        leak = tf.reshape(leak, [-1, *([1] * (upstream.shape.rank - 1))])
+        return upstream * tf.where(on, tf.ones_like(leak), leak)
+
+    return name.encode()
+
+
 def before_relu(tensor: Any) -> Any:
     """Return what a ReLU that makes ``tensor`` reads: a unit that is off has a gradient there."""
     current = tensor
@@ -252,30 +296,17 @@ def before_relu(tensor: Any) -> Any:
     return current.op.inputs[0] if current.op.type in _RELU else tensor
 
 
-def is_linear(tensor: Any) -> bool:
-    """Return whether nothing but linear operations makes ``tensor``: its mean over the places is no goal."""
-    seen, queue = set(), [tensor.op]
-    while queue:
-        op = queue.pop()
-        if op.name in seen:
-            continue
-        seen.add(op.name)
-        if op.type in _NONLINEAR:
-            return False
-        queue.extend(source.op for source in op.inputs)
-    return True
-
-
-def objective(values: Any, goal: Any, kind: str, *, rectified: bool = False) -> Any:
+def objective(values: Any, goal: Any, kind: str) -> Any:
     """Return each picture's score, (n,).
+
+    Of a channel with places, answers below zero count a tenth: what drives a unit are its positive answers, a
+    unit that is off still has a way up, and the mean of a filter without a constant part is no goal.
 
     Args:
         values: (n, …, C).
         goal: (n, C) the direction of each, of a ``caricature`` (n, …, C).
         kind: ``channel`` or ``logit`` (mean over the places), ``neuron`` (the central place), ``direction`` or
             ``caricature`` (dot product times the cosine to the power of two, mean over the places).
-        rectified: count answers below zero a tenth: a unit that is off still has a way up, and a filter
-            whose mean over a picture is always zero has something to reach.
     """
     import tensorflow as tf
 
@@ -286,7 +317,7 @@ def objective(values: Any, goal: Any, kind: str, *, rectified: bool = False) -> 
             values = values[:, size]
     flat = tf.reshape(values, (count, -1, channels))
     if kind in {"channel", "neuron", "logit"}:
-        flat = tf.where(flat > 0, flat, LEAK * flat) if rectified else flat
+        flat = tf.where(flat > 0, flat, LEAK * flat) if flat.shape[1] > 1 else flat
         return tf.reduce_sum(tf.reduce_mean(flat, axis=1) * goal, axis=1)
     aim = tf.reshape(goal, (count, -1, channels))
     dot = tf.reduce_sum(flat * aim, axis=2)
@@ -397,11 +428,15 @@ class Climber:
 
         pictures = picture_of(spectrum, self._frame, self._recipe.method)
         before, _ = self._cut.apply(moved(pictures, seed, self._frame, self._recipe.strength))
-        score = objective(before, goal, self._kind, rectified=self._cut.rectified)
+        score = objective(before, goal, self._kind)
         climbed = score
         if self._recipe.diversity:
             climbed -= tf.stop_gradient(tf.abs(score)) * likeness(before)
-        gradient = tf.gradients(tf.reduce_sum(climbed), [spectrum])[0]
+        _LEAKS.append(tf.where((seed[1] < WARM_UP) | (score <= 0), LEAK, 0.0))
+        try:
+            gradient = tf.gradients(tf.reduce_sum(climbed), [spectrum])[0]
+        finally:
+            _LEAKS.pop()
         if gradient is None:
             raise ValueError("The network has no gradient in its input.")
         return score, gradient

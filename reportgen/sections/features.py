@@ -82,7 +82,11 @@ def observe(context: Context) -> DecisionObserver:
         raise NotApplicable("Left out by --quick: pictures that units look for are dear.")
     if _image(context) is None:
         raise NotApplicable("No input takes images, so there is no picture to optimise.")
-    _asked(context)
+    if not _asked(context) and context.probes is None:
+        raise NotApplicable(
+            "No probes were given, so nothing says which units are strong: --probes PATH chooses, --units "
+            "LAYER:INDEX asks for some."
+        )
     return DecisionObserver(_class_task(context))
 
 
@@ -212,12 +216,15 @@ def _of_probes(context: Context, task: Task, classes: Sequence[int]) -> list[Uni
 def _energy(
     context: Context, bench: Bench, call: str, probes: NDArray[Any] | None
 ) -> NDArray[Any] | None:
-    """Return how strongly each channel answers: to the images of the survey, else to noise."""
+    """Return how strongly each channel answers, about its mean: one that is always on looks for nothing.
+
+    To the images of the survey, else to the probes, else to noise.
+    """
     fold = context.folds.get("activations")
     activity = fold.result().get(call) if fold is not None else None
     if activity is not None:
-        energy: NDArray[Any] = activity.energy
-        return energy
+        variance: NDArray[Any] = activity.variance
+        return variance
     try:
         ascent = Ascents(bench, {call: TOGETHER}).of(call)
     except NotApplicable:
@@ -225,9 +232,8 @@ def _energy(
     if probes is None:
         probes = np.random.default_rng(0).uniform(0, 1, (TOGETHER, *ascent.frame))
     _, behind = ascent.answers(probes.astype(np.float32))
-    squares = np.square(behind, dtype=np.float64).reshape(-1, behind.shape[-1])
-    mean: NDArray[Any] = squares.mean(axis=0)
-    return mean
+    found: NDArray[Any] = behind.astype(np.float64).reshape(-1, behind.shape[-1]).var(axis=0)
+    return found
 
 
 def _caricatures(context: Context) -> list[Unit]:
