@@ -326,11 +326,13 @@ def objective(values: Any, goal: Any, kind: str) -> Any:
 
 
 def likeness(values: Any) -> Any:
-    """Return how alike each picture is to the others, (n,): mean cosine between Gram matrices."""
+    """Return how alike each picture is to the others, (n,): mean cosine between their channels' covariances."""
     import tensorflow as tf
 
     count, channels = values.shape[0], values.shape[-1]
     flat = tf.reshape(values, (count, -1, channels))
+    # What all pictures share, the channels' means, would hide how they differ.
+    flat -= tf.reduce_mean(flat, axis=1, keepdims=True) if flat.shape[1] > 1 else 0.0
     gram = tf.reshape(tf.matmul(flat, flat, transpose_a=True), (count, -1))
     gram = tf.math.l2_normalize(gram, axis=1, epsilon=1e-20)
     alike = tf.matmul(gram, gram, transpose_b=True)
