@@ -537,7 +537,8 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
         'data = "labels.csv"\nhistory = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
-        'target = ["b"]\nquick = true\n'
+        'target = ["b"]\nquick = true\nunits = ["features:0"]\nfeature-method = "maco"\n'
+        'feature-steps = 2\ndiversity = 2\ncaricature = "0"\nfeature-budget = 9.5\n'
         'seed = 5\ndevice = "cpu"\ncache = "kept"\nfresh = true\n'
         'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'
         "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false"

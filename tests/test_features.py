@@ -399,3 +399,16 @@ if "REPORTGEN_MODELS" in os.environ:
         assert len(units) == 32
         won = [u for u in units if u.achieved[0] > max(u.strongest, u.noise)]
         assert len(won) >= 28
+
+
+def test_a_network_of_nan_costs_only_its_units(model, probes, tmp_path):
+    broken = keras.models.clone_model(model)
+    broken.set_weights(model.get_weights())
+    weights = broken.get_layer("second").get_weights()
+    weights[0][:] = np.nan
+    broken.get_layer("second").set_weights(weights)
+    section, _ = built(
+        broken, tmp_path / "out", probes, units=("first:1", "second:1"), cache=tmp_path / "cache"
+    )
+    assert [unit.id for unit in section.content.units] == ["first:1"]
+    assert "second:1: its answers are NaN" in section.notices[0].text

@@ -132,7 +132,7 @@ def climb_all(
     left: list[Unit] = []
     refused: dict[str, str] = {}
     for group in groups:
-        if group.target in refused:
+        if group.target in refused:  # it cannot be cut there
             continue
         try:
             ascent = ascents.of(group.target)
@@ -153,7 +153,10 @@ def climb_all(
             continue
         for place, unit in enumerate(group.units):
             own = summits[place * copies : (place + 1) * copies]
-            done.append(Climbed(unit, ascent, tuple(own)))
+            if all(np.isfinite(one.picture).all() for one in own):
+                done.append(Climbed(unit, ascent, tuple(own)))
+            else:
+                refused[unit.id] = "its answers are NaN or infinite, so nothing can be climbed."
         advance(len(group.units))
     return done, left, refused
 

@@ -10,7 +10,7 @@ from reportgen.network import Range
 from reportgen.preprocessing import FORMULAS, apply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,12 +41,9 @@ def range_of(
         return _by(lambda x: x / np.float32(255), channels, words)
     mode = prepared.facts.mode
     if function is not None:
-        found = _by(
-            lambda x: np.asarray(function(x), np.float32), channels, f"as {mode} maps 0..255"
-        )
-        if _is_affine(found, function, channels):
-            return found
-        return _box(prepared.inputs[probes.image_input], channels)
+        fed = prepared.inputs[probes.image_input]
+        found = _by(_of_size(function, fed.shape), channels, f"as {mode} maps 0..255")
+        return found if _is_affine(found, function, fed.shape) else _box(fed, channels)
     if mode != "none" and mode in FORMULAS:
         return _by(lambda x: apply(mode, x), channels, f"0..255 through {mode} ({FORMULAS[mode]})")
     if probes.full_scale is not None:
@@ -69,12 +66,26 @@ def _by(feed: Callable[[NDArray[Any]], NDArray[Any]], channels: int, words: str)
     return Range(np.array(rows, np.float32), offset, words)
 
 
-def _is_affine(found: Range, function: Callable[[Any], Any], channels: int) -> bool:
-    pixels = np.random.default_rng(0).uniform(0, 1, (1, 4, 4, channels)).astype(np.float32)
+def _of_size(
+    function: Callable[[Any], Any], shape: Sequence[int]
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Hand single pixels to a function as whole images: it may take no others."""
+
+    def feed(pixels: NDArray[Any]) -> NDArray[Any]:
+        whole = np.broadcast_to(pixels.reshape(-1), (1, *shape[1:3], pixels.shape[-1]))
+        made = np.asarray(function(whole.reshape(1, *shape[1:]).copy()), np.float32)
+        return made.reshape(*whole.shape)[:, :1, :1]
+
+    return feed
+
+
+def _is_affine(found: Range, function: Callable[[Any], Any], shape: Sequence[int]) -> bool:
+    pixels = np.random.default_rng(0).uniform(0, 1, (1, *shape[1:])).astype(np.float32)
     made = np.asarray(function(pixels * 255), np.float32)
-    expected = pixels @ found.matrix + found.offset
+    channels = len(found.offset)
+    expected = pixels.reshape(1, *shape[1:3], channels) @ found.matrix + found.offset
     scale = max(float(np.abs(expected).max()), 1e-6)
-    return made.shape == expected.shape and bool(np.allclose(made, expected, atol=1e-3 * scale))
+    return bool(np.allclose(made.reshape(expected.shape), expected, atol=1e-3 * scale))
 
 
 def _box(fed: NDArray[Any], channels: int) -> Range:
