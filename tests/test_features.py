@@ -366,6 +366,16 @@ def test_answers_by_hand():
     assert answer.value == 3
 
 
+def test_tokens_have_the_place_of_their_patch():
+    tokens = np.zeros((1, 10, 2))
+    tokens[0, 0, 0] = 9  # the class token, which has no place
+    tokens[0, 6, 0] = 4  # the sixth patch of three by three
+    unit = Unit("channel", "call", 0, "channel 0")
+    (answer,) = read_answers(unit, tokens, tokens, np.array([1.0, 0]), (30, 30))
+    assert answer.peak == 4
+    assert answer.place == pytest.approx((1.5 / 3, 2.5 / 3))
+
+
 def test_crops_stay_inside():
     assert crop_box((0.01, 0.5), (10, 10), (100, 100)) == (0, 45, 10, 55)
     assert crop_box((0.99, 0.99), (30, 200), (100, 100)) == (70, 0, 100, 100)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.choosing import token_grid
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,7 +46,11 @@ def stored(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def read_answers(
-    unit: Unit, before: NDArray[Any], behind: NDArray[Any], goal: NDArray[Any]
+    unit: Unit,
+    before: NDArray[Any],
+    behind: NDArray[Any],
+    goal: NDArray[Any],
+    size: tuple[int, int] = (1, 1),
 ) -> list[Answer]:
     """Read a unit's answers off its tensor.
 
@@ -53,6 +59,7 @@ def read_answers(
         before: (n, …, C) in front of the ReLU, where one follows.
         behind: (n, …, C) behind it.
         goal: of the unit; of a caricature shaped as one image's tensor.
+        size: height and width of the pictures, for the grid of tokens.
     """
     values = behind.astype(np.float64).reshape(len(behind), -1, behind.shape[-1])
     front = before.astype(np.float64).reshape(values.shape)
@@ -66,15 +73,21 @@ def read_answers(
         norms = np.linalg.norm(front, axis=2) * np.linalg.norm(aim, axis=2) + 1e-6
         per_place = peaks = dot * np.maximum(0.1, dot / norms) ** 2
     spatial = behind.shape[1:-1] if behind.ndim > 2 else ()
+    first, grid = 0, tuple(spatial)
+    if len(spatial) == 1 and (found := token_grid(spatial[0], size)):
+        first, grid = found[2], found[:2]
     rows = zip(per_place, peaks, strict=True)
-    return [_answer(unit, row, front_row, spatial) for row, front_row in rows]
+    return [_answer(unit, row, front_row, grid, first) for row, front_row in rows]
 
 
-def _answer(unit: Unit, row: NDArray[Any], front: NDArray[Any], spatial: Sequence[int]) -> Answer:
-    best = int(np.argmax(front))
+def _answer(
+    unit: Unit, row: NDArray[Any], front: NDArray[Any], spatial: Sequence[int], first: int
+) -> Answer:
+    """Read one answer; ``first`` tokens in front of the grid have no place."""
+    best = int(np.argmax(front[first:])) + first
     place = None
     if len(spatial) == 2:
-        y, x = divmod(best, spatial[1])
+        y, x = divmod(best - first, spatial[1])
         place = ((y + 0.5) / spatial[0], (x + 0.5) / spatial[1])
     positive = np.maximum(row, 0) if unit.kind == "channel" and row.size > 1 else row
     value = float(row.max() if unit.kind == "neuron" else positive.mean())
@@ -86,7 +99,8 @@ def asked(
 ) -> list[Answer]:
     """Ask a unit about (n, H, W, C) pictures in 0..1, under fresh movements or as they stand."""
     seed = FRESH if fresh else None
-    return read_answers(unit, *ascent.answers(pictures, seed), goal)
+    size = (int(pictures.shape[1]), int(pictures.shape[2]))
+    return read_answers(unit, *ascent.answers(pictures, seed), goal, size)
 
 
 def achieved(
