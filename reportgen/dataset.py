@@ -14,7 +14,7 @@ import numpy as np
 
 from reportgen.cache import key_of
 from reportgen.errors import DataError, LabelError, ProbeError
-from reportgen.images import decode, decode_mask, fit
+from reportgen.images import SUFFIXES, decode, decode_mask, fit
 from reportgen.labelling import find_masks, read_table
 from reportgen.probes import (
     Item,
@@ -411,7 +411,10 @@ def _gathered(source: Any, settings: Settings) -> Given:
 
 def _of_csv(path: Path) -> Offer:
     table = read_table(path)
-    items = tuple(Item(name, path.parent / name, label) for name, label in table.items())
+    items = tuple(
+        Item(name, path.parent / name, _mask_of(label, path.parent))
+        for name, label in table.items()
+    )
     missing = [item.name for item in items if not Path(str(item.source)).is_file()]
     if len(missing) == len(items):
         raise ProbeError(
@@ -419,6 +422,13 @@ def _of_csv(path: Path) -> Offer:
             "folder of the CSV"
         )
     return Offer(items)
+
+
+def _mask_of(label: Any, folder: Path) -> Any:
+    """Return the path of a mask where the label is one; any other label as it is."""
+    if isinstance(label, str) and Path(label).suffix.lower() in SUFFIXES:
+        return folder / label if (folder / label).is_file() else label
+    return label
 
 
 def _of_stream(dataset: Any, settings: Settings) -> Given:

@@ -131,6 +131,17 @@ def test_a_folder_of_masks_beside_the_images(tmp_path, white, of_images):
     assert "The worst images" in page_text(tmp_path / "out")
 
 
+def test_a_csv_may_name_the_masks(tmp_path):
+    truth, said = folder_of_masks(tmp_path / "data")
+    lines = [f"data/images/p{k}.png,data/masks/p{k}_mask.png" for k in range(6)]
+    (tmp_path / "list.csv").write_text("file,mask\n" + "\n".join(lines))
+    section, _ = evaluated(
+        grey_painter(), tmp_path / "out", tmp_path / "list.csv", preprocess="unit"
+    )
+    expected = sk.jaccard_score(truth.ravel(), said.ravel())
+    assert section.content.result.classes[1].iou == pytest.approx(expected, rel=1e-5)
+
+
 def test_an_image_without_a_mask_is_counted_as_broken(tmp_path):
     folder_of_masks(tmp_path / "data")
     (tmp_path / "data" / "masks" / "p2_mask.png").unlink()
