@@ -622,6 +622,7 @@ class KerasAscent:
         self._whole = Frame(size[0], size[1], size[2] if len(size) > 2 else 1)
         self._frame = self._whole
         self._scorers: dict[Frame, Scorer] = {}
+        self._seen: tuple[int, int] | None = None
         self._climbers: dict[tuple[str, Recipe], Climber] = {}
         if canvas and min(self._whole.height, self._whole.width) > canvas:
             smaller = Frame(canvas, canvas, self._whole.channels)
@@ -654,7 +655,9 @@ class KerasAscent:
 
     def field(self) -> tuple[int, int]:
         """Return height and width of what the central place sees, in pixels; at most the input's size."""
-        seen, frame, whole = self._scorer(self._frame).field(0), self._frame, self._whole
+        if self._seen is None:
+            self._seen = self._scorer(self._frame).field(0)
+        seen, frame, whole = self._seen, self._frame, self._whole
         full = seen[0] >= frame.height or seen[1] >= frame.width
         return (whole.height, whole.width) if full else seen
 
