@@ -4,9 +4,9 @@ python benchmarks/features.py cost MODEL.keras [tf-keras-vis]
 python benchmarks/features.py sheet MODEL.keras IMAGES OUT.webp
 
 ``cost`` prints as JSON, in CPU seconds of one process, medians of three: one class image of 200 steps at the
-model's size, 200 bare forward and backward passes of the same batch, 200 steps for a unit of an early layer,
-and in an environment that has it tf-keras-vis's ActivationMaximization. ``sheet`` optimises 32 units over four
-layers, says how many beat every probe and noise, and lays the pictures out.
+model's size, one of four that share a batch, 200 bare forward and backward passes of one image, 200 steps for a
+unit of an early layer, and in an environment that has it tf-keras-vis's ActivationMaximization. ``sheet``
+optimises 32 units over four layers, says how many beat every probe and noise, and lays the pictures out.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def cost(path: str) -> None:
     name, output = network.facts.inputs[0].name, network.facts.outputs[0].name
     fed = Range(np.eye(3, dtype=np.float32) * 255, np.zeros(3, np.float32), "")
 
-    def climb(target: str, canvas: int | None) -> object:
-        ascent = network.ascent(target, name, {}, fed, count=1, canvas=canvas)
+    def climb(target: str, canvas: int | None, count: int = 1) -> object:
+        ascent = network.ascent(target, name, {}, fed, count=count, canvas=canvas)
         channels = ascent.answers(np.zeros((1, *ascent.frame), np.float32))[0].shape[-1]
-        goal = np.eye(channels, dtype=np.float32)[5:6]
+        goals = np.eye(channels, dtype=np.float32)[5 : 5 + count]
         recipe = Recipe(steps=STEPS)
-        return lambda: ascent.climb("channel", goal, [0], recipe, lambda _: None)
+        return lambda: ascent.climb("channel", goals, range(count), recipe, lambda _: None)
 
     shape = (1, *network.input_shape(name))
     end = network._traced.ends[output]  # noqa: SLF001 - the very same graph
@@ -74,6 +74,7 @@ def cost(path: str) -> None:
 
     found = {
         "class image": seconds(climb(f"output:{output}", None)),
+        "one of four class images at once": seconds(climb(f"output:{output}", None, 4)) / 4,
         "early unit": seconds(climb(EARLY, 128)),
         "bare passes": seconds(bare),
     }
