@@ -32,7 +32,7 @@ from reportgen.numerics import digest
 from reportgen.observe import Context, Silence
 from reportgen.pipeline import make_sections, said
 from reportgen.preprocessing import feeder, prepare
-from reportgen.probes import InputShape, gather, read
+from reportgen.probes import gather, read, shapes_of
 from reportgen.publish import check_folder, locked, publish
 from reportgen.report import SCHEMA_MAJOR, SCHEMA_MINOR, Report, ReportFolder
 from reportgen.settings import BLOCK, Settings, make_settings
@@ -304,7 +304,7 @@ def _context(
     if offer is not None and {"probes", "activations", "relevance", "features"} & set(
         settings.chosen_sections
     ):
-        inputs = [InputShape(t.name, shapes[t.name], t.dtype) for t in facts.inputs]
+        inputs = shapes_of(facts.inputs, shapes)
         probes = read(offer, inputs, settings)
         if not classes:
             classes, probes = _classes_of_folders(offer, tasks, network, probes)
@@ -328,9 +328,7 @@ def _context(
 def _with_data(context: Context, whole: Given, function: Callable[[Any], Any] | None) -> Context:
     """Add the data set, preprocessed as a sample of it asks for."""
     network, settings = context.network, context.settings
-    inputs = [
-        InputShape(t.name, context.input_shapes[t.name], t.dtype) for t in network.facts.inputs
-    ]
+    inputs = shapes_of(network.facts.inputs, context.input_shapes)
     offer = _of_labels(whole.offer)
     sample = read(offer, inputs, settings)
     classes = context.classes

@@ -104,7 +104,7 @@ def explain_decisions(
         method = _first(settings.relevance_methods, layer)
         if method is None:
             return None
-        outputs = _outputs(context, task.output, inputs)
+        outputs = outputs_of(context, task.output, inputs)
         asked: list[Asked] = []
         for index, (fed, output) in enumerate(zip(inputs, outputs, strict=True)):
             target = find_targets(
@@ -138,9 +138,10 @@ def _first(chosen: Sequence[str], layer: str | None) -> Method | None:
     return next(iter(with_features or others), None)
 
 
-def _outputs(
+def outputs_of(
     context: Context, name: str, inputs: Sequence[Mapping[str, NDArray[Any]]]
 ) -> list[NDArray[Any]]:
+    """Return an output of each image, float32; inputs by name, without the batch dimension."""
     stacked = {key: np.stack([one[key] for one in inputs]) for key in inputs[0]}
     return [
         row.astype(np.float32)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import LabelError, ProbeError
 from reportgen.images import SUFFIXES
-from reportgen.labels import read_text
+from reportgen.labels import FILE_COLUMN, read_text
 from reportgen.probes import Item, shown_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FIRST_COLUMN = {"file", "filename", "path", "image", "name"}
 MASK_FOLDERS = ("masks", "mask", "annotations", "segmentation")
 IMAGE_FOLDERS = ("images", "image", "imgs", "photos")
 
@@ -31,7 +30,7 @@ def read_table(path: Path) -> dict[str, Any]:
     """
     reader = csv.reader(io.StringIO(read_text(path, "labels"), newline=""))
     rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    named = bool(rows) and rows[0][1][0].lower() in _FIRST_COLUMN
+    named = bool(rows) and rows[0][1][0].lower() in FILE_COLUMN
     if len(rows) <= named:
         raise LabelError(f"{path} holds no labels.")
     width = len(rows[0][1])

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+FILE_COLUMN = frozenset({"file", "filename", "path", "image", "name"})
+"""First cells that make a line of a CSV a header."""
+
+
 def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
     """Return class names in the order of the outputs.
 
@@ -98,7 +102,7 @@ def read_labels(source: str) -> dict[str, str]:
                 f"{source}, line {rows.line_num}: expected 'file,label', found {row[0]!r}."
             )
         name, label = row[0].strip(), row[1].strip()
-        if not labels and name.lower() in {"file", "filename", "path", "image", "name"}:
+        if not labels and name.lower() in FILE_COLUMN:
             continue
         labels[name] = label
     if not labels:

@@ -331,6 +331,10 @@ class Ascent(Protocol):
     def frame(self) -> tuple[int, int, int]:
         """Height, width and channels of the canvas."""
 
+    @property
+    def channels(self) -> int:
+        """How many channels the tensor has."""
+
     def answers(
         self, pictures: NDArray[Any], seed: int | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:

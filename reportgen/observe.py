@@ -89,6 +89,13 @@ class Context(NamedTuple):
     drawn: bool = False
 
 
+def probe_name(context: Context, index: int) -> str:
+    """Return a probe's name; its number where names are hidden."""
+    if context.settings.hide_names or context.probes is None:
+        return f"probe {index + 1}"
+    return context.probes.probes[index].name
+
+
 class Collected(NamedTuple):
     """What a section found.
 

@@ -71,6 +71,12 @@ def for_the_eye(array: NDArray[Any], full_scale: float | None) -> NDArray[Any]:
     return shrunk(as_rgb(to_bytes(array, window)))
 
 
+def own_window(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W, 1 or 3) uint8 from (H, W) or (H, W, C) of any range, by the window of its own values."""
+    image = to_bytes(pixels, window_of(pixels))
+    return as_rgb(image if image.ndim == 3 else image[..., None])
+
+
 def shrunk(image: NDArray[Any]) -> NDArray[Any]:
     """Return (H, W, 1 or 3) uint8 with a longest side of at most 512 pixels."""
     height, width = image.shape[:2]

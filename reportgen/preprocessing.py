@@ -80,7 +80,7 @@ def prepare(
 def feeder(
     prepared: Prepared, probes: ProbeSet, function: Callable[[NDArray[Any]], Any] | None
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return what preprocesses further images of the same source as ``probes`` were.
+    """Return what preprocesses further images as ``probes`` were, and keeps their type.
 
     Args:
         prepared: of a sample, whose mode is kept.
@@ -89,10 +89,11 @@ def feeder(
     """
     mode, white = prepared.facts.mode, probes.full_scale
     if function is not None:
-        return lambda raw: _called(function, raw, mode)
+        return lambda raw: _typed(_called(function, raw, mode), raw)
     if mode in {"none", "own units"} or white is None:
         return lambda raw: raw
-    return lambda raw: apply(mode, raw if white == 255 else raw * np.float32(255 / white))
+    scale = np.float32(255 / white)
+    return lambda raw: _typed(apply(mode, raw if white == 255 else raw * scale), raw)
 
 
 def is_function(mode: str) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.images import Fitted, Pixels
+    from reportgen.network import TensorFacts
     from reportgen.settings import Settings
 
 _IMAGE_KEYS = ("x", "images", "image", "x_test", "x_val", "x_train", "data", "arr_0")
@@ -106,6 +107,13 @@ class InputShape(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+
+def shapes_of(
+    inputs: Sequence[TensorFacts], shapes: Mapping[str, tuple[int, ...]]
+) -> list[InputShape]:
+    """Return the network's inputs with the sizes, by name, that they are run with."""
+    return [InputShape(one.name, shapes[one.name], one.dtype) for one in inputs]
 
 
 # -- what is offered -----------------------------------------------------------------------------

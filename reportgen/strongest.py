@@ -11,7 +11,7 @@ from PIL import Image
 from reportgen.content.activations import TopImages
 from reportgen.dataset import Row
 from reportgen.numerics import six
-from reportgen.pictures import as_rgb, photograph_sheet, tiles, to_bytes, window_of
+from reportgen.pictures import own_window, photograph_sheet, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def with_top_images(
 def _thumb(pixels: NDArray[Any] | None) -> NDArray[Any] | None:
     if pixels is None or pixels.ndim not in {2, 3} or min(pixels.shape[:2]) < 4:
         return None
-    image = as_rgb(to_bytes(pixels if pixels.ndim == 3 else pixels[..., None], window_of(pixels)))
+    image = own_window(pixels)
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
     if scale >= 1:

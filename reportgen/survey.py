@@ -15,7 +15,7 @@ from reportgen.evaluation.decisions import DecisionFold
 from reportgen.evaluation.folds import EvaluationFold
 from reportgen.observe import run_round
 from reportgen.preprocessing import is_function
-from reportgen.probes import InputShape, Offer, read
+from reportgen.probes import Offer, read, shapes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,8 +87,7 @@ def with_chosen_probes(
     if not rows:
         return context
     offer = Offer(tuple(data.item(row) for row in rows), data.class_names)
-    shapes = context.input_shapes
-    inputs = [InputShape(t.name, shapes[t.name], t.dtype) for t in context.network.facts.inputs]
+    inputs = shapes_of(context.network.facts.inputs, context.input_shapes)
     probes = read(offer, inputs, context.settings)
     wrong = first.wrong_places()
     count = sum(row.place in wrong for row in rows)
@@ -102,7 +101,7 @@ def with_chosen_probes(
     name = probes.image_input
     fed = dict(probes.inputs)
     if name is not None and context.feed is not None:
-        fed[name] = context.feed(fed[name]).astype(fed[name].dtype, copy=False)
+        fed[name] = context.feed(fed[name])
     return context._replace(probes=probes, prepared=prepared._replace(inputs=fed))
 
 
@@ -124,11 +123,16 @@ def _shard(
         read = int(held["read"])
         progress.advance(len(shard))
     else:
-        data.broken, counted = [], _Counted()
+        data.broken, counts = [], list[int]()
         parts = {kind: fold.empty() for kind, fold in folds.items()}
         takers = {kind: [part.update] for kind, part in parts.items()}
-        run_round(_batches(context, data, shard, counted), takers, problems, progress.advance)
-        read = counted.read
+
+        def advance(images: int) -> None:
+            counts.append(images)
+            progress.advance(images)
+
+        run_round(_batches(context, data, shard), takers, problems, advance)
+        read = sum(counts)
         if cache and key and not problems:
             count = data.broken_count - before
             cache.write(_KIND, key, _piece(parts, data.broken, count, read))
@@ -139,13 +143,7 @@ def _shard(
     return read
 
 
-class _Counted:
-    """How many images were read."""
-
-    read = 0
-
-
-def _batches(context: Context, data: DataSet, shard: range, counted: _Counted) -> Iterator[Batch]:
+def _batches(context: Context, data: DataSet, shard: range) -> Iterator[Batch]:
     """Run a shard's blocks, each with the places and labels of its images."""
     waiting: deque[Block] = deque()
     begun = 0
@@ -154,7 +152,6 @@ def _batches(context: Context, data: DataSet, shard: range, counted: _Counted) -
         block = waiting[0]
         part = slice(begun, begun + count)
         yield batch._replace(places=block.places[part], labels=block.labels[part])
-        counted.read += count
         begun += count
         if begun == len(block.places):
             waiting.popleft()
@@ -169,8 +166,7 @@ def _blocks(
     for block in data.blocks(shard, context.network.block):
         waiting.append(block)
         raw = block.arrays[data.image]
-        fed = feed(raw).astype(raw.dtype, copy=False) if feed else raw
-        yield {**block.arrays, data.image: fed}
+        yield {**block.arrays, data.image: feed(raw) if feed else raw}
 
 
 def _key(context: Context, folds: Mapping[str, Fold], shard: range) -> str | None:

@@ -12,9 +12,9 @@ from reportgen.dataset import Row
 from reportgen.evaluation.decisions import DecisionFold
 from reportgen.evaluation.masks import MaskFold, decide
 from reportgen.evaluation.quantities import QuantityFold
-from reportgen.explaining import explain_decisions
+from reportgen.explaining import explain_decisions, outputs_of
 from reportgen.numerics import resize_bilinear, six
-from reportgen.pictures import as_rgb, exact, overlay, shrunk, to_bytes, window_of
+from reportgen.pictures import as_rgb, exact, overlay, own_window, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +75,7 @@ def _fed(context: Context, row: Row) -> dict[str, NDArray[Any]]:
     if data is None or feed is None:
         return {}
     arrays = data.inputs([row])
-    raw = arrays[data.image]
-    fed = {**arrays, data.image: feed(raw).astype(raw.dtype, copy=False)}
+    fed = {**arrays, data.image: feed(arrays[data.image])}
     return {name: array[0] for name, array in fed.items()}
 
 
@@ -88,9 +87,7 @@ def _bytes(context: Context, row: Row) -> NDArray[Any] | None:
     pixels = row.arrays.get(context.data.image if context.data else "")
     if pixels is None or pixels.ndim not in {2, 3} or min(pixels.shape[:2]) < 4:
         return None
-    image = to_bytes(pixels, window_of(pixels))
-    image = image if image.ndim == 3 else image[..., None]
-    return image[..., :1] if image.shape[2] < 3 else image[..., :3]
+    return own_window(pixels)
 
 
 def _picture(context: Context, row: Row, place: int) -> Figure | None:
@@ -125,12 +122,7 @@ def _masks(context: Context, fold: MaskFold) -> tuple[Example, ...]:
     pictures: dict[int, Figure | None] = {}
     if data is not None and rows:
         fed = [_fed(context, row) for row in rows.values()]
-        stacked = {name: np.stack([one[name] for one in fed]) for name in fed[0]}
-        outputs = [
-            output
-            for batch in context.network.survey([stacked])
-            for output in batch.outputs[fold.about.task.output]
-        ]
+        outputs = outputs_of(context, fold.about.task.output, fed)
         for (place, row), output in zip(rows.items(), outputs, strict=True):
             pictures[place] = _beside(context, fold, row, output)
     return tuple(_example(context, one, pictures, scored=True) for one in worst)

@@ -66,14 +66,19 @@ def magnitudes(frame: Frame) -> NDArray[Any]:
     return result
 
 
+def spectrum_shape(frame: Frame, recipe: Recipe) -> tuple[int, ...]:
+    """Return the shape of one picture's spectrum: real and imaginary parts, or phases only, and the rest."""
+    parts = 1 if recipe.method == "maco" else 2
+    return (parts, frame.channels, frame.height, frame.width // 2 + 1)
+
+
 def first_spectrum(frame: Frame, recipe: Recipe, seeds: Sequence[int]) -> NDArray[Any]:
     """Return where the climb begins, for each seed: (2 or 1, n, C, H, W // 2 + 1) float32 noise."""
-    parts = 1 if recipe.method == "maco" else 2
-    shape = (parts, frame.channels, frame.height, frame.width // 2 + 1)
+    shape, maco = spectrum_shape(frame, recipe), recipe.method == "maco"
     pictures = []
     for seed in seeds:
         noise = np.random.default_rng(seed)
-        values = noise.uniform(-np.pi, np.pi, shape) if parts == 1 else noise.normal(0, 0.01, shape)
+        values = noise.uniform(-np.pi, np.pi, shape) if maco else noise.normal(0, 0.01, shape)
         pictures.append(values.astype(np.float32))
     return np.stack(pictures, axis=1)
 
@@ -219,8 +224,8 @@ class Cut:
         matrix: NDArray[Any],
         offset: NDArray[Any],
     ) -> None:
-        self._before = before_relu(tensor)
-        pruned = traced.function.prune(list(traced.inputs.values()), [self._before, tensor])
+        pruned = traced.function.prune(list(traced.inputs.values()), [before_relu(tensor), tensor])
+        self.channels = int(tensor.shape[-1])
         self._definition = pruned.graph.as_graph_def()
         soften(self._definition, pruned.outputs[0].op.name)
         self._names = [t.name for t in pruned.graph.inputs]
@@ -377,51 +382,39 @@ class Climber:
         kind: of ``objective``.
         recipe: how to climb.
         device: ``cpu`` or ``gpu``.
+        goals: the shape of the goals of all pictures at once.
 
     Raises:
         NotApplicable: the network does not take such pictures, or has no gradient in them.
     """
 
-    def __init__(self, cut: Cut, frame: Frame, kind: str, recipe: Recipe, device: str) -> None:
+    def __init__(
+        self,
+        cut: Cut,
+        frame: Frame,
+        kind: str,
+        recipe: Recipe,
+        device: str,
+        goals: Sequence[int],
+    ) -> None:
         import tensorflow as tf
 
         self._cut, self._frame, self._kind = cut, frame, kind
         self._recipe, self._device = recipe, device
-        parts = 1 if recipe.method == "maco" else 2
-        shape = (parts, cut.count, frame.channels, frame.height, frame.width // 2 + 1)
-        spectrum = tf.TensorSpec(shape, tf.float32)
+        parts, *rest = spectrum_shape(frame, recipe)
+        spectrum = tf.TensorSpec((parts, cut.count, *rest), tf.float32)
         scalar = tf.TensorSpec((), tf.int32)
         gain = tf.TensorSpec((cut.count,), tf.float32)
-        goal = tf.TensorSpec(None, tf.float32)
+        goal = tf.TensorSpec(goals, tf.float32)
         try:
             with on_device(device):
                 run = tf.function(self._run, autograph=False)
-                self._goal_shape = self._shape_of_goal()
-                goal = tf.TensorSpec(self._goal_shape, tf.float32)
                 self._loop = run.get_concrete_function(
                     spectrum, spectrum, spectrum, gain, goal, scalar, scalar, scalar
                 )
         except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             text = str(error).strip().partition("\n")[0][:200]
             raise NotApplicable(f"It cannot be optimised: {text}") from error
-
-    @property
-    def goal_shape(self) -> tuple[int, ...]:
-        """The shape of a goal for all pictures at once."""
-        return self._goal_shape
-
-    def _shape_of_goal(self) -> tuple[int, ...]:
-        import tensorflow as tf
-
-        frame = self._frame
-
-        def look() -> Any:
-            empty = tf.zeros((self._cut.count, frame.height, frame.width, frame.channels))
-            return self._cut.apply(empty)[0]
-
-        shape = tf.function(look, autograph=False).get_concrete_function().outputs[0].shape
-        full = tuple(int(n) for n in shape)
-        return full if self._kind == "caricature" else (full[0], full[-1])
 
     def _run(
         self, spectrum: Any, m: Any, v: Any, gain: Any, goal: Any, begun: Any, steps: Any, seed: Any
@@ -473,7 +466,7 @@ class Climber:
         """Climb for as many goals as go through at once.
 
         Args:
-            goals: of the shape that ``goal_shape`` says.
+            goals: of the shape that was said.
             seeds: of the noise that each begins with; what moves the pictures depends on the recipe's only.
             advance: told how many steps were done.
         """
@@ -641,6 +634,11 @@ class KerasAscent:
         """Height, width and channels of the canvas."""
         return self._frame
 
+    @property
+    def channels(self) -> int:
+        """How many channels the tensor has."""
+        return self._cut.channels
+
     def answers(
         self, pictures: NDArray[Any], seed: int | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -674,14 +672,15 @@ class KerasAscent:
         Raises:
             NotApplicable: the network has no gradient there.
         """
-        key = (kind, recipe)
-        if key not in self._climbers:
-            self._climbers[key] = Climber(self._cut, self._frame, kind, recipe, self._device)
-        climber, size = self._climbers[key], self._cut.count
-        missing = size - len(goals)
+        missing = self._cut.count - len(goals)
         filled = np.concatenate([goals, np.repeat(goals[-1:], missing, axis=0)])
         begun = [*seeds, *([seeds[-1]] * missing)]
-        return climber.climb(filled, begun, advance)[: len(goals)]
+        key = (kind, recipe)
+        if key not in self._climbers:
+            self._climbers[key] = Climber(
+                self._cut, self._frame, kind, recipe, self._device, filled.shape
+            )
+        return self._climbers[key].climb(filled, begun, advance)[: len(goals)]
 
 
 def _tensor(traced: Traced, target: str) -> Any:

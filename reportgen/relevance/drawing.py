@@ -13,12 +13,11 @@ from reportgen.pictures import (
     SMALL,
     diverging_palette,
     exact,
+    own_window,
     palette_picture,
     photograph,
     relevance_overlay,
-    to_bytes,
     viridis_palette,
-    window_of,
 )
 from reportgen.relevance import evidence as ev
 from reportgen.relevance.proof import evidence_of, sixth
@@ -78,7 +77,7 @@ def over_image(store: AssetStore, made: Made, full: float, alt: str) -> Figure:
     pixels = made.asked.question.pixels
     scaled, palette = _scaled(made, full)
     painted = relevance_overlay(
-        _below(pixels), ev.at_size(scaled, pixels.shape), palette, signed=made.method.signed
+        own_window(pixels), ev.at_size(scaled, pixels.shape), palette, signed=made.method.signed
     )
     return (photograph if max(painted.shape[:2]) > SMALL else exact)(store, painted, alt)
 
@@ -90,9 +89,3 @@ def alone(store: AssetStore, made: Made, full: float) -> Figure:
     rows, columns = share.shape
     alt = f"The same map alone, {rows} by {columns}."
     return palette_picture(store, np.rint(share * 254).astype(np.uint8), palette, alt)
-
-
-def _below(pixels: NDArray[Any]) -> NDArray[Any]:
-    image = to_bytes(pixels, window_of(pixels))
-    image = image if image.ndim == 3 else image[..., None]
-    return image[..., :1] if image.shape[2] < 3 else image[..., :3]

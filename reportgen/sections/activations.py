@@ -13,7 +13,7 @@ from reportgen.content.activations import ActivationsContent, CallRow, MapRow, S
 from reportgen.content.leaves import Notice
 from reportgen.errors import NotApplicable
 from reportgen.numerics import even_sample, six
-from reportgen.observe import Collected, SectionMaker
+from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.pictures import map_sheet, viridis_palette
 from reportgen.strongest import with_top_images
 
@@ -236,7 +236,7 @@ def _map_row(
     scale: tuple[float, float],
     kind: str,
 ) -> MapRow:
-    name, count = _probe_name(context, probe), maps.shape[-1]
+    name, count = probe_name(context, probe), maps.shape[-1]
     finite = maps[np.isfinite(maps)]
     low = six(float(finite.min())) if finite.size else None
     high = six(float(finite.max())) if finite.size else None
@@ -260,12 +260,6 @@ def _picture(
     return map_sheet(
         context.store, tiles, 64 if kind == "strip" else len(tiles), viridis_palette(), alt
     )
-
-
-def _probe_name(context: Context, index: int) -> str:
-    if context.settings.hide_names or context.probes is None:
-        return f"probe {index + 1}"
-    return context.probes.probes[index].name
 
 
 def _sentence(content: ActivationsContent) -> str:

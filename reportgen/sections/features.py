@@ -32,9 +32,9 @@ from reportgen.features.units import (
 from reportgen.labels import resolve
 from reportgen.network import Recipe
 from reportgen.numerics import even_sample, resize_bilinear, six
-from reportgen.observe import Collected, SectionMaker
+from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.pictures import exact, to_bytes, window_of
-from reportgen.probes import InputShape, image_input
+from reportgen.probes import image_input, shapes_of
 from reportgen.tasks import class_count
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from reportgen.features.climbing import Climbed, Group
     from reportgen.network import Ascent, Batch
     from reportgen.observe import Context
+    from reportgen.probes import InputShape
 
 MOST_POINTS = 32
 """Points of a curve that are kept."""
@@ -91,11 +92,7 @@ def observe(context: Context) -> DecisionObserver:
 
 
 def _image(context: Context) -> InputShape | None:
-    inputs = [
-        InputShape(t.name, context.input_shapes[t.name], t.dtype)
-        for t in context.network.facts.inputs
-    ]
-    return image_input(inputs)
+    return image_input(shapes_of(context.network.facts.inputs, context.input_shapes))
 
 
 def _class_task(context: Context) -> Task | None:
@@ -194,8 +191,11 @@ def _default_units(
     if not layers:
         return units
     each = [len(part) for part in np.array_split(np.arange(UNITS - len(units)), len(layers))]
+    fold = context.folds.get("activations")
+    activity = fold.result() if fold is not None else {}
     for call, count in zip(layers, each, strict=True):
-        energy = _energy(context, bench, call.id, probes)
+        known = activity.get(call.id)
+        energy = known.variance if known else _energy(bench, call.id, probes)
         if energy is not None:
             units += [
                 Unit("channel", call.id, k, f"channel {k}")
@@ -213,18 +213,11 @@ def _of_probes(context: Context, task: Task, classes: Sequence[int]) -> list[Uni
     return of_classes(task, [*known, *classes], names)
 
 
-def _energy(
-    context: Context, bench: Bench, call: str, probes: NDArray[Any] | None
-) -> NDArray[Any] | None:
-    """Return how strongly each channel answers, about its mean: one that is always on looks for nothing.
+def _energy(bench: Bench, call: str, probes: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Return how strongly each channel answers to the probes, else to noise, about its mean.
 
-    To the images of the survey, else to the probes, else to noise.
+    A channel that is always on looks for nothing.
     """
-    fold = context.folds.get("activations")
-    activity = fold.result().get(call) if fold is not None else None
-    if activity is not None:
-        variance: NDArray[Any] = activity.variance
-        return variance
     try:
         ascent = Ascents(bench, {call: TOGETHER}).of(call)
     except NotApplicable:
@@ -284,9 +277,7 @@ def _goal(unit: Unit, ascent: Ascent, probes: NDArray[Any] | None) -> NDArray[An
         return found
     if unit.vector is not None:
         return unit.vector
-    blank = np.full((1, *ascent.frame), 0.5, np.float32)
-    channels = ascent.answers(blank)[0].shape[-1]
-    goal = np.zeros(channels, np.float32)
+    goal = np.zeros(ascent.channels, np.float32)
     goal[unit.channel or 0] = 1
     return goal
 
@@ -330,7 +321,7 @@ def _unit(
         images=images,
         achieved=tuple(six(value) for value, _ in reached),
         strongest=six(strongest) if strongest is not None else None,
-        strongest_probe=_probe_name(context, best) if best is not None else "",
+        strongest_probe=probe_name(context, best) if best is not None else "",
         noise=six(noise),
         verdict=_verdict(value, strongest, noise, fired=fired),
         curve=_curve(climbed.summits[0].curve),
@@ -377,19 +368,13 @@ def _crops(
         top, left, bottom, right = crop_box(place, sees, size)
         piece = stored(probes[k][top:bottom, left:right])
         piece = piece if piece.shape[2] in {1, 3} else piece[..., :1]
-        name = _probe_name(context, k)
+        name = probe_name(context, k)
         where = f"rows {top} to {bottom}, columns {left} to {right}"
         alt = f"{name}, {where}: {unit.id} answers {answers[k].peak:.4g}."
         crops.append(
             ProbeCrop(k, name, six(answers[k].peak) or 0.0, exact(context.store, piece, alt))
         )
     return tuple(crops)
-
-
-def _probe_name(context: Context, index: int) -> str:
-    if context.settings.hide_names or context.probes is None:
-        return f"probe {index + 1}"
-    return context.probes.probes[index].name
 
 
 def _sentence(content: FeaturesContent) -> str:

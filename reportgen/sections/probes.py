@@ -19,7 +19,7 @@ from reportgen.judging import judge
 from reportgen.labels import resolve
 from reportgen.numerics import six
 from reportgen.observe import Collected, SectionMaker
-from reportgen.pictures import Window, exact, photograph, to_bytes, window_of
+from reportgen.pictures import Window, exact, own_window, photograph, to_bytes, window_of
 from reportgen.preprocessing import match_normalization
 from reportgen.tasks import class_count
 
@@ -132,7 +132,7 @@ class ProbeObserver:
         array = inputs.get(self._probes.image_input or "")
         if array is None or not _is_picture(array):
             return None
-        return _channels_last(to_bytes(array, window_of(array)))
+        return own_window(array)
 
     def result(self) -> list[ProbeResult]:
         """Return the results in the order of the probes."""

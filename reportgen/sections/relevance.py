@@ -25,7 +25,7 @@ from reportgen.explaining import explained, layer_of, names_of
 from reportgen.labels import resolve
 from reportgen.network import Aim
 from reportgen.numerics import six
-from reportgen.observe import Collected, SectionMaker
+from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.relevance import evidence as ev
 from reportgen.relevance.drawing import drawn, over_image
 from reportgen.relevance.methods import METHODS, Question, attention_distances
@@ -283,7 +283,7 @@ def _place(group: dict[str, Made], least: dict[int, float]) -> tuple[float, int]
 
 def _map(context: Context, made: Made, failing: set[str]) -> RelevanceMap:
     values, asked = made.map.values, made.asked
-    name = _probe_name(context, asked.probe)
+    name = probe_name(context, asked.probe)
     target = asked.target
     score = six(target.read(asked.output, asked.question.pixels))
     region = six(float(target.region.mean())) if target.region is not None else None
@@ -366,7 +366,7 @@ def _contrasts(
         if not np.isfinite(values).all() or full == 0:
             continue
         name, other = one.target.name, names[second] if names else f"class {second}"
-        probe = _probe_name(context, one.probe)
+        probe = probe_name(context, one.probe)
         x, y = ev.peak_of(values)
         alt = (
             f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
@@ -396,12 +396,6 @@ def _attention(
         AttentionLayer(call, tuple(six(float(v)) for v in np.mean(rows, axis=0)))
         for call, rows in found.items()
     )
-
-
-def _probe_name(context: Context, index: int) -> str:
-    if context.settings.hide_names or context.probes is None:
-        return f"probe {index + 1}"
-    return context.probes.probes[index].name
 
 
 # -- in words ---------------------------------------------------------------------------------------
