@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import InputError, ModelError
+from reportgen.nets.trust import refuse_untrusted, unknown_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,9 +54,7 @@ def load_model(
     """
     config, compiled = _read_config(path)
     known = _import_custom_objects(custom_objects)
-    if not allow_code:
-        _refuse_code(config, path)
-    _refuse_unknown(config, known, path)
+    refuse_untrusted(config, known, path, allow_code=allow_code)
     import keras
 
     try:
@@ -189,106 +188,13 @@ def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any]]:
     return config, compiled
 
 
-def _nodes(config: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object configuration in a stored configuration."""
-    stack = [config]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            if isinstance(node.get("class_name"), str):
-                yield node
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-
-
-def _layer_name(node: dict[str, Any]) -> str:
-    inner = node.get("config")
-    name = inner.get("name") if isinstance(inner, dict) else None
-    return str(name or node.get("name") or node["class_name"])
-
-
-def _refuse_code(config: Any, path: Path) -> None:
-    """Refuse stored byte code: Lambda layers, and ``__lambda__`` objects anywhere else."""
-    for node in _nodes(config):
-        inner = node.get("config")
-        function = inner.get("function") if isinstance(inner, dict) else None
-        stored_code = node["class_name"] == "__lambda__" or (
-            node["class_name"] == "Lambda"
-            and (
-                isinstance(function, list)
-                or (isinstance(function, dict) and function.get("class_name") == "__lambda__")
-                or (isinstance(inner, dict) and inner.get("function_type") == "lambda")
-            )
-        )
-        if stored_code:
-            raise ModelError(
-                f"{path}: the layer {_layer_name(node)!r} carries Python code (a Lambda), which "
-                "would run "
-                "on this machine. If you trust the file, pass --allow-code."
-            )
-
-
-def _refuse_unknown(config: Any, known: dict[str, Any], path: Path) -> None:
-    """Name the custom classes that nobody has imported."""
-    import keras
-
-    missing = []
-    for node in _nodes(config):
-        module = node.get("module")
-        name = node["class_name"]
-        if not isinstance(module, str) or module == "builtins" or name.startswith("__"):
-            continue
-        if module.split(".")[0] in {"keras", "keras_hub", "keras_cv", "keras_nlp"}:
-            continue
-        registered = node.get("registered_name")
-        if registered is None and name == "function":
-            registered = name = str(node.get("config"))
-        registered = registered if isinstance(registered, str) else name
-        if keras.saving.get_registered_object(registered, known) is None and name not in known:
-            missing.append(name)
-    if missing:
-        raise _unknown_classes(sorted(set(missing)), path)
-
-
-def _unknown_classes(names: list[str], path: Path) -> ModelError:
-    listed = ", ".join(repr(name) for name in names)
-    plural = "classes or functions" if len(names) > 1 else "class or function"
-    return ModelError(
-        f"{path} uses the custom {plural} {listed}, which Keras does not know. Pass the module "
-        "or file "
-        "that defines it: --custom-objects package.module or --custom-objects path/to/layers.py."
-    )
-
-
-def _operation_names() -> set[str]:
-    import keras
-
-    found, queue = set(), [keras.Operation]
-    while queue:
-        operation = queue.pop()
-        queue.extend(c for c in operation.__subclasses__() if c.__module__.startswith("keras."))
-        found.add(operation.__name__)
-    return found
-
-
 def _explained(error: Exception, path: Path) -> ModelError:
     text = str(error)
     unknown = re.search(
         r"(?:Could not locate class|Unknown layer:|Could not locate function) '?([\w>.]+)'?", text
     )
-    if unknown and unknown.group(1) in _operation_names():
-        return ModelError(
-            f"{path} uses the operation {unknown.group(1)!r} of keras.ops, which .h5 files cannot "
-            "hold. Save the model where it was made with model.save('NAME.keras')."
-        )
     if unknown:
-        return _unknown_classes([unknown.group(1)], path)
-    if "safe_mode" in text or "unsafe" in text:
-        return ModelError(
-            f"{path} carries Python code, which would run on this machine. "
-            "If you trust the file, pass --allow-code."
-        )
+        return unknown_objects({unknown.group(1)}, path)
     tail = text.rsplit("Exception encountered:", 1)[-1].strip().splitlines()
     reason = tail[0] if tail else type(error).__name__
     shown = reason if len(reason) <= 300 else reason[:297] + "…"

@@ -1,0 +1,317 @@
+"""What a model file may name: every name of Keras is allowed or refused, and what is allowed does no harm."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import audited
+import h5py
+import keras
+import pytest
+import zoo
+from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
+
+from reportgen.errors import ModelError
+from reportgen.nets.loading import load_model
+from reportgen.nets.trust import may_be_named, refuse_untrusted
+
+COMPUTING = {"ops", "activations", "losses", "metrics"}
+CLASSES = [
+    "layers",
+    "models",
+    "activations",
+    "initializers",
+    "regularizers",
+    "constraints",
+    "losses",
+    "metrics",
+    "optimizers",
+    "dtype_policies",
+    "quantizers",
+    "random",
+]
+HERE = Path("model.keras")
+
+
+def public_names():
+    """Yield every name that a file could write to reach an object of Keras, with the object."""
+    modules = {"keras": keras}
+    for info in pkgutil.walk_packages(keras.__path__, "keras."):
+        if ".src" not in info.name and "_tf_keras" not in info.name:
+            modules[info.name] = importlib.import_module(info.name)
+    modules |= {name: m for name, m in sys.modules.items() if name.startswith("keras.src.")}
+    for place, module in modules.items():
+        for name, thing in vars(module).items():
+            if callable(thing):
+                yield place, name, thing
+    for path, thing in REGISTERED_NAMES_TO_OBJS.items():
+        yield *path.rpartition(".")[::2], thing
+
+
+NAMES = list(public_names())
+
+
+def named(place, name, thing):
+    """Return the places in which a network could call it."""
+    kind = name if inspect.isclass(thing) else "function"
+    inner = {} if inspect.isclass(thing) else name
+    node = {"module": place, "class_name": kind, "config": inner, "registered_name": name}
+    lambda_ = {"name": "hidden", "function": node}
+    return {"module": "keras.layers", "class_name": "Lambda", "config": lambda_}
+
+
+def test_functions_that_may_be_named_are_operations_activations_losses_metrics_and_scalings():
+    allowed = {
+        p for p, f in REGISTERED_NAMES_TO_OBJS.items() if inspect.isfunction(f) and may_be_named(f)
+    }
+    for path in allowed:
+        parts = path.split(".")
+        assert parts[1] in COMPUTING or (
+            parts[1] == "applications" and parts[-1] == "preprocess_input"
+        )
+        assert parts[-1] not in {"get", "serialize", "deserialize"}
+    whole = {
+        p
+        for p, f in REGISTERED_NAMES_TO_OBJS.items()
+        if inspect.isfunction(f) and p.split(".")[1] in COMPUTING
+    }
+    assert {p.rpartition(".")[2] for p in whole - allowed} == {"get", "serialize", "deserialize"}
+
+
+def test_classes_that_may_be_named_are_parts_of_networks():
+    refused = {
+        path
+        for path, thing in REGISTERED_NAMES_TO_OBJS.items()
+        if inspect.isclass(thing) and path.split(".")[1] in CLASSES and not may_be_named(thing)
+    }
+    assert {"keras.layers.TFSMLayer", "keras.layers.JaxLayer", "keras.layers.FlaxLayer"} <= refused
+    others = {
+        "TFSMLayer",
+        "JaxLayer",
+        "FlaxLayer",
+        "TorchModuleWrapper",
+        "InputSpec",
+        "OptimizerMap",
+        "Adagrad",
+    }
+    assert {
+        path.rpartition(".")[2] for path in refused
+    } <= others  # Adagrad: the warning of optimizers.legacy
+
+
+def test_every_name_of_keras_is_allowed_or_refused_without_being_called():
+    """3,000 names and more: exactly those pass that may be named, whatever module names them."""
+    refused = 0
+    for place, name, thing in NAMES:
+        config = named(place, name, thing)
+        if may_be_named(thing):
+            refuse_untrusted(config, {}, HERE)
+            continue
+        with pytest.raises(ModelError):
+            refuse_untrusted(config, {}, HERE)
+        refused += 1
+    assert refused > 1000
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "keras.visualization.plot_image_gallery", "keras.datasets.mnist.load_data", "keras.tree.traverse",
+        "keras.config.set_floatx", "keras.utils.set_random_seed", "keras.utils.get_file",
+        "keras.saving.load_model", "keras.models.load_model", "keras.utils.save_img",
+        "keras.callbacks.LambdaCallback",
+        "keras.applications.imagenet_utils.decode_predictions", "keras.backend.clear_session",
+        "keras.saving.deserialize_keras_object", "keras.export.ExportArchive", "keras.layers.deserialize",
+    ],
+)  # fmt: skip
+def test_what_is_no_part_of_a_network_is_named_in_the_refusal(path):
+    place, _, name = path.rpartition(".")
+    thing = getattr(importlib.import_module(place), name)
+    with pytest.raises(ModelError, match=f"'hidden' names {path}.*--allow-code"):
+        refuse_untrusted(named(place, name, thing), {}, HERE)
+    refuse_untrusted(named(place, name, thing), {}, HERE, allow_code=True)
+
+
+def test_functions_nested_in_arguments_are_looked_at_alike():
+    harmful = audited.function_of("keras.utils.get_file")
+    node = {
+        "args": [harmful, {"class_name": "__keras_tensor__", "config": {"shape": [None, 3]}}],
+        "kwargs": {},
+    }
+    layer = {
+        "module": "keras.src.ops.core", "class_name": "Map", "registered_name": "Map", "name": "mapped",
+        "config": {"name": "mapped"}, "inbound_nodes": [node],
+    }  # fmt: skip
+    with pytest.raises(ModelError, match=r"'mapped' names keras\.utils\.get_file"):
+        refuse_untrusted({"config": {"layers": [layer]}}, {}, HERE)
+    node["args"][0] = audited.function_of("keras.ops.relu")
+    refuse_untrusted({"config": {"layers": [layer]}}, {}, HERE)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value"),
+    [
+        ("StringLookup", "vocabulary", "/etc/passwd"),
+        ("IntegerLookup", "vocabulary", "gs://bucket/words.txt"),
+        ("TextVectorization", "vocabulary", "words.txt"),
+    ],
+)
+def test_layers_that_read_files_are_refused(name, argument, value):
+    layer = {
+        "module": "keras.layers",
+        "class_name": name,
+        "config": {"name": "words", argument: value},
+    }
+    with pytest.raises(ModelError, match=f"'words' reads its {argument}.*--allow-code"):
+        refuse_untrusted(layer, {}, HERE)
+    layer["config"][argument] = ["a", "b"]
+    refuse_untrusted(layer, {}, HERE)
+
+
+def test_what_the_process_has_registered_and_what_the_user_names_is_allowed():
+    def wave(x):
+        return keras.ops.sin(x)
+
+    node = {"module": "own", "class_name": "function", "config": "wave", "registered_name": "wave"}
+    with pytest.raises(ModelError, match="custom class or function 'wave'"):
+        refuse_untrusted(node, {}, HERE)
+    refuse_untrusted(node, {"wave": wave}, HERE)
+    with keras.saving.custom_object_scope({"wave": wave}):
+        refuse_untrusted(node, {}, HERE)
+
+
+def test_a_registered_name_does_not_cover_another_function():
+    node = {
+        "module": "keras.utils",
+        "class_name": "function",
+        "config": "get_file",
+        "registered_name": "wave",
+    }
+    with pytest.raises(ModelError, match=r"keras\.utils\.get_file"):
+        refuse_untrusted(node, {"wave": keras.ops.sin}, HERE)
+
+
+def test_the_flag_is_not_advised_where_no_code_was_found(tmp_path):
+    """A layer called unsafe that cannot be loaded is no reason to run code."""
+    config = zoo_config(tmp_path, lambda dense: dense["config"].update(name="unsafe", units=-3))
+    with pytest.raises(ModelError) as caught:
+        load_model(config)
+    assert "--allow-code" not in str(caught.value)
+
+
+# -- whole files -----------------------------------------------------------------------------------
+
+
+def zoo_config(folder, change, ending="keras", name="changed"):
+    """Save a small model with a changed first Dense layer."""
+    path = folder / f"{name}.{ending}"
+    zoo.make("logits").save(folder / f"good.{ending}")
+    if ending == "h5":
+        shutil.copy(folder / "good.h5", path)
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            change(next(n for n in config["config"]["layers"] if n["class_name"] == "Dense"))
+            file.attrs["model_config"] = json.dumps(config)
+        return path
+    with zipfile.ZipFile(folder / "good.keras") as source, zipfile.ZipFile(path, "w") as target:
+        for member in source.namelist():
+            content = source.read(member)
+            if member == "config.json":
+                config = json.loads(content)
+                change(next(n for n in config["config"]["layers"] if n["class_name"] == "Dense"))
+                content = json.dumps(config).encode()
+            target.writestr(member, content)
+    return path
+
+
+def hostile(folder, target):
+    """Write files that act when they are built or traced; return them by what they try."""
+    gallery = {
+        "module": "keras.layers", "class_name": "Lambda", "registered_name": None,
+        "config": {
+            "name": "gallery", "function": audited.function_of("keras.visualization.plot_image_gallery"),
+            "arguments": {"path": str(target), "rows": 1, "cols": 1, "value_range": [0, 255]},
+        },
+    }  # fmt: skip
+    acts = {
+        "loads": lambda d: d["config"].update(activation=audited.function_of("keras.datasets.mnist.load_data")),
+        "sets": lambda d: d["config"].update(activation=audited.function_of("keras.config.set_epsilon")),
+        "seeds": lambda d: d["config"].update(activation=audited.function_of("keras.utils.set_random_seed")),
+        "walks": lambda d: d["config"].update(activation=audited.function_of("keras.tree.traverse")),
+        "draws": lambda d: d["config"].update(activation=gallery),
+        "saves": lambda d: d["config"].update(
+            kernel_regularizer=audited.function_of("keras.utils.save_img")
+        ),
+        "builds": lambda d: d["config"].update(
+            kernel_initializer={"module": "keras.callbacks", "class_name": "CSVLogger",
+                                "config": {"filename": str(target)}, "registered_name": None}
+        ),
+    }  # fmt: skip
+    return {
+        f"{name}.{ending}": zoo_config(folder, act, ending, name)
+        for name, act in acts.items()
+        for ending in ("keras", "h5")
+    }
+
+
+def run_audited(folder, *files):
+    done = subprocess.run(
+        [sys.executable, "-P", audited.__file__, str(folder), *map(str, files)],
+        capture_output=True, text=True, check=False, cwd=folder, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_hostile_files_are_refused_and_touch_nothing(tmp_path):
+    work, beside = tmp_path / "work", tmp_path / "beside"
+    work.mkdir()
+    beside.mkdir()
+    (beside / "precious.png").write_bytes(b"mine")
+    files = hostile(beside, beside / "precious.png")
+    before = snapshot(tmp_path)
+    result = run_audited(work, *files.values())
+    assert result["seen"] == []
+    assert result["changed"] == {}
+    assert snapshot(tmp_path) == before
+    said = {Path(path).name: text for path, text in result["said"].items()}
+    assert set(said) == set(files)
+    for name, text in said.items():
+        assert "--allow-code" in text, (name, text)
+        assert "which is no part of a network" in text, (name, text)
+
+
+def test_what_may_be_named_does_nothing_but_compute(tmp_path):
+    result = run_audited(tmp_path)
+    assert result["seen"] == []
+    assert result["changed"] == {}
+    assert list(tmp_path.iterdir()) == []
+    ran = [name for name, did in result["ran"].items() if did]
+    assert len(ran) > 580
+    assert sum(name.startswith("keras.layers.") for name in ran) > 120
+
+
+def test_the_watch_sees_what_it_is_there_for(tmp_path):
+    watch = audited.Watch(tmp_path)
+    for event, arguments in [
+        ("open", ("/somewhere/else", "w", 0)),
+        ("os.remove", ("/somewhere/else", -1)),
+        ("socket.connect", (None, ("127.0.0.1", 9))),
+        ("subprocess.Popen", ("ls", ["ls"], None, None)),
+        ("exec", (compile("1", "/somewhere/else.py", "exec"),)),
+    ]:
+        assert watch._harms(event, arguments), event
+    assert not watch._harms("open", (str(tmp_path / "own"), "w", 0))
+    assert not watch._harms("open", ("/somewhere/else", "r", 0))
