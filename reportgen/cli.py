@@ -67,6 +67,14 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Options in a TOML file that you trust, in place of pyproject.toml's.",
+)
+
+
 @cli.command()
 @click.argument("model", type=click.Path(path_type=str))
 @click.option("-o", "--output", type=click.Path(), help="The report folder.  [required]")
@@ -199,17 +207,14 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     "--fresh", is_flag=True, help="Start over: use nothing that a run before has finished."
 )
 @click.option("--strict", is_flag=True, help="Write nothing when a section fails.")
+@_config
 @_shared
-def build(**given: Any) -> int:  # fmt: skip
+def build(config: Path | None, **given: Any) -> int:  # fmt: skip
     """Make a report about MODEL (.keras or .h5)."""
-    from reportgen.configuration import read_configuration
-
-    known = set(given) - {"model"} | {"thresholds"}
     options = {name: value for name, value in given.items() if not _missing(value)}
-    configured = read_configuration(Path.cwd(), known | {"open"})
+    configured = _configured(config)
     if "open" in configured:
         configured["open_page"] = configured.pop("open")
-    _check_configured(configured)
     return _build({**configured, **options})
 
 
@@ -260,19 +265,23 @@ def render_again(folder: Path, *, open_page: bool) -> int:
     "--ignore", multiple=True, metavar="RULE[:LAYER-GLOB]", help="Accept findings; repeatable."
 )
 @click.option("--junit", type=click.Path(), metavar="FILE", help="Write the findings as JUnit XML.")
+@_config
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
 def check(
-    folder: Path, *, fail_on: str | None, ignore: tuple[str, ...], junit: str | None, quiet: bool
+    folder: Path,
+    *,
+    fail_on: str | None,
+    ignore: tuple[str, ...],
+    junit: str | None,
+    config: Path | None,
+    quiet: bool,
 ) -> int:
     """Judge the report in FOLDER again, without the model; writes nothing but --junit."""
-    from reportgen.configuration import read_configuration
     from reportgen.findings import check_options, judge, verdict
     from reportgen.report import read_report
 
     report = read_report(folder)
-    known = {name for parameter in build.params for name in [parameter.name or ""]}
-    configured = read_configuration(Path.cwd(), known | {"thresholds", "open"})
-    _check_configured(configured)
+    configured = _configured(config)
     accepted = (*report.ignore, *configured.get("ignore", ()), *ignore)
     thresholds = {**report.thresholds, **configured.get("thresholds", {})}
     check_options(accepted, thresholds)
@@ -299,15 +308,20 @@ def _missing(value: Any) -> bool:
     return value is None or value is False or value in ((), [])
 
 
-def _check_configured(configured: Mapping[str, Any]) -> None:
-    """Refuse values in the file as what they are: not the command line's fault."""
+def _configured(file: Path | None) -> dict[str, Any]:
+    """Return the options of the named or the project's file; what they cannot be is its fault."""
+    from reportgen.configuration import read_configuration
     from reportgen.settings import Settings, make_settings
 
+    known = {parameter.name or "" for parameter in build.params} - {"model", "config"}
+    configured = read_configuration(Path.cwd(), known | {"thresholds", "open"}, file)
     names = set(Settings.__struct_fields__)
     try:
         make_settings({name: value for name, value in configured.items() if name in names})
     except UsageError as error:
-        raise ConfigurationError(f"pyproject.toml, [tool.reportgen]: {error}") from None
+        where = file or "pyproject.toml, [tool.reportgen]"
+        raise ConfigurationError(f"{where}: {error}") from None
+    return configured
 
 
 def _build(options: dict[str, Any]) -> int:

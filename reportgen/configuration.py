@@ -1,4 +1,8 @@
-"""``[tool.reportgen]`` in pyproject.toml: every option of ``build``; the command line wins."""
+"""Options from a file: ``[tool.reportgen]`` in pyproject.toml, or a file named with ``--config``.
+
+The command line wins. A pyproject.toml is found, not named: it may come with a folder that somebody sent. So it
+may not hold what runs code, writes elsewhere or contacts a host; a file that the user names may.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +15,34 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-_FILES = {"probes", "classes", "labels", "history", "data", "output"}
+_FILES = {"probes", "classes", "labels", "history", "data", "output", "cache", "junit"}
 _SWITCHES = {"quiet", "verbose", "open"}
+_NAMED_ONLY = ("custom_objects", "allow_code", "output", "force", "cache", "junit")
+"""What is taken from the command line or a named file only, beside ``preprocess = "module:function"``."""
 
 
-def read_configuration(start: Path, options: Collection[str]) -> dict[str, Any]:
-    """Return the table of the nearest pyproject.toml above ``start``; empty where there is none.
+def read_configuration(
+    start: Path, options: Collection[str], named: Path | None = None
+) -> dict[str, Any]:
+    """Return the options of the named file, or of the nearest pyproject.toml above ``start``.
 
-    Relative paths in it count from the folder of the file.
+    Relative paths in it count from the folder of the file. Without such a file there are none.
 
     Args:
         start: the folder to start from.
         options: the names that are known, with underscores.
+        named: the file that the user named; its options stand in ``[tool.reportgen]`` or at its top.
 
     Raises:
-        ConfigurationError: not TOML, no table, an unknown option, or a path or switch that is none.
+        ConfigurationError: not TOML, no table, an unknown option, a path or switch that is none, or an
+            option that a file which nobody named may not hold.
     """
-    path = next((p for f in (start, *start.parents) if (p := f / "pyproject.toml").is_file()), None)
+    folders = (start, *start.parents)
+    path = named or next((p for f in folders if (p := f / "pyproject.toml").is_file()), None)
     if path is None:
         return {}
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
-    tool = data.get("tool")
-    table = tool.get("reportgen", {}) if isinstance(tool, dict) else {}
-    if not isinstance(table, dict):
-        raise ConfigurationError(f"{path}: tool.reportgen must be a table.")
     found = {}
-    for key, value in table.items():
+    for key, value in _table(path, named=named is not None).items():
         name = key.replace("-", "_")
         if name not in options:
             raise ConfigurationError(f"{path}: [tool.reportgen] has the unknown option {key!r}.")
@@ -47,8 +50,30 @@ def read_configuration(start: Path, options: Collection[str]) -> dict[str, Any]:
             name in _SWITCHES and not isinstance(value, bool)
         ):
             raise ConfigurationError(f"{path}: [tool.reportgen] {key} cannot be {value!r}.")
-        found[name] = _based(value, path.parent) if name in _FILES else value
+        if named is None and _needs_trust(name, value):
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(
+                f"{path}: [tool.reportgen] may not hold {key!r}, since a folder from elsewhere may bring "
+                f"such a file: pass {flag}, or name a file that you trust with --config FILE."
+            )
+        found[name] = _based(name, value, path.parent)
     return found
+
+
+def _table(path: Path, *, named: bool) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    tool = data.get("tool", {} if not named else None)
+    table = tool.get("reportgen", {}) if isinstance(tool, dict) else data if named else {}
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{path}: tool.reportgen must be a table.")
+    return table
+
+
+def _needs_trust(name: str, value: Any) -> bool:
+    return name in _NAMED_ONLY or (name == "preprocess" and ":" in str(value))
 
 
 def _is_file(name: str, value: Any) -> bool:
@@ -56,7 +81,9 @@ def _is_file(name: str, value: Any) -> bool:
     return all(isinstance(item, str) for item in (value if several else [value]))
 
 
-def _based(value: Any, folder: Path) -> Any:
+def _based(name: str, value: Any, folder: Path) -> Any:
+    """Let relative paths count from the folder of the file."""
     if isinstance(value, list):
-        return [_based(item, folder) for item in value]
-    return str(folder / value) if isinstance(value, str) else value
+        return [_based(name, item, folder) for item in value]
+    is_path = name in _FILES or (name == "custom_objects" and str(value).endswith(".py"))
+    return str(folder / value) if is_path and isinstance(value, str) else value

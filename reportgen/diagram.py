@@ -7,10 +7,13 @@ escaped for it and no machine's fonts matter.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from bisect import bisect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -305,15 +308,19 @@ def _dot(
 
 
 def _run(dot: str) -> dict[str, Any]:
+    """Run ``layout.py`` by its path in an empty folder: nothing of the user's folder is imported."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "reportgen.layout"],
-            input=dot,
-            capture_output=True,
-            text=True,
-            timeout=TIME_LIMIT,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory(prefix="reportgen-") as empty:
+            done = subprocess.run(  # noqa: S603 - our own file
+                [sys.executable, "-P", str(Path(__file__).with_name("layout.py"))],
+                input=dot,
+                capture_output=True,
+                text=True,
+                timeout=TIME_LIMIT,
+                check=False,
+                cwd=empty,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},
+            )
     except subprocess.TimeoutExpired:
         raise LayoutError(f"the layout took longer than {TIME_LIMIT} seconds") from None
     except OSError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from reportgen.assets import AssetStore
     from reportgen.content.leaves import Figure
@@ -33,6 +34,17 @@ _STYLE: Any = {
 }
 
 
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    """Draw in our own style alone: a ``matplotlibrc`` in the user's folder may not even ask for LaTeX."""
+    from matplotlib import rc_context, rcdefaults, rcParams
+
+    with rc_context():
+        rcdefaults()
+        rcParams.update(_STYLE)
+        yield
+
+
 class DepthPoint(NamedTuple):
     """One kernel: its layer, mean, standard deviation and root mean square."""
 
@@ -44,9 +56,7 @@ class DepthPoint(NamedTuple):
 
 def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> Figure:
     """Plot mean ± standard deviation, and norm an element, of kernels in the order of the layers."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
+    with _styled():
         from matplotlib.figure import Figure as Canvas
 
         canvas = Canvas(figsize=(9.6, 4.2))
@@ -91,9 +101,7 @@ def lines_figure(
     log: bool = False,
 ) -> Figure:
     """Plot at most two lines over epochs; ``mark`` is an epoch to point at."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
+    with _styled():
         from matplotlib.figure import Figure as Canvas
         from matplotlib.ticker import MaxNLocator
 
@@ -132,9 +140,7 @@ def square_figure(
     marked: bool = False,
 ) -> Figure:
     """Plot curves over the unit square; each is x, y and a name."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
+    with _styled():
         from matplotlib.figure import Figure as Canvas
 
         canvas = Canvas(figsize=(4.0, 3.4))
@@ -160,9 +166,7 @@ def points_figure(
     alt: str,
 ) -> Figure:
     """Plot points and the diagonal."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
+    with _styled():
         from matplotlib.figure import Figure as Canvas
 
         canvas = Canvas(figsize=(4.0, 3.4))

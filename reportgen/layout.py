@@ -1,6 +1,6 @@
 """DOT in, coordinates out: Graphviz in a process of its own, because its assertions kill the process.
 
-    python -m reportgen.layout < graph.dot > coordinates.json
+    python -P reportgen/layout.py < graph.dot > coordinates.json
 
 The wheel of pygraphviz carries Graphviz as a library; the system's ``dot`` is the second choice.
 """

@@ -530,8 +530,8 @@ def test_configuration_takes_every_option_of_build(tmp_path):
     Path("names.txt").write_text("\n".join("abcdefg"))
     Path("labels.csv").write_text("0.png,b\npictures/0.png,b\n")
     Path("history.csv").write_text("epoch,loss\n0,2\n1,1\n")
-    configure(
-        'output = "made"\nprobes = ["pictures"]\nmax-probes = 3\nclasses = "names.txt"\n'
+    Path("trusted.toml").write_text(
+        '[tool.reportgen]\noutput = "made"\nprobes = ["pictures"]\nmax-probes = 3\nclasses = "names.txt"\n'
         'labels = "labels.csv"\nresize = "crop"\ninput-size = "12x12"\npreprocess = "none"\n'
         'threshold = 0.4\ncustom-objects = []\nallow-code = false\ntitle = "T"\n'
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
@@ -543,14 +543,12 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'
         "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false"
     )
-    given = {
-        line.partition(" =")[0] for line in Path("pyproject.toml").read_text().splitlines()[1:]
-    }
+    given = {line.partition(" =")[0] for line in Path("trusted.toml").read_text().splitlines()[1:]}
     known = {
         option.opts[-1].removeprefix("--") for option in build.params if option.opts[0][0] == "-"
     }
-    assert given == known
-    assert cli.run(["build", str(models.saved("classifier"))]) == 0
+    assert given == known - {"config"}
+    assert cli.run(["build", str(models.saved("classifier")), "--config", "trusted.toml"]) == 0
     report = pages.check_page(tmp_path / "made")
     overview = pages.content(report, "overview")
     assert overview["meta"] == [["commit", "1a2b"], ["run", "7"]]
@@ -571,17 +569,85 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         ("[tool.reportgen]\ntitle = 7\n", "title"),
         ("[tool.reportgen]\nprobes = 7\n", "probes"),
         ("[tool.reportgen]\nmeta = 7\n", "option"),
-        ("[tool.reportgen]\noutput = 7\n", "output"),
+        ("[tool.reportgen]\nhistory = 7\n", "history"),
         ("[tool.reportgen]\nsections = 7\n", "option"),
         ("[tool.reportgen]\nquiet = 7\n", "quiet"),
     ],
 )
 def test_bad_configuration(tmp_path, capsys, old, text, said):
     Path("pyproject.toml").write_text(text)
-    output = [] if said == "output" else ["-o", old]
-    line = refused(capsys, 6, "build", models.saved("classifier"), *output, "-q")
+    line = refused(capsys, 6, "build", models.saved("classifier"), "-o", old, "-q")
     assert said in line
     assert "pyproject.toml" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ('custom-objects = ["evil.py"]', "--custom-objects"),
+        ('custom_objects = "evil"', "--custom-objects"),
+        ("allow-code = true", "--allow-code"),
+        ('preprocess = "evil:scale"', "--preprocess"),
+        ('output = "/elsewhere"', "--output"),
+        ("force = true", "--force"),
+        ('cache = "/elsewhere"', "--cache"),
+        ('junit = "/elsewhere.xml"', "--junit"),
+    ],
+)
+def test_a_file_that_was_found_may_not_run_code_or_write(tmp_path, capsys, old, text, flag):
+    """The folder of a model that somebody sent may bring a pyproject.toml."""
+    Path("evil.py").write_text("open('ran', 'w').close()\nscale = abs\n")
+    configure(text)
+    line = refused(capsys, 6, "build", models.saved("classifier"), "-o", old, "-q")
+    assert flag in line
+    assert "--config" in line
+    assert refused(capsys, 6, "check", old) == line
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("head", ["[tool.reportgen]", ""])
+def test_a_file_that_was_named_may(tmp_path, capsys, head):
+    """Its paths count from its folder, its options stand in the table or at the top."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "tenths_in_a_file.py").write_text("def tenth(x):\n    return x / 10\n")
+    Path("pyproject.toml").write_text("[tool.reportgen]\nno-such-option = 1\n")
+    (folder / "report.toml").write_text(
+        f'{head}\ncustom-objects = ["tenths_in_a_file.py"]\noutput = "out"\n'
+        'junit = "found.xml"\ncache = "kept"\n'
+    )
+    build = ["build", models.saved("classifier"), "--config", folder / "report.toml", "-q"]
+    assert reportgen(capsys, *build)[0] == 0
+    pages.check_page(folder / "out")
+    assert (folder / "found.xml").is_file()
+    assert reportgen(capsys, "check", folder / "out", "--config", folder / "report.toml")[0] == 0
+    assert "gone.toml" in refused(capsys, 6, *build[:3], "gone.toml")
+
+
+def test_nothing_of_the_folder_where_it_is_called_is_imported(tmp_path):
+    """A downloaded folder may hold modules with the names of libraries."""
+    for name in (
+        "json",
+        "re",
+        "pygraphviz",
+        "shutil",
+        "subprocess",
+        "typing",
+        "encodings",
+        "matplotlib",
+    ):
+        Path(f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write({name!r})\n")
+    Path("matplotlibrc").write_text("text.usetex: True\nbackend: module://evil\n")
+    command = [
+        str(Path(sys.executable).with_name("reportgen")),
+        "build",
+        str(models.saved("classifier")),
+    ]
+    done = subprocess.run([*command, "-o", "out"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not Path("ran").exists()
+    report = pages.check_page(tmp_path / "out")
+    assert pages.content(report, "architecture")["overview"]["boxes"]
 
 
 # -- the output: 7 -------------------------------------------------------------------------------
