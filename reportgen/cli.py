@@ -366,8 +366,11 @@ def _write_junit(path: str | None, judged: Judged, name: str, gate: str | None) 
         return
     from reportgen.junit import junit_xml
 
+    text = junit_xml(judged, name, gate)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     try:
-        Path(path).write_text(junit_xml(judged, name, gate), "utf-8")
+        with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise OutputError(f"--junit {path} cannot be written: {error.strerror}.") from None
 

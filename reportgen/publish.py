@@ -103,7 +103,7 @@ def _make_folder(folder: Path) -> list[Path]:
 
 def _acquire(path: Path) -> IO[str]:
     while True:
-        file = path.open("a+", encoding="utf-8")
+        file = _open_lock(path)
         try:
             if not _lock(file, path):
                 raise LockedError(f"Another build is writing to {path.parent}: {_holder(path)}.")  # noqa: TRY301
@@ -118,6 +118,16 @@ def _acquire(path: Path) -> IO[str]:
         json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
         file.flush()
         return file
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """Open the lock file, making it where it is missing; a link or anything but a file is refused."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputError(
+            f"{path} is no file that reportgen wrote; remove it, or choose another folder."
+        )
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "r+", encoding="utf-8")
 
 
 def _same_file(file: IO[str], path: Path) -> bool:
@@ -188,7 +198,7 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
     data = to_json(report)
     page = render(report, digest(data))
     try:
-        (folder / ASSETS).mkdir(exist_ok=True)
+        _make_assets(folder)
         for name, content in {**files, **page.files}.items():
             _put(folder / ASSETS / name, content, unless_there=True)
         _put(folder / REPORT_JSON, data)
@@ -211,7 +221,7 @@ def publish_again(report: Report, folder: Path) -> None:
     data = (folder / REPORT_JSON).read_bytes()
     page = render(report, digest(data))
     try:
-        (folder / ASSETS).mkdir(exist_ok=True)
+        _make_assets(folder)
         for name, content in page.files.items():
             _put(folder / ASSETS / name, content, unless_there=True)
         _put(folder / SUMMARY_MD, summary_text(report).encode())
@@ -224,6 +234,14 @@ def publish_again(report: Report, folder: Path) -> None:
         ) from error
 
 
+def _make_assets(folder: Path) -> None:
+    """Make the folder of the pictures; a link would lead what is written and pruned elsewhere."""
+    assets = folder / ASSETS
+    if assets.is_symlink():
+        raise OutputError(f"{assets} is a link; remove it, or choose another folder.")
+    assets.mkdir(exist_ok=True)
+
+
 def digest(data: bytes) -> str:
     """Return the digest of a report.json that its page carries."""
     return hashlib.sha256(data).hexdigest()[:32]
@@ -231,22 +249,29 @@ def digest(data: bytes) -> str:
 
 def _put(path: Path, content: bytes, *, unless_there: bool = False) -> None:
     """Write a file whole or not at all."""
-    if unless_there and path.is_file() and path.stat().st_size == len(content):
+    if unless_there and is_plain(path) and path.stat().st_size == len(content):
         return
     temporary = path.with_name(f".reportgen-{os.getpid()}-{path.name}.tmp")
     try:
-        temporary.write_bytes(content)
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # never through a link that waits under this name
+            file.write(content)
         os.replace(temporary, path)  # noqa: PTH105 - the one call that the protocol rests on
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
+def is_plain(path: Path) -> bool:
+    """Tell whether a regular file stands there itself, no link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
 def _prune(folder: Path, keep: set[str]) -> None:
     """Remove pictures that nothing shows any more: those whose name is the hash of their content."""
     for path in folder.iterdir():
         match = _OURS.fullmatch(path.name)
-        if match is None or path.name in keep or not path.is_file():
+        if match is None or path.name in keep or not is_plain(path):
             continue
         if hashlib.sha256(path.read_bytes()).hexdigest()[:20] == match["hash"]:
             path.unlink()
