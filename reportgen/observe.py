@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reportgen.preprocessing import Prepared
     from reportgen.probes import ProbeSet
     from reportgen.report import Content
-    from reportgen.settings import Settings
+    from reportgen.settings import SectionKind, Settings
 
 
 class Progress(Protocol):
@@ -152,7 +152,7 @@ class SectionMaker(NamedTuple):
         fold: makes the fold of the survey, likewise; ``context.folds`` holds it when content is made.
     """
 
-    kind: str
+    kind: SectionKind
     title: str
     collect: Callable[[Context, Any], Collected]
     observe: Callable[[Context], Observer] | None = None

@@ -16,7 +16,7 @@ import re
 import socket
 from typing import IO, TYPE_CHECKING, Any
 
-from reportgen.errors import LockedError, OutputError
+from reportgen.errors import LockedError, OutputError, ReportError
 from reportgen.render import render, summary_text
 from reportgen.report import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
 
@@ -216,8 +216,13 @@ def publish_again(report: Report, folder: Path) -> None:
     """Write the page again from a report whose pictures are in place; the caller holds the lock.
 
     Raises:
+        ReportError: a picture of the report is no file.
         OutputError: the folder cannot be written.
     """
+    for name in report.assets:
+        path = folder / ASSETS / name
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise ReportError(f"{path} is no file, as a picture of a report is: remove it.")
     data = (folder / REPORT_JSON).read_bytes()
     page = render(report, digest(data))
     try:

@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import FunctionLoader, StrictUndefined, TemplateNotFound
+from jinja2.loaders import split_template_path
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from reportgen import wording
@@ -93,16 +95,19 @@ def _asset_name(data: bytes, name: str) -> str:
     return f"{hashlib.sha256(data).hexdigest()[:20]}.{name.rpartition('.')[2]}"
 
 
-def _environment(*, autoescape: bool = True) -> Environment:
+def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
+    """Return an environment that reaches no file beside the templates and no private attribute."""
     root = template_root()
 
-    def source(name: str) -> str | None:
-        path = root.joinpath(*name.split("/"))
-        return path.read_text("utf-8") if path.is_file() else None
+    def source(name: str) -> str:
+        path = root.joinpath(*split_template_path(name))  # refuses to go up
+        if not path.is_file():
+            raise TemplateNotFound(name)
+        return path.read_text("utf-8")
 
-    environment = Environment(
+    environment = ImmutableSandboxedEnvironment(
         loader=FunctionLoader(source),
-        autoescape=autoescape,  # noqa: S701 - off for Markdown only, which has a filter of its own
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -117,6 +122,7 @@ def _environment(*, autoescape: bool = True) -> Environment:
         number=wording.number_text,
         percent=wording.percent_text,
         shape=wording.size_text,
+        tag=tag,
         tips=tips,
         two=two,
     )
@@ -142,6 +148,11 @@ def _environment(*, autoescape: bool = True) -> Environment:
 def anchor(path: str) -> str:
     """Return the id of a layer or variable: characters outside ``[A-Za-z0-9._/-]`` as ``~hex``."""
     return re.sub(r"[^A-Za-z0-9._/-]", lambda match: f"~{ord(match[0]):x}", path)
+
+
+def tag(part: Any) -> str:
+    """Return the kind of a result, one of the closed set that its field may hold."""
+    return str(part.__struct_config__.tag)
 
 
 def tips(edges: Sequence[str]) -> str:

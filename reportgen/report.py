@@ -15,12 +15,13 @@ from reportgen.content.evaluation import EvaluationContent
 from reportgen.content.features import FeaturesContent
 from reportgen.content.findings import Check, Finding
 from reportgen.content.history import HistoryContent
-from reportgen.content.leaves import Notice
+from reportgen.content.leaves import AssetName, Notice
 from reportgen.content.overview import OverviewContent
 from reportgen.content.probes import ProbesContent
 from reportgen.content.relevance import RelevanceContent
 from reportgen.content.weights import WeightsContent
 from reportgen.errors import ReportError
+from reportgen.settings import SECTIONS, SectionKind
 
 SCHEMA_MAJOR = 1
 SCHEMA_MINOR = 1
@@ -85,14 +86,19 @@ class Section(msgspec.Struct, frozen=True):
         kind: its tag, file, template and anchor.
         title: its heading.
         lead: one sentence that says what was found.
-        content: None where it failed or does not apply.
+        content: None where it failed or does not apply; otherwise of the section's kind.
     """
 
-    kind: str
+    kind: SectionKind
     title: str
     lead: str = ""
     content: Content | None = None
     notices: tuple[Notice, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse content of another kind."""
+        if self.content is not None and self.content.__struct_config__.tag != self.kind:
+            raise ValueError(f"the section {self.kind!r} holds content of another kind")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -113,12 +119,18 @@ class Report(msgspec.Struct, frozen=True):
     summary: Summary
     sections: tuple[Section, ...]
     notices: tuple[Notice, ...] = ()
-    assets: tuple[str, ...] = ()
+    assets: tuple[AssetName, ...] = ()
     findings: tuple[Finding, ...] = ()
     passed: tuple[Check, ...] = ()
     not_applicable: tuple[Check, ...] = ()
     ignore: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse two sections of one kind: each is an anchor of the page."""
+        kinds = [section.kind for section in self.sections]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("a section stands there twice")
 
     def section(self, kind: str) -> Section | None:
         """Return the section of this kind, or None."""
@@ -131,7 +143,9 @@ def to_json(report: Report) -> bytes:
 
 
 def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
-    """Decode a report of this or an older version; unknown fields of a newer minor version are ignored.
+    """Decode a report of this or an older version.
+
+    Of a newer minor version unknown fields are ignored, and a notice takes the place of an unknown section.
 
     Raises:
         ReportError: not JSON, not a report, or of a newer major version.
@@ -139,7 +153,7 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
     try:
         head: Any = msgspec.json.decode(data)
         schema = head["schema"]
-        major = int(schema[0])
+        major, minor = int(schema[0]), int(schema[1])
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError):
         raise ReportError(f"{origin} is not a report of reportgen.") from None
     if major > SCHEMA_MAJOR:
@@ -149,9 +163,27 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
             f"{SCHEMA_MAJOR}. Install a newer reportgen."
         )
     try:
-        return msgspec.convert(head, Report)
+        return msgspec.convert(_known(head) if minor > SCHEMA_MINOR else head, Report)
     except msgspec.ValidationError as error:
         raise ReportError(f"{origin} is damaged: {error}.") from None
+
+
+def _known(head: Any) -> Any:
+    """Put a notice in the place of each section that a newer minor version has added."""
+    sections = head.get("sections")
+    if not isinstance(sections, list):
+        return head
+    kinds = [section.get("kind") if isinstance(section, dict) else None for section in sections]
+    kept = [section for section, kind in zip(sections, kinds, strict=True) if kind in SECTIONS]
+    notices = [
+        {
+            "level": "info",
+            "text": f"The section {section.get('title')!r} is not shown: a newer reportgen has made it.",
+        }
+        for section, kind in zip(sections, kinds, strict=True)
+        if isinstance(kind, str) and kind not in SECTIONS
+    ]
+    return {**head, "sections": kept, "notices": [*head.get("notices", ()), *notices]}
 
 
 def json_schema() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Resize = Literal["stretch", "crop", "pad"]
 Device = Literal["cpu", "gpu"]
 
-SECTIONS = (
+SectionKind = Literal[
     "overview",
     "evaluation",
     "architecture",
@@ -25,7 +25,8 @@ SECTIONS = (
     "relevance",
     "features",
     "history",
-)
+]
+SECTIONS: tuple[SectionKind, ...] = get_args(SectionKind)
 """The names of all sections, in the order of the page."""
 
 PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch")
@@ -155,7 +156,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return tuple(name for name in RELEVANCE if name in wanted and name in allowed)
 
     @property
-    def chosen_sections(self) -> tuple[str, ...]:
+    def chosen_sections(self) -> tuple[SectionKind, ...]:
         """The names of the sections to make, in the order of the page."""
         wanted = self.sections or SECTIONS
         return tuple(name for name in SECTIONS if name in wanted and name not in self.skip)

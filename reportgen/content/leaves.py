@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+AssetName = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{20}\.(png|webp|svg)$")]
+"""Name of a picture in ``assets/``: 20 hex digits of its SHA-256 and its ending."""
+AssetPath = Annotated[str, msgspec.Meta(pattern=r"^assets/[0-9a-f]{20}\.(png|webp|svg)$")]
+"""Path of a picture, relative to the page."""
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -31,7 +36,7 @@ class Figure(msgspec.Struct, frozen=True):
         pixelated: whether its pixels are data and must not be smoothed.
     """
 
-    src: str
+    src: AssetPath
     width: int
     height: int
     alt: str

@@ -8,6 +8,7 @@ import msgspec
 
 from reportgen.content.leaves import Figure
 
+Role = Literal["predicted", "true", "asked"]
 Verdict = Literal["supported", "no better than chance", "flat", "fails the sanity check"]
 
 
@@ -27,7 +28,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     output: str
     index: int | None
     name: str
-    role: str
+    role: Role
     score: float | None
     probability: bool = False
     region: float | None = None

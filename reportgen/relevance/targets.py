@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.content.overview import Task
+    from reportgen.content.relevance import Role
     from reportgen.network import OutputFacts
 
 
@@ -40,7 +41,7 @@ class Target(NamedTuple):
     kind: str
     unit: int | None
     name: str
-    role: str
+    role: Role
     weights: NDArray[Any] | None
     scale: str
     sign: int = 1
@@ -202,10 +203,22 @@ def find_index(text: str, task: Task, facts: OutputFacts, classes: Sequence[str]
     )
 
 
-def _unit(task: Task, output: NDArray[Any], index: int, name: str, role: str, scale: str) -> Target:
+def _unit(
+    task: Task, output: NDArray[Any], index: int, name: str, role: Role, scale: str
+) -> Target:
     weights = np.zeros(output.shape, np.float32)
     weights[..., index] = 1
     return Target(task.output, "linear", index, name, role, weights, scale, channel=index)
+
+
+def _wanted(predicted: int, true: int | None, asked: Sequence[int]) -> dict[int, Role]:
+    """Return the classes to explain, each once, with the first reason for it."""
+    wanted: dict[int, Role] = {predicted: "predicted"}
+    if true is not None:
+        wanted.setdefault(true, "true")
+    for index in asked:
+        wanted.setdefault(index, "asked")
+    return wanted
 
 
 def _of_classes(
@@ -215,11 +228,7 @@ def _of_classes(
     true: int | None,
     asked: Sequence[int],
 ) -> list[Target]:
-    wanted = {int(np.argmax(output)): "predicted"}
-    if true is not None:
-        wanted.setdefault(true, "true")
-    for index in asked:
-        wanted.setdefault(index, "asked")
+    wanted = _wanted(int(np.argmax(output)), true, asked)
     scale = "softmax" if task.scale == "logits" else "probability"
     return [_unit(task, output, i, _name(classes, i), role, scale) for i, role in wanted.items()]
 
@@ -234,11 +243,7 @@ def _of_sigmoid(
 ) -> list[Target]:
     scale = "sigmoid" if task.scale == "logits" else "probability"
     value = float(sigmoid(output)[0] if task.scale == "logits" else output[0])
-    wanted = {int(value >= threshold): "predicted"}
-    if true is not None:
-        wanted.setdefault(true, "true")
-    for index in asked:
-        wanted.setdefault(index, "asked")
+    wanted = _wanted(int(value >= threshold), true, asked)
     names = classes if len(classes) == 2 else ("negative", "positive")
     return [
         Target(
