@@ -158,7 +158,7 @@ def find_targets(
     if task.kind == "multilabel":
         best = int(np.argmax(output))
         scale = "sigmoid" if task.scale == "logits" else "probability"
-        wanted = {best: "predicted", **{i: "asked" for i in indices if i != best}}
+        wanted = _wanted(best, None, indices)
         return [_unit(task, output, i, _name(classes, i), r, scale) for i, r in wanted.items()]
     if indices or (output.ndim == 1 and output.size == 1):
         names = classes if len(classes) == output.size else ()
