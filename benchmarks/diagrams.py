@@ -18,8 +18,8 @@ import keras
 
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.observe import Context
-from reportgen.render import diagram_svg
-from reportgen.sections.architecture import collect
+from reportgen.page.render import diagram_svg
+from reportgen.sections.architecture.section import collect
 from reportgen.settings import Settings
 
 

@@ -21,17 +21,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from reportgen.activity import ActivityFold
-from reportgen.assets import AssetStore
-from reportgen.dataset import DataSet, gather_data
+from reportgen.drawing.assets import AssetStore
+from reportgen.inputs.dataset import DataSet, gather_data
+from reportgen.inputs.probes import InputShape
 from reportgen.nets.engine import run_flat
 from reportgen.nets.keras_network import KerasNetwork
+from reportgen.network.tasks import guess_tasks
 from reportgen.observe import Context
-from reportgen.probes import InputShape
-from reportgen.sections import evaluation
+from reportgen.sections.activations.activity import ActivityFold
+from reportgen.sections.evaluation import section as evaluation
 from reportgen.settings import Settings
 from reportgen.survey import run_survey
-from reportgen.tasks import guess_tasks
 
 ROUNDS = 3
 

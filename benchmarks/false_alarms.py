@@ -19,16 +19,16 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import keras
 
-from reportgen.findings import judge
+from reportgen.findings.judge import judge
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.nets.loading import load_model
 from reportgen.observe import Context
-from reportgen.report import Section
-from reportgen.sections.weights import collect
+from reportgen.report.model import Section
+from reportgen.sections.weights.section import collect
 from reportgen.settings import Settings
 
 if TYPE_CHECKING:
-    from reportgen.content.weights import Variable, WeightsContent
+    from reportgen.report.content.weights import Variable, WeightsContent
 
 HERE = Path(__file__).parent
 FRESH = ("MobileNetV2", "ResNet50", "EfficientNetB0", "DenseNet121")

@@ -46,7 +46,7 @@ def seconds(run: object) -> float:
 def cost(path: str) -> None:
     """Print what a class image and an early unit cost beside bare passes."""
     from reportgen.nets.keras_network import KerasNetwork
-    from reportgen.network import Range, Recipe
+    from reportgen.network.protocol import Range, Recipe
 
     model = keras.models.load_model(path, compile=False)
     network = KerasNetwork(model, images=1)

@@ -22,11 +22,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from reportgen.choosing import choose_features
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.network import Aim
-from reportgen.relevance import evidence as ev
-from reportgen.relevance.methods import METHODS, Question
+from reportgen.network.calls import choose_features
+from reportgen.network.protocol import Aim
+from reportgen.sections.relevance import evidence as ev
+from reportgen.sections.relevance.methods import METHODS, Question
 
 ROUNDS = 3
 

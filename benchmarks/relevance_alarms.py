@@ -19,9 +19,9 @@ import keras
 import numpy as np
 
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.network import Aim, Sample
+from reportgen.network.protocol import Aim, Sample
 from reportgen.numerics import softmax
-from reportgen.relevance import evidence as ev
+from reportgen.sections.relevance import evidence as ev
 
 MAPS = 20
 

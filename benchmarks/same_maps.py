@@ -57,9 +57,9 @@ def theirs(model_path: str, target: str, *paths: str) -> None:
 def ours(model_path: str, source: str, *paths: str) -> None:
     """Make our maps and print how far they correlate with the kept ones."""
     from reportgen.nets.keras_network import KerasNetwork
-    from reportgen.network import Aim
-    from reportgen.relevance.evidence import at_size
-    from reportgen.relevance.methods import Question, gradcam, integrated_gradients
+    from reportgen.network.protocol import Aim
+    from reportgen.sections.relevance.evidence import at_size
+    from reportgen.sections.relevance.methods import Question, gradcam, integrated_gradients
 
     model, x, best = read(model_path, paths)
     network = KerasNetwork(model, images=4)

@@ -13,11 +13,11 @@ from reportgen.version import __version__
 if TYPE_CHECKING:
     from reportgen.build import build_report
     from reportgen.errors import ReportgenError
-    from reportgen.report import Report, ReportFolder
+    from reportgen.report.model import Report, ReportFolder
 
 _HOMES = {
-    "Report": "reportgen.report",
-    "ReportFolder": "reportgen.report",
+    "Report": "reportgen.report.model",
+    "ReportFolder": "reportgen.report.model",
     "ReportgenError": "reportgen.errors",
     "build_report": "reportgen.build",
 }

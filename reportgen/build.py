@@ -16,41 +16,41 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from reportgen.assets import AssetStore
 from reportgen.cache import Cache, key_of
-from reportgen.choosing import choose_calls
-from reportgen.content.leaves import Notice
-from reportgen.content.overview import ModelFile
-from reportgen.dataset import DataSet, gather_data
+from reportgen.drawing.assets import AssetStore
 from reportgen.errors import InputError, UsageError
-from reportgen.findings import check_options, judge
-from reportgen.history import read_history
-from reportgen.labels import read_classes
+from reportgen.findings.judge import check_options, judge
+from reportgen.inputs.dataset import DataSet, gather_data
+from reportgen.inputs.history import read_history
+from reportgen.inputs.labels import read_classes
+from reportgen.inputs.preprocessing import feeder, prepare
+from reportgen.inputs.probes import gather, read, shapes_of
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, import_from_here, load_model
+from reportgen.network.calls import choose_calls
+from reportgen.network.tasks import class_count, guess_tasks
 from reportgen.numerics import digest
 from reportgen.observe import Context, Silence
+from reportgen.page.publish import check_folder, locked, publish
+from reportgen.page.summary import summarise
 from reportgen.pipeline import make_sections, said
-from reportgen.preprocessing import feeder, prepare
-from reportgen.probes import gather, read, shapes_of
-from reportgen.publish import check_folder, locked, publish
-from reportgen.report import SCHEMA_MAJOR, SCHEMA_MINOR, Report, ReportFolder
+from reportgen.report.content.overview import ModelFile
+from reportgen.report.leaves import Notice
+from reportgen.report.model import SCHEMA_MAJOR, SCHEMA_MINOR, Report, ReportFolder
 from reportgen.settings import BLOCK, Settings, make_settings
-from reportgen.summary import summarise
-from reportgen.tasks import class_count, guess_tasks
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from reportgen.dataset import Given
-    from reportgen.history import History
+    from reportgen.inputs.dataset import Given
+    from reportgen.inputs.history import History
+    from reportgen.inputs.preprocessing import Prepared
+    from reportgen.inputs.probes import Offer, ProbeSet
     from reportgen.nets.keras_network import KerasNetwork
-    from reportgen.network import Network
+    from reportgen.network.protocol import Network
     from reportgen.observe import Progress
     from reportgen.pipeline import Made
-    from reportgen.preprocessing import Prepared
-    from reportgen.probes import Offer, ProbeSet
 
 log = logging.getLogger("reportgen")
 

@@ -25,8 +25,8 @@ from reportgen.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reportgen.findings import Judged
-    from reportgen.report import ReportFolder
+    from reportgen.findings.judge import Judged
+    from reportgen.report.model import ReportFolder
 
 log = logging.getLogger("reportgen")
 
@@ -242,8 +242,8 @@ def demo(**given: Any) -> int:
 @click.option("--open", "open_page", is_flag=True, help="Show the page in the browser.")
 def render_again(folder: Path, *, open_page: bool) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
-    from reportgen.publish import locked, publish_again
-    from reportgen.report import ReportFolder, read_report
+    from reportgen.page.publish import locked, publish_again
+    from reportgen.report.model import ReportFolder, read_report
 
     report = read_report(folder)
     with locked(folder):
@@ -277,8 +277,8 @@ def check(
     quiet: bool,
 ) -> int:
     """Judge the report in FOLDER again, without the model; writes nothing but --junit."""
-    from reportgen.findings import check_options, judge, verdict
-    from reportgen.report import read_report
+    from reportgen.findings.judge import check_options, judge, verdict
+    from reportgen.report.model import read_report
 
     report = read_report(folder)
     configured = _configured(config)
@@ -298,7 +298,7 @@ def schema() -> int:
     """Print the JSON schema of report.json."""
     import json
 
-    from reportgen.report import json_schema
+    from reportgen.report.model import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
     return 0
@@ -333,7 +333,7 @@ def _build(options: dict[str, Any]) -> int:
         raise UsageError("Where to? Give the report folder with -o OUT.")
     _prepare_process(verbose=verbose, device=options.get("device", "cpu"))
     from reportgen.build import build_report
-    from reportgen.findings import Judged
+    from reportgen.findings.judge import Judged
     from reportgen.terminal import progress
 
     probes, history = options.pop("probes", None), options.pop("history", None)
@@ -364,7 +364,7 @@ def _build(options: dict[str, Any]) -> int:
 def _write_junit(path: str | None, judged: Judged, name: str, gate: str | None) -> None:
     if path is None:
         return
-    from reportgen.junit import junit_xml
+    from reportgen.findings.junit import junit_xml
 
     text = junit_xml(judged, name, gate)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.content.leaves import Histogram
+from reportgen.report.leaves import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

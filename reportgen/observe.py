@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.assets import AssetStore
     from reportgen.cache import Cache
-    from reportgen.content.leaves import Notice
-    from reportgen.content.overview import ModelFile, Task
-    from reportgen.dataset import DataSet
-    from reportgen.history import History
-    from reportgen.network import Batch, Network
-    from reportgen.preprocessing import Prepared
-    from reportgen.probes import ProbeSet
-    from reportgen.report import Content
+    from reportgen.drawing.assets import AssetStore
+    from reportgen.inputs.dataset import DataSet
+    from reportgen.inputs.history import History
+    from reportgen.inputs.preprocessing import Prepared
+    from reportgen.inputs.probes import ProbeSet
+    from reportgen.network.protocol import Batch, Network
+    from reportgen.report.content.overview import ModelFile, Task
+    from reportgen.report.leaves import Notice
+    from reportgen.report.model import Content
     from reportgen.settings import SectionKind, Settings
 
 

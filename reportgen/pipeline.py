@@ -6,10 +6,10 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reportgen.content.leaves import Notice
 from reportgen.errors import InputError, NotApplicable, SectionError, UsageError
 from reportgen.observe import run_round
-from reportgen.report import Section
+from reportgen.report.leaves import Notice
+from reportgen.report.model import Section
 from reportgen.sections import SECTIONS
 from reportgen.survey import run_survey, with_chosen_probes
 

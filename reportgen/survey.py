@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.cache import key_of
-from reportgen.content.leaves import Notice
-from reportgen.dataset import MOST_BROKEN, Broken, Row
 from reportgen.errors import DataError
-from reportgen.evaluation.decisions import DecisionFold
-from reportgen.evaluation.folds import EvaluationFold
+from reportgen.inputs.dataset import MOST_BROKEN, Broken, Row
+from reportgen.inputs.preprocessing import is_function
+from reportgen.inputs.probes import Offer, read, shapes_of
 from reportgen.observe import run_round
-from reportgen.preprocessing import is_function
-from reportgen.probes import Offer, read, shapes_of
+from reportgen.report.leaves import Notice
+from reportgen.sections.evaluation.decisions import DecisionFold
+from reportgen.sections.evaluation.folds import EvaluationFold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from reportgen.dataset import Block, DataSet
-    from reportgen.network import Batch
+    from reportgen.inputs.dataset import Block, DataSet
+    from reportgen.network.protocol import Batch
     from reportgen.observe import Context, Fold
 
 _KIND = "survey"

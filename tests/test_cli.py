@@ -669,7 +669,7 @@ def test_output_that_is_another_folder(tmp_path, capsys):
 
 
 def test_output_that_another_build_holds(tmp_path, capsys, old):
-    from reportgen.publish import locked
+    from reportgen.page.publish import locked
 
     with locked(old):
         line = refused(capsys, 7, "build", models.saved("classifier"), "-o", old, "-q")
@@ -678,7 +678,7 @@ def test_output_that_another_build_holds(tmp_path, capsys, old):
 
 
 def test_output_that_cannot_be_written(tmp_path, capsys, old, monkeypatch):
-    from reportgen import publish
+    from reportgen.page import publish
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -41,14 +41,20 @@ def test_pins_hold_everything_that_is_declared():
 def test_every_section_has_taken_its_steps():
     assert tuple(maker.kind for maker in SECTIONS) == settings.SECTIONS
     for name in settings.SECTIONS:
-        assert (ROOT / "reportgen" / "content" / f"{name}.py").is_file()
-        assert (ROOT / "reportgen" / "sections" / f"{name}.py").is_file()
+        assert (ROOT / "reportgen" / "report" / "content" / f"{name}.py").is_file()
+        assert (ROOT / "reportgen" / "sections" / name / "section.py").is_file()
         assert (ROOT / "templates" / "sections" / f"{name}.html").is_file()
 
 
 @pytest.mark.parametrize(
     "module",
-    ["reportgen", "reportgen.cli", "reportgen.render", "reportgen.findings", "reportgen.report"],
+    [
+        "reportgen",
+        "reportgen.cli",
+        "reportgen.page.render",
+        "reportgen.findings.judge",
+        "reportgen.report.model",
+    ],
 )
 def test_what_starts_fast_imports_nothing_heavy(module):
     heavy = "numpy tensorflow keras PIL matplotlib pydot"

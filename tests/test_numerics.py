@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from reportgen import numerics
-from reportgen.content.leaves import Histogram
+from reportgen.report.leaves import Histogram
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6)
 WIDE = st.floats(-1e100, 1e100, allow_subnormal=True)

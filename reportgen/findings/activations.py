@@ -5,7 +5,6 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from reportgen.content.findings import Where
 from reportgen.findings.facts import (
     NO_ACTIVATIONS,
     NO_WEIGHTS,
@@ -14,14 +13,15 @@ from reportgen.findings.facts import (
     Rule,
     plural,
 )
+from reportgen.report.findings import Where
 
 if TYPE_CHECKING:
-    from reportgen.content.activations import ActivationsContent, CallRow
-    from reportgen.content.findings import Severity
     from reportgen.findings.facts import (
         Facts,
         Judgement,
     )
+    from reportgen.report.content.activations import ActivationsContent, CallRow
+    from reportgen.report.findings import Severity
 
 ENOUGH_IMAGES = 64
 _STEEPEST = {"sigmoid": 0.25, "hard_sigmoid": 0.25, "tanh": 1.0}

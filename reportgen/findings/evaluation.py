@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reportgen.content.evaluation import Classified, Labelled, MaskRow, Regressed, Segmented
 from reportgen.findings.facts import Hit, NotJudged, Rule, plural
+from reportgen.report.content.evaluation import Classified, Labelled, MaskRow, Regressed, Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reportgen.content.evaluation import ClassRow
     from reportgen.findings.facts import Facts, Judgement
+    from reportgen.report.content.evaluation import ClassRow
 
 ENOUGH = 10
 """Images of a class below which its recall is an anecdote."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from reportgen.content.activations import ActivationsContent
-from reportgen.content.architecture import ArchitectureContent
-from reportgen.content.evaluation import EvaluationContent
-from reportgen.content.findings import Where
-from reportgen.content.history import HistoryContent
-from reportgen.content.overview import OverviewContent
-from reportgen.content.probes import ProbesContent
-from reportgen.content.weights import WeightsContent
+from reportgen.report.content.activations import ActivationsContent
+from reportgen.report.content.architecture import ArchitectureContent
+from reportgen.report.content.evaluation import EvaluationContent
+from reportgen.report.content.history import HistoryContent
+from reportgen.report.content.overview import OverviewContent
+from reportgen.report.content.probes import ProbesContent
+from reportgen.report.content.weights import WeightsContent
+from reportgen.report.findings import Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from reportgen.content.findings import Severity
-    from reportgen.report import Section
+    from reportgen.report.findings import Severity
+    from reportgen.report.model import Section
 
 DEFAULTS: dict[str, float] = {
     "kernel-at-initialisation": 0.045,

@@ -12,8 +12,8 @@ from reportgen.findings.facts import Hit, NotJudged, Rule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reportgen.content.history import Curve, HistoryContent
     from reportgen.findings.facts import Facts, Judgement
+    from reportgen.report.content.history import Curve, HistoryContent
 
 NO_HISTORY = NotJudged("no training history was given")
 FEWEST = 4

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from reportgen.content.findings import Where
 from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, plural
+from reportgen.report.findings import Where
 
 if TYPE_CHECKING:
-    from reportgen.content.findings import Severity
-    from reportgen.content.weights import Variable
     from reportgen.findings.facts import Facts, Judgement
+    from reportgen.report.content.weights import Variable
+    from reportgen.report.findings import Severity
 
 FLOAT16_MAX = 65_504.0
 _WEIGHTY = {"kernel", "embeddings", "gamma"}

@@ -16,7 +16,7 @@ import numpy as np
 
 from reportgen.errors import NotApplicable
 from reportgen.nets.engine import on_device
-from reportgen.network import Summit
+from reportgen.network.protocol import Summit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced
-    from reportgen.network import Range, Recipe
+    from reportgen.network.protocol import Range, Recipe
 
 COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]], np.float32)
 """Square root of the colour covariance of natural images (Lucid), a row a channel."""

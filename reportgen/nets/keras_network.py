@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.channels import Channels
 from reportgen.errors import ModelError, NotApplicable, ReportgenError
 from reportgen.nets import structure
 from reportgen.nets.ascent import KerasAscent
@@ -26,7 +25,14 @@ from reportgen.nets.signature import (
 )
 from reportgen.nets.tracing import trace_forward
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
-from reportgen.network import Batch, NetworkFacts, NormalizationInput, TensorFacts, peak_bytes
+from reportgen.network.channels import Channels
+from reportgen.network.protocol import (
+    Batch,
+    NetworkFacts,
+    NormalizationInput,
+    TensorFacts,
+    peak_bytes,
+)
 from reportgen.settings import (
     BLOCK,
     DEFAULT_INPUT_SIZE,
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
-    from reportgen.network import Aim, CallFacts, CallId, Range, VariableFacts
+    from reportgen.network.protocol import Aim, CallFacts, CallId, Range, VariableFacts
 
 
 def _nobody(_steps: int) -> None:

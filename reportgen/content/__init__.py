@@ -1,1 +1,0 @@
-"""The report's data: one file a section, and the leaves that several sections share."""

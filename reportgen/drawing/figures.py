@@ -1,0 +1,199 @@
+"""The few rich plots: matplotlib, object-oriented API, as SVG files that follow light and dark."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reportgen.drawing.assets import AssetStore
+    from reportgen.report.leaves import Figure
+
+_INK, _GRID, _FIRST, _SECOND = "#1a1c1e", "#d9dce0", "#1f5fbf", "#b45309"
+_DARK = {_INK: "#e4e6e9", _GRID: "#3a3f45", _FIRST: "#8ab4f8", _SECOND: "#f0b56a"}
+_STYLE: Any = {
+    "svg.hashsalt": "reportgen",
+    "svg.fonttype": "none",
+    "font.family": ["sans-serif"],
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+}
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    """Draw in our own style alone: a ``matplotlibrc`` in the user's folder may not even ask for LaTeX."""
+    from matplotlib import rc_context, rcdefaults, rcParams
+
+    with rc_context():
+        rcdefaults()
+        rcParams.update(_STYLE)
+        yield
+
+
+class DepthPoint(NamedTuple):
+    """One kernel: its layer, mean, standard deviation and root mean square."""
+
+    layer: str
+    mean: float
+    std: float
+    rms: float
+
+
+def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> Figure:
+    """Plot mean ± standard deviation, and norm an element, of kernels in the order of the layers."""
+    with _styled():
+        from matplotlib.figure import Figure as Canvas
+
+        canvas = Canvas(figsize=(9.6, 4.2))
+        canvas.subplots_adjust(left=0.075, right=0.995, bottom=0.11, top=0.98, hspace=0.12)
+        upper, lower = canvas.subplots(2, 1, sharex=True)
+        x = list(range(1, len(points) + 1))
+        low = [p.mean - p.std for p in points]
+        high = [p.mean + p.std for p in points]
+        upper.fill_between(x, low, high, color=_FIRST, alpha=0.22, linewidth=0)
+        upper.plot(
+            x, [p.mean for p in points], color=_FIRST, linewidth=1.4, marker=".", markersize=4
+        )
+        upper.set_ylabel("mean ± std")
+        positive = [p.rms for p in points if p.rms > 0]
+        lower.plot(
+            x, [p.rms for p in points], color=_SECOND, linewidth=1.4, marker=".", markersize=4
+        )
+        if positive:
+            lower.set_yscale("log")
+        lower.set_ylabel("L2 norm / √size")
+        lower.set_xlabel("kernel, in the order of the layers")
+        lower.set_xlim(0.5, len(points) + 0.5)
+        lower.xaxis.get_major_locator().set_params(integer=True)
+        return _save(store, canvas, alt)
+
+
+class Lines(NamedTuple):
+    """A named line; None breaks it."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+def lines_figure(
+    store: AssetStore,
+    x: Sequence[int],
+    lines: Sequence[Lines],
+    label: str,
+    alt: str,
+    *,
+    mark: int | None = None,
+    log: bool = False,
+) -> Figure:
+    """Plot at most two lines over epochs; ``mark`` is an epoch to point at."""
+    with _styled():
+        from matplotlib.figure import Figure as Canvas
+        from matplotlib.ticker import MaxNLocator
+
+        canvas = Canvas(figsize=(5.2, 2.8))
+        canvas.subplots_adjust(left=0.13, right=0.98, bottom=0.16, top=0.96)
+        axes = canvas.subplots()
+        for line, colour in zip(lines, (_FIRST, _SECOND), strict=False):
+            known = [float("nan") if value is None else value for value in line.values]
+            axes.plot(
+                x,
+                known,
+                color=colour,
+                linewidth=1.6,
+                marker="." if len(x) <= 40 else None,
+                label=line.name,
+            )
+        if mark is not None:
+            axes.axvline(mark, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        if log:
+            axes.set_yscale("log")
+        if len(lines) > 1:
+            axes.legend(frameon=False)
+        axes.set_ylabel(label[:40].replace("$", r"\$"))
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _save(store, canvas, alt)
+
+
+def square_figure(
+    store: AssetStore,
+    curves: Sequence[tuple[Any, Any, str]],
+    labels: tuple[str, str],
+    alt: str,
+    *,
+    diagonal: bool = False,
+    marked: bool = False,
+) -> Figure:
+    """Plot curves over the unit square; each is x, y and a name."""
+    with _styled():
+        from matplotlib.figure import Figure as Canvas
+
+        canvas = Canvas(figsize=(4.0, 3.4))
+        canvas.subplots_adjust(left=0.16, right=0.97, bottom=0.15, top=0.97)
+        axes = canvas.subplots()
+        if diagonal:
+            axes.plot((0, 1), (0, 1), color=_GRID, linewidth=1)
+        for (x, y, name), colour in zip(curves, (_FIRST, _SECOND), strict=False):
+            marker = "o" if marked else None
+            axes.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=4, label=name)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        return _save(store, canvas, alt)
+
+
+def points_figure(
+    store: AssetStore,
+    x: Any,
+    y: Any,
+    labels: tuple[str, str],
+    alt: str,
+) -> Figure:
+    """Plot points and the diagonal."""
+    with _styled():
+        from matplotlib.figure import Figure as Canvas
+
+        canvas = Canvas(figsize=(4.0, 3.4))
+        canvas.subplots_adjust(left=0.18, right=0.97, bottom=0.15, top=0.97)
+        axes = canvas.subplots()
+        ends = (min(*x, *y), max(*x, *y))
+        axes.plot(ends, ends, color=_GRID, linewidth=1)
+        axes.plot(x, y, color=_FIRST, linestyle="none", marker=".", markersize=4, alpha=0.5)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        return _save(store, canvas, alt)
+
+
+def _save(store: AssetStore, canvas: Any, alt: str) -> Figure:
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    width, height = (round(inches * 96) for inches in canvas.get_size_inches())
+    return store.add(_themed(buffer.getvalue()), "svg", width=width, height=height, alt=alt)
+
+
+def _themed(svg: bytes) -> bytes:
+    """Give the SVG a style for dark pages: matplotlib writes colours as inline styles."""
+    rules = "".join(
+        f'[style*="fill: {light}"]{{fill:{dark}!important}}'
+        f'[style*="stroke: {light}"]{{stroke:{dark}!important}}'
+        for light, dark in _DARK.items()
+    )
+    sheet = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>".encode()
+    cleaned = re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", svg)
+    return re.sub(rb"(<svg[^>]*>)", lambda match: match.group(1) + sheet, cleaned, count=1)

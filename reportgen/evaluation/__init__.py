@@ -1,1 +1,0 @@
-"""How good the network is on a whole data set: one fold for every kind of output, and what is said of it."""

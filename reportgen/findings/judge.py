@@ -1,0 +1,146 @@
+"""Rules over the report's data: small pure functions, one list, no TensorFlow and no NumPy."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from reportgen.errors import ConfigurationError
+from reportgen.findings import activations, architecture, evaluation, history, probes, weights
+from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts
+from reportgen.report.findings import Check, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reportgen.findings.facts import Hit, Rule
+    from reportgen.report.findings import Severity
+    from reportgen.report.model import Section
+
+RULES: tuple[Rule, ...] = (
+    *weights.RULES,
+    *activations.RULES,
+    *probes.RULES,
+    *evaluation.RULES,
+    *history.RULES,
+    *architecture.RULES,
+)
+"""THE list of rules."""
+
+RANK = {"error": 0, "warning": 1, "info": 2}
+
+
+class Judged(NamedTuple):
+    """The outcome of all rules.
+
+    Attributes:
+        findings: the most severe first, in the order of the rules.
+    """
+
+    findings: tuple[Finding, ...]
+    passed: tuple[Check, ...]
+    not_applicable: tuple[Check, ...]
+
+    def count(self, severity: Severity) -> int:
+        """Count findings of a severity that are not accepted."""
+        return sum(f.severity == severity and not f.accepted for f in self.findings)
+
+    def reaches(self, gate: str | None) -> bool:
+        """Return whether a finding that is not accepted is as severe as ``gate``."""
+        if gate is None:
+            return False
+        return any(RANK[f.severity] <= RANK[gate] and not f.accepted for f in self.findings)
+
+
+def check_options(ignore: Sequence[str], thresholds: Mapping[str, float]) -> None:
+    """Raise ConfigurationError for rules that do not exist."""
+    known = {rule.id for rule in RULES}
+    for pattern in ignore:
+        name = pattern.partition(":")[0]
+        if name not in known:
+            raise ConfigurationError(
+                f"--ignore {pattern}: there is no rule {name!r}{_near(name, known)}."
+            )
+    for name in thresholds:
+        if name not in DEFAULTS:
+            raise ConfigurationError(
+                f"There is no threshold {name!r}{_near(name, set(DEFAULTS))}; rules with one: "
+                f"{', '.join(sorted(DEFAULTS))}."
+            )
+
+
+def _near(name: str, known: set[str]) -> str:
+    from difflib import get_close_matches
+
+    match = get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def judge(
+    sections: Sequence[Section],
+    ignore: Sequence[str] = (),
+    thresholds: Mapping[str, float] | None = None,
+) -> Judged:
+    """Apply every rule to the sections of a report.
+
+    Args:
+        sections: with their content.
+        ignore: ``RULE`` or ``RULE:LAYER-GLOB``; what they match is shown as accepted.
+        thresholds: by rule, in place of the defaults.
+    """
+    facts = make_facts(sections, thresholds or {})
+    findings: list[Finding] = []
+    passed: list[Check] = []
+    not_applicable: list[Check] = []
+    for rule in RULES:
+        limit = facts.thresholds.get(rule.id)
+        held_against = rule.threshold.format(limit=limit) if limit is not None else rule.threshold
+        outcome = rule.judge(facts)
+        if isinstance(outcome, NotJudged):
+            not_applicable.append(
+                Check(rule.id, rule.title, held_against, rule.source, outcome.reason)
+            )
+        elif not outcome:
+            passed.append(Check(rule.id, rule.title, held_against, rule.source))
+        hits = () if isinstance(outcome, NotJudged) else outcome
+        findings += [_finding(rule, hit, held_against, ignore) for hit in hits]
+    findings.sort(key=lambda f: (bool(f.accepted), RANK[f.severity]))
+    return Judged(tuple(findings), tuple(passed), tuple(not_applicable))
+
+
+def _finding(rule: Rule, hit: Hit, held_against: str, ignore: Sequence[str]) -> Finding:
+    return Finding(
+        rule=rule.id,
+        severity=hit.severity or rule.severity,
+        title=rule.title,
+        where=hit.where,
+        observed=hit.observed,
+        threshold=held_against,
+        why=rule.why,
+        action=rule.action,
+        source=rule.source,
+        accepted=_accepted(rule.id, hit.where.layer, ignore),
+    )
+
+
+def _accepted(rule: str, layer: str, ignore: Sequence[str]) -> str:
+    for pattern in ignore:
+        name, _, glob = pattern.partition(":")
+        if name == rule and (not glob or fnmatchcase(layer, glob)):
+            return pattern
+    return ""
+
+
+def verdict(judged: Judged) -> str:
+    """Return ``2 errors, 1 warning; 23 checks passed, 4 not applicable``."""
+    parts = [
+        f"{judged.count(severity)} {severity}{'' if judged.count(severity) == 1 else 's'}"
+        for severity in ("error", "warning")
+        if judged.count(severity)
+    ]
+    found = ", ".join(parts) or "No errors, no warnings"
+    checks = len(judged.passed)
+    return (
+        f"{found}; {checks} check{'' if checks == 1 else 's'} passed, "
+        f"{len(judged.not_applicable)} not applicable"
+    )

@@ -1,0 +1,1 @@
+"""What the user gives: images, probes, labels, data sets, preprocessing, a training history."""

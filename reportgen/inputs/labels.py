@@ -1,0 +1,148 @@
+"""Class names and true labels: read them, and say which class a label means."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import LabelError
+from reportgen.report.leaves import ProbeLabel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+FILE_COLUMN = frozenset({"file", "filename", "path", "image", "name"})
+"""First cells that make a line of a CSV a header."""
+
+
+def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return class names in the order of the outputs.
+
+    Args:
+        source: the names, or the path of a text file with one name a line, or of a JSON file: a
+            list of names or of objects with ``index`` and ``name``, or an object from index to name
+            (or to ``[id, name]``, as ImageNet's index) or from name to index.
+
+    Raises:
+        LabelError: the file is missing, or no list of names.
+    """
+    if source is None:
+        return ()
+    if not isinstance(source, str):
+        return tuple(source)
+    text = read_text(Path(source), "class names")
+    if source.lower().endswith(".json") or text.lstrip().startswith(("[", "{")):
+        try:
+            names = _names_of_json(json.loads(text))
+        except (ValueError, TypeError, KeyError, IndexError):
+            raise LabelError(
+                f"{source}: the class names must be a JSON list of names, or an object from "
+                "index to name."
+            ) from None
+    else:
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names:
+        raise LabelError(f"{source} holds no class names.")
+    return names
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a file of ``what``.
+
+    Raises:
+        LabelError: it is missing, or no UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise LabelError(
+            f"The file of {what} {str(path)!r} cannot be read: {error.strerror}."
+        ) from None
+    except UnicodeDecodeError:
+        raise LabelError(f"The file of {what} {str(path)!r} is not UTF-8 text.") from None
+
+
+def _names_of_json(data: Any) -> tuple[str, ...]:
+    if isinstance(data, dict):
+        if all(isinstance(value, int) for value in data.values()):
+            pairs = sorted((index, name) for name, index in data.items())
+        else:
+            pairs = sorted(((int(key), value) for key, value in data.items()), key=lambda p: p[0])
+        if [index for index, _ in pairs] != list(range(len(pairs))):
+            raise ValueError
+        return tuple(_name_of_item(value) for _, value in pairs)
+    if all(isinstance(item, dict) and "index" in item for item in data):
+        data = sorted(data, key=lambda item: int(item["index"]))
+    return tuple(_name_of_item(item) for item in data)
+
+
+def _name_of_item(item: Any) -> str:
+    if isinstance(item, dict):
+        return str(item["name"])
+    return str(item[-1]) if isinstance(item, list) else str(item)
+
+
+def read_labels(source: str) -> dict[str, str]:
+    """Return the label of each file name in a CSV ``file,label`` (a header line is recognised).
+
+    Raises:
+        LabelError: the file is missing or has a line without two columns.
+    """
+    rows = csv.reader(io.StringIO(read_text(Path(source), "labels"), newline=""))
+    labels: dict[str, str] = {}
+    for row in rows:
+        if not row or not "".join(row).strip():
+            continue
+        if len(row) < 2:
+            raise LabelError(
+                f"{source}, line {rows.line_num}: expected 'file,label', found {row[0]!r}."
+            )
+        name, label = row[0].strip(), row[1].strip()
+        if not labels and name.lower() in FILE_COLUMN:
+            continue
+        labels[name] = label
+    if not labels:
+        raise LabelError(f"{source} holds no labels.")
+    return labels
+
+
+def label_of(path: Path, labels: Mapping[str, Any]) -> Any | None:
+    """Return the label of a probe file: by its path as given, then by its last parts, then its name."""
+    posix = path.as_posix()
+    parts = posix.split("/")
+    for start in range(len(parts)):
+        key = "/".join(parts[start:])
+        if key in labels:
+            return labels[key]
+    return labels.get(path.stem)
+
+
+def resolve(label: Any, classes: Sequence[str], count: int) -> ProbeLabel:
+    """Say which class a label means: by name first, by index otherwise.
+
+    Args:
+        label: a name, an index, or a number.
+        classes: class names, empty where none were given.
+        count: how many classes the output has; 0 where it has none.
+    """
+    text = str(label)
+    if isinstance(label, float) and label.is_integer():
+        text = str(int(label))
+    if text in classes:
+        return ProbeLabel(text, classes.index(text), text)
+    folded = [_folded(name) for name in classes]
+    if folded.count(_folded(text)) == 1:
+        index = folded.index(_folded(text))
+        return ProbeLabel(text, index, classes[index])
+    if text.isascii() and text.isdigit() and int(text) < count:
+        index = int(text)
+        return ProbeLabel(text, index, classes[index] if index < len(classes) else None)
+    return ProbeLabel(text)
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", " ").replace("-", " ").strip()

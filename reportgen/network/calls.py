@@ -1,0 +1,293 @@
+"""Which calls are shown as maps: the last of each resolution, ends of blocks, the last features."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from reportgen.errors import UsageError
+from reportgen.network.protocol import makers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reportgen.network.protocol import CallFacts, CallId
+
+MOST_SHOWN = 8
+MAX_MAP_BYTES = 16 * 2**20
+"""Largest map of one image, float32, that is chosen by itself."""
+_HAND_ON = frozenset({
+    "Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer", "Permute",
+    "Rescaling", "Normalization", "ZeroPadding2D", "Cropping2D", "Resizing", "CenterCrop",
+})  # fmt: skip
+"""Classes whose outputs show what came in."""
+_ATTENTION = frozenset({"MultiHeadAttention", "GroupedQueryAttention"})
+"""Classes whose inner calls have heads where pictures have columns."""
+
+
+def choose_calls(calls: Sequence[CallFacts], globs: Sequence[str] = ()) -> tuple[CallId, ...]:
+    """Return the calls whose maps are shown, in the order of execution.
+
+    By default the last call of each resolution on the way down and, behind the smallest one, on the way
+    up; then ends of blocks, spread over the depth; then the last features without a place. At most
+    ``MOST_SHOWN``.
+
+    Args:
+        calls: the recorded forward pass.
+        globs: patterns for paths of layers or ids of calls, in place of the default.
+
+    Raises:
+        UsageError: a pattern that no call matches.
+    """
+    if globs:
+        return _matching(calls, globs)
+    inside = {call.id for call in calls if call.class_name in _ATTENTION}
+    leaves = [
+        call
+        for call in calls
+        if call.leaf and call.class_name not in _HAND_ON and call.parent not in inside
+    ]
+    places = [c for c in leaves if spatial(c) and _elements(c) * 4 <= MAX_MAP_BYTES]
+    vectors = [c for c in leaves if c.shapes and len(c.shapes[0]) == 1 and c.shapes[0][0] > 1]
+    chosen = dict.fromkeys(c.id for c in _thinned(_last_of_resolutions(places, calls)))
+    room = MOST_SHOWN - 1 - len(chosen)
+    ends = [c for c in _block_ends(calls) if spatial(c) and c.id not in chosen and c in places]
+    if room > 0 and ends:
+        step = max(len(ends) / room, 1)
+        chosen.update(dict.fromkeys(ends[int(k * step)].id for k in range(min(room, len(ends)))))
+    hidden = vectors[:-1] or vectors
+    spare = max(MOST_SHOWN - len(chosen), 1)
+    chosen.update(dict.fromkeys(c.id for c in hidden[-min(spare, 3 if not places else 1) :]))
+    return tuple(c.id for c in calls if c.id in chosen)
+
+
+def spatial(call: CallFacts) -> bool:
+    """Return whether a call's output has places: (H, W, C), or (T, C) tokens."""
+    if not call.shapes or not call.dtypes or "float" not in call.dtypes[0]:
+        return False
+    shape = call.shapes[0]
+    if len(shape) == 3:
+        return min(shape[:2]) > 1
+    return len(shape) == 2 and shape[0] >= 4 and shape[1] > 1
+
+
+SMALLEST_GRID = 4
+"""Cells a side below which a map shows nothing, where there is a finer one before."""
+_POOLS = frozenset({"MaxPooling2D", "AveragePooling2D"})
+"""Classes that pass the same features on at a lower resolution."""
+_READOUT = frozenset({
+    "Activation", "Softmax", "Sigmoid", "Reshape", "Resizing", "UpSampling2D", "Identity", "Permute",
+    "Cropping2D", "ZeroPadding2D", "ReLU",
+})  # fmt: skip
+"""Classes that may stand between the layer that computes a mask and the output."""
+
+
+def token_grid(tokens: int, image: Sequence[int]) -> tuple[int, int, int] | None:
+    """Return rows, columns and leading extra tokens (class token) of tokens; None where no grid fits.
+
+    Args:
+        tokens: how many.
+        image: its height and width first: rows and columns have their ratio.
+    """
+    height, width = image[:2]
+    for extra in (0, 1, 2):
+        count = tokens - extra
+        for rows in range(2, count // 2 + 1):
+            columns = count // rows
+            if (
+                rows * columns == count
+                and abs(rows * width - columns * height) <= max(height, width) / 2
+            ):
+                return rows, columns, extra
+    return None
+
+
+def choose_features(
+    calls: Sequence[CallFacts],
+    output: str | None,
+    image: str,
+    shape: Sequence[int],
+    wanted: str | None = None,
+) -> CallId | None:
+    """Return the call whose output the CAM family weighs: the last spatial features that reach the head.
+
+    Behind normalization and activation, in front of pooling, at least 4 by 4 where there are such; of a
+    mask's head, what its last layer reads. Of tokens with a class token, which may alone be read on, what
+    the last attention reads.
+
+    Args:
+        calls: the recorded forward pass.
+        output: path of the layer that makes the output, None where it is not known.
+        image: name of the input.
+        shape: of the image, height and width first.
+        wanted: a layer's path, a call's id or a pattern, in place of the choice.
+
+    Returns:
+        None where no spatial features reach the output.
+
+    Raises:
+        UsageError: ``wanted`` names no spatial features on the way from the image to the output.
+    """
+    makers = makers_of(calls)
+    end = next((call for call in reversed(makers) if call.layer == output), None)
+    on_the_way = _between(makers, end, f"input:{image}")
+    inside = {call.id for call in calls if call.class_name in _ATTENTION}
+    places = [
+        call
+        for call in on_the_way
+        if call.parent not in inside and _has_places(call, shape) and call is not end
+    ]
+    if wanted is not None:
+        return _named(places, wanted)
+    readout = _readout(makers, end, shape)
+    places = [c for c in places if c.id not in readout]
+    kept = [c for c in places if c.class_name not in _HAND_ON | _POOLS] or places
+    if not kept:
+        return None
+    last = next((c for c in reversed(kept) if _cells(c, shape) >= SMALLEST_GRID), kept[-1])
+    if len(last.shapes[0]) == 2 and (token_grid(last.shapes[0][0], shape) or (0, 0, 0))[2]:
+        known = {call.id for call in places}
+        attention = [c for c in calls if c.id in inside and c.inputs and c.inputs[0] in known]
+        if attention:
+            return attention[-1].inputs[0]
+    return last.id
+
+
+def _cells(call: CallFacts, shape: Sequence[int]) -> int:
+    """Return the length of a map's shorter side."""
+    found = call.shapes[0]
+    grid = token_grid(found[0], shape) if len(found) == 2 else found
+    return min(grid[:2]) if grid else 0
+
+
+def _between(makers: Sequence[CallFacts], end: CallFacts | None, start: str) -> list[CallFacts]:
+    """Return the calls that ``start`` flows through on its way to ``end``, in order of execution."""
+    fed = {start}
+    for call in makers:
+        if any(source in fed for source in (call.inputs if call.leaf else call.merges)):
+            fed.add(call.id)
+    if end is None:
+        return [call for call in makers if call.id in fed]
+    needed = {end.id}
+    for call in reversed(makers):
+        if call.id in needed:
+            needed.update(call.inputs if call.leaf else call.merges)
+    return [call for call in makers if call.id in fed and call.id in needed]
+
+
+def _has_places(call: CallFacts, shape: Sequence[int]) -> bool:
+    if not spatial(call) or call.folds:
+        return False
+    found = call.shapes[0]
+    return len(found) == 3 or token_grid(found[0], shape) is not None
+
+
+def _readout(
+    makers: Sequence[CallFacts], end: CallFacts | None, shape: Sequence[int]
+) -> set[CallId]:
+    """Return the calls that make a spatial output out of the last features."""
+    if end is None or not _has_places(end, shape):
+        return set()
+    by_id = {call.id: call for call in makers}
+    found = {end.id}
+    while end is not None and end.class_name in _READOUT and len(end.inputs) == 1:
+        end = by_id.get(end.inputs[0])
+        if end is not None:
+            found.add(end.id)
+    return found
+
+
+def _named(places: Sequence[CallFacts], wanted: str) -> CallId:
+    found = [c for c in places if wanted in (c.id, c.layer)] or [
+        c for c in places if fnmatchcase(c.id, wanted) or fnmatchcase(c.layer, wanted)
+    ]
+    if not found:
+        near = ", ".join(call.id for call in places[-3:]) or "none"
+        raise UsageError(
+            f"--relevance-layer {wanted}: no spatial features of that name lie between the image and the "
+            f"output. The last ones are {near}."
+        )
+    return found[-1].id
+
+
+def _matching(calls: Sequence[CallFacts], globs: Sequence[str]) -> tuple[CallId, ...]:
+    chosen = []
+    for pattern in globs:
+        found = [
+            c.id
+            for c in calls
+            if (fnmatchcase(c.id, pattern) or fnmatchcase(c.layer, pattern)) and c.shapes
+        ]
+        if not found:
+            raise UsageError(
+                f"--layers {pattern}: no layer of that name is called. Patterns are matched against paths "
+                f"such as {calls[0].id if calls else 'block1/conv'!r}, with * and ? as in a shell."
+            )
+        chosen += found
+    return tuple(c.id for c in calls if c.id in set(chosen))
+
+
+def _elements(call: CallFacts) -> int:
+    total = 1
+    for size in call.shapes[0]:
+        total *= size
+    return total
+
+
+def _place_count(call: CallFacts) -> int:
+    total = 1
+    for size in call.shapes[0][:-1]:
+        total *= size
+    return total
+
+
+def _last_of_resolutions(
+    places: Sequence[CallFacts], calls: Sequence[CallFacts]
+) -> list[CallFacts]:
+    if not places:
+        return []
+    smallest = min(range(len(places)), key=lambda i: (_place_count(places[i]), -i))
+    on_trunk = {call.id for call in _cut_calls(calls)}
+    last: dict[tuple[bool, tuple[int, ...]], CallFacts] = {}
+    for index, call in enumerate(places):
+        key = (index > smallest, call.shapes[0][:-1])
+        held = last.get(key)
+        if held is None or call.id in on_trunk or held.id not in on_trunk:
+            last[key] = call
+    return list(last.values())
+
+
+def _thinned(calls: list[CallFacts]) -> list[CallFacts]:
+    """Leave room for the last features: the smallest call stays, the others are spread evenly."""
+    most = MOST_SHOWN - 1
+    if len(calls) <= most:
+        return calls
+    smallest = min(calls, key=_place_count)
+    others = [call for call in calls if call is not smallest]
+    kept = {round(k * (len(others) - 1) / (most - 2)) for k in range(most - 1)}
+    return [smallest, *(others[k] for k in sorted(kept))]
+
+
+def _cut_calls(calls: Sequence[CallFacts]) -> list[CallFacts]:
+    """Return the calls behind which nothing but their own output is still read."""
+    makers = [call for call in calls if call.leaf or call.merges]
+    last_read: dict[str, int] = {}
+    for index, call in enumerate(makers):
+        for source in (*call.inputs, *call.merges):
+            last_read[source] = index
+    cuts, furthest = [], -1
+    for index, call in enumerate(makers):
+        if furthest <= index:
+            cuts.append(call)
+        furthest = max(furthest, last_read.get(call.id, -1))
+    return cuts
+
+
+def _block_ends(calls: Sequence[CallFacts]) -> list[CallFacts]:
+    """Return the calls on the trunk from which several others read: where a block ends."""
+    readers: dict[str, int] = {}
+    for call in calls:
+        if call.leaf:
+            for source in set(call.inputs):
+                readers[source] = readers.get(source, 0) + 1
+    return [call for call in _cut_calls(calls) if readers.get(call.id, 0) > 1]

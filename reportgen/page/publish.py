@@ -1,0 +1,290 @@
+"""The only writer of report folders: a commit protocol, not a swap.
+
+Content-addressed assets come first, then ``report.json`` and ``summary.md``, ``index.html`` last,
+each by ``os.replace``. Whenever this is killed, ``index.html`` shows the old or the new report
+whole. Then files in ``assets/`` that reportgen wrote and that no page shows any more are removed;
+other files are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import socket
+from typing import IO, TYPE_CHECKING, Any
+
+from reportgen.errors import LockedError, OutputError, ReportError
+from reportgen.page.render import render, summary_text
+from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from reportgen.report.model import Report
+
+ASSETS = "assets"
+LOCK = ".reportgen.lock"
+_OURS = re.compile(r"(?P<hash>[0-9a-f]{20})\.(png|webp|svg|css|js)")
+_TEMPORARY = re.compile(r"\.reportgen-[0-9]+-.*\.tmp")
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Refuse to write into what is not a report.
+
+    Raises:
+        OutputError: a file stands there, or a folder that is no report and not empty.
+    """
+    if not folder.exists():
+        if folder.is_symlink():
+            raise OutputError(f"{folder} is a link to a folder that does not exist.")
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file; -o takes a folder.")
+    try:
+        names = {path.name for path in folder.iterdir()} - {".DS_Store"}
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be read: {error.strerror}.") from None
+    if not names or force or LOCK in names or (REPORT_JSON in names and _is_report(folder)):
+        return
+    raise OutputError(
+        f"{folder} is not empty and no report of reportgen. Choose another folder, or pass "
+        "--force to write "
+        "the report beside what is there."
+    )
+
+
+def _is_report(folder: Path) -> bool:
+    try:
+        with (folder / REPORT_JSON).open("rb") as file:
+            return b'"schema"' in file.read(200)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock file, making the folder where it is missing; both go again on failure.
+
+    The operating system's lock goes with its owner, so a dead build's file is taken over.
+
+    Raises:
+        LockedError: another build holds it; the message says which.
+        OutputError: the folder cannot be made or written.
+    """
+    made = _make_folder(folder)
+    path = folder / LOCK
+    try:
+        file = _acquire(path)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make the folder and return the ones that were made, innermost first."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    return missing
+
+
+def _acquire(path: Path) -> IO[str]:
+    while True:
+        file = _open_lock(path)
+        try:
+            if not _lock(file, path):
+                raise LockedError(f"Another build is writing to {path.parent}: {_holder(path)}.")  # noqa: TRY301
+            if os.name != "nt" and not _same_file(file, path):
+                file.close()  # its owner removed it between our two calls
+                continue
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+        file.flush()
+        return file
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """Open the lock file, making it where it is missing; a link or anything but a file is refused."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputError(
+            f"{path} is no file that reportgen wrote; remove it, or choose another folder."
+        )
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "r+", encoding="utf-8")
+
+
+def _same_file(file: IO[str], path: Path) -> bool:
+    try:
+        there, here = path.stat(), os.fstat(file.fileno())
+    except OSError:
+        return False
+    return (there.st_ino, there.st_dev) == (here.st_ino, here.st_dev)
+
+
+def _lock(file: IO[str], path: Path) -> bool:
+    """Try to lock; on file systems without locks fall back to whether the named process lives."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return not _alive(path)
+    return True
+
+
+def _alive(path: Path) -> bool:
+    owner = _owner(path)
+    if not owner:
+        return False
+    if owner.get("host") != socket.gethostname():
+        return True
+    try:
+        os.kill(int(owner.get("pid", 0)), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    try:
+        owner = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _holder(path: Path) -> str:
+    owner = _owner(path)
+    if not owner:
+        return "an unknown process"
+    return f"process {owner.get('pid')} on {owner.get('host')}"
+
+
+def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a report and its pictures; the caller holds the lock.
+
+    Args:
+        report: the data.
+        folder: is there already.
+        files: pictures by name, as the report's sections show them.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    data = to_json(report)
+    page = render(report, digest(data))
+    try:
+        _make_assets(folder)
+        for name, content in {**files, **page.files}.items():
+            _put(folder / ASSETS / name, content, unless_there=True)
+        _put(folder / REPORT_JSON, data)
+        _put(folder / SUMMARY_MD, summary_text(report).encode())
+        _put(folder / INDEX_HTML, page.html.encode())
+        _prune(folder / ASSETS, keep={*files, *page.files})
+        _remove_temporary(folder)
+    except OSError as error:
+        raise OutputError(
+            f"The report cannot be written to {folder}: {error.strerror or error}."
+        ) from error
+
+
+def publish_again(report: Report, folder: Path) -> None:
+    """Write the page again from a report whose pictures are in place; the caller holds the lock.
+
+    Raises:
+        ReportError: a picture of the report is no file.
+        OutputError: the folder cannot be written.
+    """
+    for name in report.assets:
+        path = folder / ASSETS / name
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise ReportError(f"{path} is no file, as a picture of a report is: remove it.")
+    data = (folder / REPORT_JSON).read_bytes()
+    page = render(report, digest(data))
+    try:
+        _make_assets(folder)
+        for name, content in page.files.items():
+            _put(folder / ASSETS / name, content, unless_there=True)
+        _put(folder / SUMMARY_MD, summary_text(report).encode())
+        _put(folder / INDEX_HTML, page.html.encode())
+        _prune(folder / ASSETS, keep={*report.assets, *page.files})
+        _remove_temporary(folder)
+    except OSError as error:
+        raise OutputError(
+            f"The page cannot be written to {folder}: {error.strerror or error}."
+        ) from error
+
+
+def _make_assets(folder: Path) -> None:
+    """Make the folder of the pictures; a link would lead what is written and pruned elsewhere."""
+    assets = folder / ASSETS
+    if assets.is_symlink():
+        raise OutputError(f"{assets} is a link; remove it, or choose another folder.")
+    assets.mkdir(exist_ok=True)
+
+
+def digest(data: bytes) -> str:
+    """Return the digest of a report.json that its page carries."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _put(path: Path, content: bytes, *, unless_there: bool = False) -> None:
+    """Write a file whole or not at all."""
+    if unless_there and is_plain(path) and path.stat().st_size == len(content):
+        return
+    temporary = path.with_name(f".reportgen-{os.getpid()}-{path.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # never through a link that waits under this name
+            file.write(content)
+        os.replace(temporary, path)  # noqa: PTH105 - the one call that the protocol rests on
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether a regular file stands there itself, no link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _prune(folder: Path, keep: set[str]) -> None:
+    """Remove pictures that nothing shows any more: those whose name is the hash of their content."""
+    for path in folder.iterdir():
+        match = _OURS.fullmatch(path.name)
+        if match is None or path.name in keep or not is_plain(path):
+            continue
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:20] == match["hash"]:
+            path.unlink()
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Remove what killed builds left behind; we hold the lock, so none of them lives."""
+    for place in (folder, folder / ASSETS):
+        for path in place.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)

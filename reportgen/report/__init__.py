@@ -1,0 +1,1 @@
+"""The report as data: versioned, typed, free of arrays, HTML and Keras objects."""

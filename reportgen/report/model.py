@@ -1,0 +1,256 @@
+"""The report as data: versioned, typed, free of arrays, HTML and Keras objects."""
+
+from __future__ import annotations
+
+import html
+import webbrowser
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from reportgen.errors import ReportError
+from reportgen.report.content.activations import ActivationsContent
+from reportgen.report.content.architecture import ArchitectureContent
+from reportgen.report.content.evaluation import EvaluationContent
+from reportgen.report.content.features import FeaturesContent
+from reportgen.report.content.history import HistoryContent
+from reportgen.report.content.overview import OverviewContent
+from reportgen.report.content.probes import ProbesContent
+from reportgen.report.content.relevance import RelevanceContent
+from reportgen.report.content.weights import WeightsContent
+from reportgen.report.findings import Check, Finding
+from reportgen.report.leaves import AssetName, Notice
+from reportgen.settings import SECTIONS, SectionKind
+
+SCHEMA_MAJOR = 1
+SCHEMA_MINOR = 1
+
+Content = (
+    OverviewContent
+    | ArchitectureContent
+    | WeightsContent
+    | ProbesContent
+    | ActivationsContent
+    | RelevanceContent
+    | FeaturesContent
+    | HistoryContent
+    | EvaluationContent
+)
+
+REPORT_JSON = "report.json"
+INDEX_HTML = "index.html"
+SUMMARY_MD = "summary.md"
+
+
+class Number(msgspec.Struct, frozen=True):
+    """One number of the first screen.
+
+    Attributes:
+        label: what it is.
+        text: as a reader would say it.
+        exact: the exact value with its unit.
+    """
+
+    label: str
+    text: str
+    exact: str
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What an index of many reports needs, at the head of report.json.
+
+    Attributes:
+        name: the report's title.
+        created: UTC, ISO 8601, from ``SOURCE_DATE_EPOCH`` where set.
+        sentence: what the network is.
+        verdict: one sentence over the whole report.
+        state: ``complete`` or ``incomplete`` (a section failed).
+        counts: of findings that are not accepted, by severity.
+        numbers: of the first screen.
+    """
+
+    name: str
+    created: str
+    sentence: str
+    verdict: str
+    state: Literal["complete", "incomplete"]
+    counts: dict[str, int]
+    numbers: tuple[Number, ...]
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A section of the page.
+
+    Attributes:
+        kind: its tag, file, template and anchor.
+        title: its heading.
+        lead: one sentence that says what was found.
+        content: None where it failed or does not apply; otherwise of the section's kind.
+    """
+
+    kind: SectionKind
+    title: str
+    lead: str = ""
+    content: Content | None = None
+    notices: tuple[Notice, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse content of another kind."""
+        if self.content is not None and self.content.__struct_config__.tag != self.kind:
+            raise ValueError(f"the section {self.kind!r} holds content of another kind")
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A whole report.
+
+    Attributes:
+        schema: major and minor version of this structure.
+        assets: the names of all files in ``assets/`` that the sections show.
+        findings: what the rules found, the most severe first, accepted ones last.
+        passed: the rules that found nothing.
+        not_applicable: the rules that could not be applied, with the reason.
+        ignore: the patterns that accept findings.
+        thresholds: those that differ from the defaults, by rule.
+    """
+
+    schema: tuple[int, int]
+    reportgen: str
+    summary: Summary
+    sections: tuple[Section, ...]
+    notices: tuple[Notice, ...] = ()
+    assets: tuple[AssetName, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    passed: tuple[Check, ...] = ()
+    not_applicable: tuple[Check, ...] = ()
+    ignore: tuple[str, ...] = ()
+    thresholds: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse two sections of one kind: each is an anchor of the page."""
+        kinds = [section.kind for section in self.sections]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("a section stands there twice")
+
+    def section(self, kind: str) -> Section | None:
+        """Return the section of this kind, or None."""
+        return next((section for section in self.sections if section.kind == kind), None)
+
+
+def to_json(report: Report) -> bytes:
+    """Encode ``report`` as UTF-8 JSON, always the same bytes for the same report."""
+    return msgspec.json.encode(report) + b"\n"
+
+
+def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
+    """Decode a report of this or an older version.
+
+    Of a newer minor version unknown fields are ignored, and a notice takes the place of an unknown section.
+
+    Raises:
+        ReportError: not JSON, not a report, or of a newer major version.
+    """
+    try:
+        head: Any = msgspec.json.decode(data)
+        schema = head["schema"]
+        major, minor = int(schema[0]), int(schema[1])
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError):
+        raise ReportError(f"{origin} is not a report of reportgen.") from None
+    if major > SCHEMA_MAJOR:
+        raise ReportError(
+            f"{origin} has version {schema[0]} of the report format; this reportgen reads up to "
+            "version "
+            f"{SCHEMA_MAJOR}. Install a newer reportgen."
+        )
+    try:
+        return msgspec.convert(_known(head) if minor > SCHEMA_MINOR else head, Report)
+    except msgspec.ValidationError as error:
+        raise ReportError(f"{origin} is damaged: {error}.") from None
+
+
+def _known(head: Any) -> Any:
+    """Put a notice in the place of each section that a newer minor version has added."""
+    sections = head.get("sections")
+    if not isinstance(sections, list):
+        return head
+    kinds = [section.get("kind") if isinstance(section, dict) else None for section in sections]
+    kept = [section for section, kind in zip(sections, kinds, strict=True) if kind in SECTIONS]
+    notices = [
+        {
+            "level": "info",
+            "text": f"The section {section.get('title')!r} is not shown: a newer reportgen has made it.",
+        }
+        for section, kind in zip(sections, kinds, strict=True)
+        if isinstance(kind, str) and kind not in SECTIONS
+    ]
+    return {**head, "sections": kept, "notices": [*head.get("notices", ()), *notices]}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of report.json."""
+    schema = msgspec.json.schema(Report)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+class ReportFolder:
+    """A report on disk.
+
+    Args:
+        path: the folder that holds ``index.html`` and ``report.json``.
+        report: its data, where they are at hand.
+        failed: kinds of the sections that failed when it was built.
+
+    Raises:
+        ReportError: on first use of ``report``, where the folder holds none.
+    """
+
+    def __init__(
+        self, path: str | Path, report: Report | None = None, failed: tuple[str, ...] = ()
+    ) -> None:
+        self.path = Path(path)
+        self.failed = failed
+        self._report = report
+
+    @property
+    def report(self) -> Report:
+        """The report's data, read on first use."""
+        if self._report is None:
+            self._report = read_report(self.path)
+        return self._report
+
+    @property
+    def index(self) -> Path:
+        """The page."""
+        return self.path / INDEX_HTML
+
+    def open(self) -> None:
+        """Show the page in the system's browser."""
+        webbrowser.open(self.index.resolve().as_uri())
+
+    def __repr__(self) -> str:
+        """Name the folder."""
+        return f"ReportFolder({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Show the verdict and a link in a notebook."""
+        summary = self.report.summary
+        link = html.escape(self.index.resolve().as_uri(), quote=True)
+        name, verdict = html.escape(summary.name), html.escape(summary.verdict)
+        return f'<p><a href="{link}" target="_blank">{name}</a>: {verdict}</p>'
+
+
+def read_report(folder: Path) -> Report:
+    """Read ``report.json`` of a report folder.
+
+    Raises:
+        ReportError: there is none, or it cannot be read.
+    """
+    path = folder / REPORT_JSON
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ReportError(
+            f"{folder} holds no readable {REPORT_JSON} ({error.strerror}); "
+            "make the report with 'reportgen build MODEL -o OUT'."
+        ) from None
+    return from_json(data, str(path))

@@ -1,0 +1,1 @@
+"""The section Activations: its facts, and all that only it needs."""

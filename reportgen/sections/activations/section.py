@@ -1,0 +1,296 @@
+"""What the layers answer to the probes: statistics of every call, maps of some."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.drawing.pictures import map_sheet, viridis_palette
+from reportgen.errors import NotApplicable
+from reportgen.network.calls import choose_calls
+from reportgen.numerics import even_sample, six
+from reportgen.observe import Collected, SectionMaker, probe_name
+from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
+from reportgen.report.leaves import Notice
+from reportgen.sections.activations.activity import ActivityFold
+from reportgen.sections.activations.strongest import with_top_images
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from reportgen.network.protocol import Batch, CallFacts, CallId
+    from reportgen.observe import Context
+    from reportgen.report.leaves import Figure
+    from reportgen.sections.activations.activity import Activity
+
+MOST_PROBES = 8
+"""Probes whose maps are shown."""
+MOST_CHANNELS = 16
+MOST_UNITS = 256
+HALVED_FROM = 56
+"""Maps from this size on are shown at every second row and column."""
+
+
+class ActivationObserver:
+    """Keeps the maps of the probes that are shown."""
+
+    def __init__(self, images: int) -> None:
+        self.shown = even_sample(images, MOST_PROBES)
+        self.maps: dict[CallId, list[NDArray[Any]]] = {}
+
+    def show(self, batch: Batch) -> None:
+        """Take in one block of probes."""
+        for call, maps in batch.maps.items():
+            rows = [i - batch.first for i in self.shown if 0 <= i - batch.first < len(maps)]
+            self.maps.setdefault(call, []).extend(
+                maps[row].copy()  # a view would keep the whole block
+                for row in rows
+            )
+
+    def result(self) -> ActivationObserver:
+        """Return itself: maps by call, in the order of the shown probes."""
+        return self
+
+
+def fold(context: Context) -> ActivityFold:
+    """Return the fold of every call's moments.
+
+    Raises:
+        NotApplicable: no probes were given.
+    """
+    if context.probes is None:
+        raise NotApplicable(
+            "No probes were given: --probes PATH shows what the layers answer to images."
+        )
+    return ActivityFold()
+
+
+def observe(context: Context) -> ActivationObserver:
+    """Return the observer of the maps.
+
+    Raises:
+        NotApplicable: no probes were given.
+    """
+    if context.probes is None:
+        raise NotApplicable("No probes were given.")
+    return ActivationObserver(len(context.probes.probes))
+
+
+def collect(context: Context, observed: ActivationObserver) -> Collected:
+    """Return the statistics of every call and the maps of the chosen ones."""
+    folded: ActivityFold = context.folds["activations"]
+    activity = folded.result()
+    calls = {call.id: call for call in context.network.facts.calls}
+    depth = _depths(calls)
+    rectified = _read_by_relu_only(context)
+    rows = tuple(
+        _row(calls[call], depth[call], one, rectified=call in rectified)
+        for call, one in activity.items()
+        if call in calls
+    )
+    shown, notices = [], []
+    for call, maps in observed.maps.items():
+        if not maps or call not in calls:
+            continue
+        try:
+            shown.append(_shown(context, calls[call], maps, observed.shown, activity[call]))
+        except Exception as error:  # noqa: BLE001 - a layer that fails costs itself
+            notices.append(Notice("warning", f"The maps of {call} could not be drawn: {error}"))
+    for call in choose_calls(tuple(calls.values()), context.settings.layers):
+        if context.settings.layers and call not in observed.maps:
+            text = f"{call} was asked for, but its output is no floating-point map of the images."
+            notices.append(Notice("info", text))
+    if context.data is not None:
+        shown = with_top_images(context, shown, activity)
+    content = ActivationsContent(
+        images=folded.images,
+        calls=rows,
+        shown=tuple(shown),
+        over="data" if context.data is not None else "probes",
+    )
+    return Collected(content, _sentence(content), (*notices, *_notices(content)))
+
+
+def _depths(calls: Mapping[CallId, CallFacts]) -> dict[CallId, int]:
+    depth: dict[CallId, int] = {}
+    for call in calls.values():
+        depth[call.id] = depth[call.parent] + 1 if call.parent in depth else 0
+    return depth
+
+
+def _read_by_relu_only(context: Context) -> set[CallId]:
+    """Return the calls whose outputs nothing but ReLUs read."""
+    activation = {layer.path: layer.activation for layer in context.network.facts.layers}
+    readers: dict[CallId, set[str | None]] = {}
+    for call in context.network.facts.calls:
+        if call.leaf:
+            plain = call.class_name in {"ReLU", "Activation", "Relu", "Relu6"}
+            for source in call.inputs:
+                readers.setdefault(source, set()).add(activation.get(call.layer) if plain else None)
+    return {call for call, kinds in readers.items() if kinds and kinds <= {"relu", "relu6"}}
+
+
+def _row(call: CallFacts, depth: int, sums: Activity, *, rectified: bool) -> CallRow:
+    some = sums.finite > 0
+    mean = sums.total / sums.finite if some else None
+    variance = sums.square / sums.finite - (mean or 0.0) ** 2 if some else None
+    std = math.sqrt(max(variance, 0.0)) if variance is not None else None
+    below = np.array([], int)
+    if rectified and std:
+        below = np.flatnonzero(sums.highest < -6 * std)
+    return CallRow(
+        id=call.id,
+        layer=call.layer,
+        class_name=call.class_name,
+        depth=depth,
+        shape=call.shapes[0],
+        values=sums.values,
+        channels=len(sums.fired),
+        mean=six(mean),
+        std=six(std),
+        min=six(sums.low),
+        max=six(sums.high),
+        zeros=sums.zeros,
+        non_finite=sums.non_finite,
+        silent=int((~sums.fired).sum()),
+        below=int(below.size),
+        below_channels=tuple(int(i) for i in below[:16]),
+    )
+
+
+def _shown(
+    context: Context,
+    call: CallFacts,
+    maps: list[NDArray[Any]],
+    probes: list[int],
+    activity: Activity,
+) -> ShownCall:
+    stacked, kind, notes = as_grids(np.stack(maps))
+    energy = activity.energy
+    total = stacked.shape[-1]
+    most = MOST_UNITS if kind == "strip" else MOST_CHANNELS
+    channels = np.argsort(-np.nan_to_num(energy, nan=-1.0), kind="stable")[: min(most, total)]
+    if kind == "strip":
+        channels = np.sort(channels)
+    picked = stacked[..., channels]
+    finite = picked[np.isfinite(picked)]
+    if finite.size < picked.size:
+        notes = (*notes, "NaN and infinite values are grey, as the gaps")
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    halved = kind == "maps" and min(picked.shape[1:3]) >= HALVED_FROM
+    columns = len(channels) if kind != "strip" else min(len(channels), 64)
+    rows = tuple(
+        _map_row(context, call, index, one[::2, ::2] if halved else one, (low, high), kind)
+        for index, one in zip(probes, picked, strict=True)
+    )
+    return ShownCall(
+        id=call.id,
+        layer=call.layer,
+        class_name=call.class_name,
+        kind=kind,
+        channels=tuple(int(c) for c in channels),
+        total=total,
+        low=six(low) or 0.0,
+        high=six(high) or 0.0,
+        grid=(1, len(channels)) if kind == "strip" else (stacked.shape[1], stacked.shape[2]),
+        reduced=halved,
+        columns=columns,
+        rows=rows,
+        notes=notes,
+    )
+
+
+def as_grids(maps: NDArray[Any]) -> tuple[NDArray[Any], str, tuple[str, ...]]:
+    """Give maps two spatial axes: (n, h, w, c) as they are, tokens as a grid, vectors as one place.
+
+    Returns:
+        The maps, ``maps``, ``tokens`` or ``strip``, and what was done to them.
+    """
+    if maps.ndim == 4:
+        return maps, "maps", ()
+    if maps.ndim == 2:
+        return maps[:, None, None, :], "strip", ()
+    if maps.ndim != 3:
+        flat = maps.reshape(len(maps), -1, maps.shape[-1])
+        return flat[:, :, None, :], "maps", ("further axes were laid out one below the other",)
+    tokens = maps.shape[1]
+    side = math.isqrt(tokens)
+    if side * side == tokens:
+        return maps.reshape(len(maps), side, side, -1), "tokens", ()
+    side = math.isqrt(tokens - 1)
+    if side * side == tokens - 1:
+        grid = maps[:, 1:].reshape(len(maps), side, side, -1)
+        return grid, "tokens", ("without the first token, taken for the class token",)
+    return maps[:, None], "maps", ("positions from left to right",)
+
+
+def _map_row(
+    context: Context,
+    call: CallFacts,
+    probe: int,
+    maps: NDArray[Any],
+    scale: tuple[float, float],
+    kind: str,
+) -> MapRow:
+    name, count = probe_name(context, probe), maps.shape[-1]
+    finite = maps[np.isfinite(maps)]
+    low = six(float(finite.min())) if finite.size else None
+    high = six(float(finite.max())) if finite.size else None
+    said = low if low is not None else "no finite value"
+    alt = f"{call.id}, {name}: {count} channel{'' if count == 1 else 's'}, {said} to {high}."
+    figure = _picture(context, maps, scale, kind, alt)
+    return MapRow(probe, name, figure, low, high)
+
+
+def _picture(
+    context: Context, maps: NDArray[Any], scale: tuple[float, float], kind: str, alt: str
+) -> Figure:
+    low, high = scale
+    span = high - low if high > low else 1.0
+    finite = np.isfinite(maps)
+    shares = (np.where(finite, maps, low).astype(np.float64) - low) / span
+    levels = np.where(finite, np.rint(np.clip(shares, 0, 1) * 254), 255).astype(np.uint8)
+    tiles = np.moveaxis(levels, -1, 0)
+    if kind == "strip":
+        tiles = tiles.repeat(8, axis=1).repeat(8, axis=2)
+    return map_sheet(
+        context.store, tiles, 64 if kind == "strip" else len(tiles), viridis_palette(), alt
+    )
+
+
+def _sentence(content: ActivationsContent) -> str:
+    silent = [row for row in content.calls if 0 < row.silent < row.channels]
+    empty = [row for row in content.calls if row.channels and row.silent == row.channels]
+    broken = [row for row in content.calls if row.non_finite]
+    of = " of the data set" if content.over == "data" else ""
+    parts = [f"{len(content.calls)} calls on {content.images:,} images{of}"]
+    if broken:
+        parts.append(f"NaN or infinity from {broken[0].id} on")
+    if empty:
+        parts.append(f"{len(empty)} answered nothing but zeros, first {empty[0].id}")
+    if silent:
+        worst = max(silent, key=lambda row: row.silent / row.channels)
+        parts.append(
+            f"{len(silent)} have channels that never fired, most of all {worst.id} "
+            f"({worst.silent} of {worst.channels})"
+        )
+    elif not empty:
+        parts.append("every channel fired at least once")
+    return "; ".join(parts) + "."
+
+
+def _notices(content: ActivationsContent) -> list[Notice]:
+    broken = next((row for row in content.calls if row.non_finite), None)
+    if broken is None:
+        return []
+    text = (
+        f"NaN or infinite activations appear first in {broken.id} ({broken.non_finite:,} values)."
+    )
+    return [Notice("warning", text)]
+
+
+SECTION = SectionMaker("activations", "Activations", collect, observe, fold)

@@ -1,0 +1,1 @@
+"""The section Architecture: its facts, and all that only it needs."""

@@ -1,0 +1,1 @@
+"""The section Evaluation: its facts, and all that only it needs."""

@@ -1,0 +1,206 @@
+"""Folds over outputs and labels: a few numbers an image, counts that add up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.drawing.pictures import MASK_COLOURS
+from reportgen.errors import DataError
+from reportgen.inputs.labels import resolve
+from reportgen.inputs.probes import label_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.network.protocol import Batch, OutputFacts
+    from reportgen.report.content.overview import Task
+
+
+class About(NamedTuple):
+    """What a fold knows of its output and its data set.
+
+    Attributes:
+        names: of the classes; empty where none fit.
+        classes: how many; 0 for what has none.
+        named: gives an image's name by its place.
+        resize: how images were fitted.
+        known: classes by label, filled as labels are met.
+    """
+
+    task: Task
+    facts: OutputFacts
+    names: tuple[str, ...]
+    classes: int
+    threshold: float
+    named: Callable[[int], str]
+    resize: str
+    known: dict[Any, int]
+
+    def name(self, index: int) -> str:
+        """Return the name of a class."""
+        if self.names:
+            return self.names[index] if index < len(self.names) else f"class {index}"
+        if self.task.kind == "binary":
+            return ("negative", "positive")[index]
+        if self.task.kind == "segmentation" and self.classes == 2:
+            return ("background", "mask")[index]
+        return f"class {index}"
+
+    def colour(self, index: int) -> int | None:
+        """Return the colour slot of a class in masks; None for a background, which stays unpainted."""
+        plain = index == 0 and self.name(0).lower() in {"background", "unlabeled", "class 0"}
+        return None if plain else (index if self.names else index - 1) % len(MASK_COLOURS)
+
+    def wrong(self, label: Any, place: int, what: str) -> DataError:
+        """Return the error of a label that cannot be used."""
+        text = str(label)
+        shown = text if len(text) <= 60 else text[:59] + "…"
+        return DataError(
+            f"--data: the label {shown!r} of {self.named(place)} {what} the output {self.task.output!r}."
+        )
+
+    def class_of(self, label: Any, place: int) -> int:
+        """Return the class that a label means.
+
+        Raises:
+            DataError: it means none.
+        """
+        value = label_value(label) if isinstance(label, np.ndarray | bytes) else label
+        value = getattr(value, "item", lambda: value)()
+        if value in self.known:
+            return self.known[value]
+        found = resolve(value, self.names, self.classes) if value is not None else None
+        if found is None or found.index is None:
+            known = f"such as {self.names[0]!r}, or " if self.names else ""
+            classes = f"(classes are {known}0 to {self.classes - 1}; --classes gives names)"
+            raise self.wrong(value, place, f"names no class {classes} of")
+        self.known[value] = found.index
+        return found.index
+
+
+class OutputFold:
+    """What is kept of one output: columns with a row an image, and counts.
+
+    Subclasses say which columns and counts in ``update``.
+    """
+
+    def __init__(self, about: About) -> None:
+        self.about = about
+        self.images = 0
+        self.non_finite = 0
+        self._columns: dict[str, list[NDArray[Any]]] = {}
+        self._counts: dict[str, NDArray[Any]] = {}
+
+    def update(self, outputs: NDArray[Any], labels: Sequence[Any], places: NDArray[Any]) -> None:
+        """Take in the outputs of one block, float64, with their labels and places."""
+        raise NotImplementedError
+
+    def keep(self, **columns: NDArray[Any]) -> None:
+        """Append rows to columns."""
+        for name, rows in columns.items():
+            self._columns.setdefault(name, []).append(rows)
+
+    def count(self, **counts: NDArray[Any]) -> None:
+        """Add integer counts."""
+        for name, more in counts.items():
+            held = self._counts.get(name)
+            self._counts[name] = more.astype(np.int64) if held is None else held + more
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return what was kept under a name, one row an image."""
+        rows = self._columns[name]
+        if len(rows) > 1:
+            self._columns[name] = rows = [np.concatenate(rows)]
+        return rows[0]
+
+    def counted(self, name: str) -> NDArray[Any]:
+        """Return what was counted under a name."""
+        return self._counts[name]
+
+    def merge(self, later: OutputFold) -> None:
+        """Take in what another one folded of the images that follow."""
+        self.images += later.images
+        self.non_finite += later.non_finite
+        for name, rows in later._columns.items():
+            self._columns.setdefault(name, []).extend(rows)
+        self.count(**later._counts)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that was folded as arrays."""
+        columns = {f"column/{name}": self.column(name) for name in sorted(self._columns)}
+        counts = {f"count/{name}": self._counts[name] for name in sorted(self._counts)}
+        return columns | counts | {"images": np.array([self.images, self.non_finite])}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take ``state`` for what was folded."""
+        self.images, self.non_finite = (int(n) for n in state["images"])
+        parts = [(name.partition("/"), array) for name, array in state.items()]
+        self._columns = {name[2]: [array] for name, array in parts if name[0] == "column"}
+        self._counts = {name[2]: array for name, array in parts if name[0] == "count"}
+
+
+class EvaluationFold:
+    """The folds of every output that has labels."""
+
+    def __init__(self, outputs: Sequence[OutputFold]) -> None:
+        self.outputs = tuple(outputs)
+
+    def empty(self) -> EvaluationFold:
+        """Return a fold of the same kind that has seen nothing."""
+        return EvaluationFold([type(fold)(fold.about) for fold in self.outputs])
+
+    def update(self, batch: Batch) -> None:
+        """Take in one block.
+
+        Raises:
+            DataError: a label that the network does not know.
+        """
+        if batch.places is None:
+            return
+        for fold in self.outputs:
+            outputs = batch.outputs[fold.about.task.output].astype(np.float64)
+            labels = [_label_for(label, fold.about.task.output) for label in batch.labels]
+            fold.images += len(outputs)
+            finite = np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
+            fold.non_finite += int((~finite).sum())
+            fold.update(outputs, labels, batch.places)
+
+    def merge(self, later: EvaluationFold) -> None:
+        """Take in what another one folded of the images that follow."""
+        for fold, other in zip(self.outputs, later.outputs, strict=True):
+            fold.merge(other)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that was folded as arrays."""
+        return {
+            f"{index}/{name}": array
+            for index, fold in enumerate(self.outputs)
+            for name, array in fold.state().items()
+        }
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take ``state`` for what was folded."""
+        for index, fold in enumerate(self.outputs):
+            start = f"{index}/"
+            fold.load({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
+
+
+def _label_for(label: Any, output: str) -> Any:
+    return label[output] if isinstance(label, dict) and output in label else label
+
+
+class Seen(NamedTuple):
+    """An image that stands out.
+
+    Attributes:
+        value: its probability, its prediction or its score.
+    """
+
+    place: int
+    truth: str
+    predicted: str
+    value: float

@@ -1,0 +1,79 @@
+"""Labels that are decided each for itself."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.inputs.probes import label_value
+from reportgen.numerics import sigmoid, six
+from reportgen.report.content.evaluation import ClassRow, Labelled
+from reportgen.sections.evaluation import metrics
+from reportgen.sections.evaluation.decisions import rounded
+from reportgen.sections.evaluation.folds import OutputFold
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class LabelFold(OutputFold):
+    """Keeps the probability of every label, and which are true."""
+
+    def update(self, outputs: NDArray[Any], labels: Sequence[Any], places: NDArray[Any]) -> None:
+        """Take in one block.
+
+        Raises:
+            DataError: a label that names no class.
+        """
+        finite = np.where(np.isfinite(outputs), outputs, 0)
+        p = sigmoid(finite) if self.about.task.scale == "logits" else finite
+        truth = np.zeros(p.shape, bool)
+        for row, (label, place) in enumerate(zip(labels, places.tolist(), strict=True)):
+            for part in _parts(label):
+                truth[row, self.about.class_of(part, place)] = True
+        broken: Any = ~np.isfinite(outputs).all(axis=1)
+        # An answer that is no number is wrong in every label.
+        p = np.where(broken[:, None], np.where(truth, 0.0, 1.0), p)
+        self.keep(place=places, truth=truth, p=p.astype(np.float64))
+
+
+def _parts(label: Any) -> list[str]:
+    """Return the labels of one image: of ``a|b``, a row of 0 and 1, or a column each."""
+    if label is None:
+        return []
+    if isinstance(label, dict):
+        return [name for name, given in label.items() if str(given).strip() not in {"", "0", "0.0"}]
+    if isinstance(label, np.ndarray) and label.ndim == 1 and label.dtype.kind in "fiub":
+        return [str(index) for index in np.flatnonzero(label > 0.5)]
+    value = label_value(label)
+    return [part for part in str("" if value is None else value).split("|") if part]
+
+
+def labelled(fold: LabelFold) -> Labelled:
+    """Return the metrics of every label."""
+    truth, p, threshold = fold.column("truth"), fold.column("p"), fold.about.threshold
+    decided = p >= threshold
+    rows = []
+    for index in range(truth.shape[1]):
+        matrix = metrics.confusion(truth[:, index].astype(int), decided[:, index].astype(int), 2)
+        found = metrics.per_class(matrix)
+        both = 0 < int(truth[:, index].sum()) < len(truth)
+        area = metrics.precision_recall(truth[:, index], p[:, index]).area if both else math.nan
+        rows.append(
+            ClassRow(
+                index, fold.about.name(index), int(found.support[1]), int(found.predicted[1]),
+                six(found.precision[1]), six(found.recall[1]), six(found.f1[1]), six(area),
+            )
+        )  # fmt: skip
+    shares = truth.mean(axis=0)
+    return Labelled(
+        exact=rounded(float((decided == truth).all(axis=1).mean())),
+        accuracy=rounded(float((decided == truth).mean())),
+        threshold=threshold,
+        labels=tuple(rows),
+        majority=rounded(float(np.maximum(shares, 1 - shares).mean())),
+    )

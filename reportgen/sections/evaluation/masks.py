@@ -1,0 +1,148 @@
+"""A class for every pixel: intersection over union and Dice of every class, and the worst images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.errors import DataError
+from reportgen.inputs.images import fit_mask
+from reportgen.numerics import sigmoid, six
+from reportgen.report.content.evaluation import MaskRow, Segmented
+from reportgen.sections.evaluation import metrics
+from reportgen.sections.evaluation.decisions import EXAMPLES, rounded
+from reportgen.sections.evaluation.folds import OutputFold, Seen
+from reportgen.wording import number_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+IGNORED = 255
+"""Pixels of this value in a mask of classes are left out, as in Pascal VOC (Everingham et al. 2010)."""
+
+
+class MaskFold(OutputFold):
+    """Counts pixels by true and decided class, over all images and for each."""
+
+    def update(self, outputs: NDArray[Any], labels: Sequence[Any], places: NDArray[Any]) -> None:
+        """Take in one block.
+
+        Raises:
+            DataError: a label that is no mask, or holds a class that the output has not.
+        """
+        decided = decide(outputs, self.about.task.scale, self.about.threshold)
+        matrices = np.zeros((len(outputs), self.about.classes, self.about.classes), np.int64)
+        resized = 0
+        for row, (label, place) in enumerate(zip(labels, places.tolist(), strict=True)):
+            mask = self.truth(label, place, decided[row].shape)
+            resized += np.asarray(label).shape[:2] != decided[row].shape
+            some = mask != IGNORED
+            matrices[row] = metrics.confusion(mask[some], decided[row][some], self.about.classes)
+        mean = np.array([mean_iou(matrix) for matrix in matrices])
+        self.keep(place=places, iou=mean)
+        self.count(matrix=matrices.sum(axis=0), resized=np.array(resized))
+        everything = np.array(decided.size)
+        self.count(ignored=everything - matrices.sum())
+
+    def truth(self, label: Any, place: int, shape: tuple[int, int]) -> NDArray[Any]:
+        """Return a label as (height, width) classes of the output's size, ``IGNORED`` where it says nothing.
+
+        Raises:
+            DataError: it is no mask, or holds a class that the output has not.
+        """
+        mask = np.asarray(label)
+        if mask.ndim == 3 and mask.shape[2] == 1:
+            mask = mask[..., 0]
+        elif mask.ndim == 3 and mask.shape[2] == self.about.classes:
+            mask = mask.argmax(axis=2)
+        if mask.ndim != 2 or mask.dtype.kind not in "fiub":
+            what = "is no mask (height, width), which a picture is held against by"
+            raise self.about.wrong(label, place, what)
+        classes = self.about.classes
+        if classes == 2 and mask.size and _two_valued(mask):
+            mask = (mask > (int(mask.max()) // 2 if mask.max() > 1 else 0.5)).astype(np.int64)
+        mask = fit_mask(mask.astype(np.int64), shape, self.about.resize, IGNORED)
+        beyond = (mask != IGNORED) & ((mask < 0) | (mask >= classes))
+        if beyond.any():
+            raise DataError(
+                f"--data: the mask of {self.about.named(place)} holds the class {int(mask[beyond][0])}; "
+                f"the output {self.about.task.output!r} has 0 to {classes - 1}, and {IGNORED} is left out."
+            )
+        return mask
+
+    def worst(self) -> list[Seen]:
+        """Return the images with the least mean intersection over union."""
+        iou = self.column("iou")
+        rows = np.argsort(np.where(np.isfinite(iou), iou, np.inf), kind="stable")[:EXAMPLES]
+        return [
+            Seen(
+                int(self.column("place")[row]),
+                "mask",
+                f"IoU {number_text(float(iou[row]))}",
+                float(iou[row]),
+            )
+            for row in rows.tolist()
+            if np.isfinite(iou[row])
+        ]
+
+
+def _two_valued(mask: NDArray[Any]) -> bool:
+    """Return whether a mask for two classes is black and white, or grey between them, not 0, 1 and ignored."""
+    values = np.unique(mask)
+    return not set(values.tolist()) <= {0, 1, IGNORED} or set(values.tolist()) <= {0, IGNORED}
+
+
+def decide(outputs: NDArray[Any], scale: str, threshold: float) -> NDArray[Any]:
+    """Return the class of every pixel, (n, height, width): of one channel whether it reaches the threshold."""
+    clean = np.nan_to_num(outputs)
+    if clean.shape[-1] > 1:
+        decided: NDArray[Any] = clean.argmax(axis=-1)
+        return decided
+    p = (sigmoid(clean) if scale == "logits" else clean)[..., 0]
+    return (p >= threshold).astype(np.int64)
+
+
+def mean_iou(matrix: NDArray[Any]) -> float:
+    """Return the mean intersection over union of the classes that are there or were said; NaN without any."""
+    right = np.diag(matrix)
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - right
+    there = union > 0
+    return float((right[there] / union[there]).mean()) if there.any() else float("nan")
+
+
+def segmented(fold: MaskFold) -> Segmented:
+    """Return the metrics of all pixels."""
+    matrix = fold.counted("matrix")
+    right, total = np.diag(matrix), max(int(matrix.sum()), 1)
+    support, said = matrix.sum(axis=1), matrix.sum(axis=0)
+    rows = []
+    for index in range(len(matrix)):
+        both, union = int(right[index]), int(support[index] + said[index] - right[index])
+        rows.append(
+            MaskRow(
+                index=index,
+                name=fold.about.name(index),
+                pixels=int(support[index]),
+                predicted=int(said[index]),
+                iou=six(both / union) if union else None,
+                dice=six(2 * both / (union + both)) if union else None,
+                colour=fold.about.colour(index),
+            )
+        )
+    some = [row for row in rows if row.iou is not None]
+    iou = fold.column("iou")
+    return Segmented(
+        accuracy=rounded(int(right.sum()) / total),
+        majority=rounded(int(support.max()) / total),
+        mean_iou=rounded(float(np.mean([row.iou for row in some]))) if some else 0.0,
+        mean_dice=rounded(float(np.mean([row.dice for row in some]))) if some else 0.0,
+        classes=tuple(rows),
+        ignored=int(fold.counted("ignored")),
+        resized=int(fold.counted("resized")),
+        threshold=fold.about.threshold if fold.about.facts.shape[-1] == 1 else None,
+        counts=tuple(int(n) for n in np.histogram(iou[np.isfinite(iou)], bins=20, range=(0, 1))[0]),
+        worst=(),
+    )

@@ -1,0 +1,118 @@
+"""Numbers, one or several an image: how far they are off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.drawing.figures import points_figure
+from reportgen.errors import NotApplicable
+from reportgen.numerics import six
+from reportgen.report.content.evaluation import Regressed, ValueRow
+from reportgen.sections.evaluation import metrics
+from reportgen.sections.evaluation.decisions import EXAMPLES, rounded
+from reportgen.sections.evaluation.folds import OutputFold, Seen
+from reportgen.wording import number_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.drawing.assets import AssetStore
+
+MOST_POINTS = 500
+
+
+class QuantityFold(OutputFold):
+    """Keeps the true and the predicted numbers."""
+
+    def update(self, outputs: NDArray[Any], labels: Sequence[Any], places: NDArray[Any]) -> None:
+        """Take in one block.
+
+        Raises:
+            DataError: a label that is no number, or not as many as the output has.
+        """
+        values = outputs.reshape(len(outputs), -1)
+        pairs = zip(labels, places.tolist(), strict=True)
+        truth = np.array([self._numbers(label, place, values.shape[1]) for label, place in pairs])
+        self.keep(place=places, truth=truth, values=values)
+
+    def _numbers(self, label: Any, place: int, size: int) -> list[float]:
+        given: Any = label
+        if isinstance(label, dict):
+            given = list(label.values())
+        elif isinstance(label, str):
+            given = label.split("|")
+        try:
+            numbers = [float(one) for one in np.asarray(given).reshape(-1)]
+        except (TypeError, ValueError):
+            raise self.about.wrong(label, place, "is no number, as is") from None
+        if len(numbers) != size:
+            what = f"has {len(numbers)} numbers; {size} has"
+            raise self.about.wrong(label, place, what)
+        return numbers
+
+    def worst(self) -> list[Seen]:
+        """Return the images with the largest mean absolute errors."""
+        truth, values = self.column("truth"), self.column("values")
+        size = np.abs(values - truth).mean(axis=1)
+        order = np.argsort(-np.where(np.isfinite(size), size, -np.inf), kind="stable")
+        rows = [row for row in order[:EXAMPLES].tolist() if np.isfinite(size[row])]
+        return [
+            Seen(
+                int(self.column("place")[row]),
+                _text(truth[row]),
+                _text(values[row]),
+                float(size[row]),
+            )
+            for row in rows
+        ]
+
+
+def _text(numbers: NDArray[Any]) -> str:
+    shown = ", ".join(number_text(float(n)) for n in numbers[:4])
+    return shown + (", …" if len(numbers) > 4 else "")
+
+
+def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
+    """Return the errors.
+
+    Raises:
+        NotApplicable: no answer is a number.
+    """
+    truth, values = fold.column("truth"), fold.column("values")
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.any():
+        raise NotApplicable("The network answers NaN or infinity to every image of the data set.")
+    truth, values = truth[finite], values[finite]
+    found = metrics.errors(truth.reshape(-1), values.reshape(-1))
+    baseline = float(np.abs(truth - np.median(truth, axis=0)).mean())
+    difference = values - truth
+    kept = np.unique(np.linspace(0, len(truth) - 1, MOST_POINTS).round().astype(int))
+    alt = f"Predicted over true values of {len(kept)} images; mean absolute error {found.mae:.4g}."
+    labels = ("true", "predicted")
+    points = (truth[kept].reshape(-1), values[kept].reshape(-1))
+    rows = [_row(index, truth[:, index], values[:, index]) for index in range(truth.shape[1])]
+    explained = [row.r2 for row in rows if row.r2 is not None]
+    return Regressed(
+        mae=rounded(found.mae),
+        rmse=rounded(found.rmse),
+        median_error=rounded(found.median),
+        r2=six(float(np.mean(explained))) if explained else None,
+        baseline_mae=rounded(baseline),
+        low=rounded(float(difference.min())),
+        high=rounded(float(difference.max())),
+        counts=tuple(int(n) for n in np.histogram(difference, bins=20)[0]),
+        figure=points_figure(store, *points, labels, alt),
+        worst=(),
+        values=tuple(rows) if len(rows) > 1 else (),
+    )
+
+
+def _row(index: int, truth: NDArray[Any], values: NDArray[Any]) -> ValueRow:
+    found = metrics.errors(truth, values)
+    return ValueRow(
+        index, rounded(found.mae), rounded(found.rmse), six(found.r2), rounded(found.baseline_mae)
+    )

@@ -1,0 +1,1 @@
+"""The section Features: its facts, and all that only it needs."""

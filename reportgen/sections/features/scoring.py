@@ -1,0 +1,142 @@
+"""How far a unit gets: the stored picture, noise and the probes, all asked in the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.network.calls import token_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.network.protocol import Ascent
+    from reportgen.sections.features.units import Unit
+
+MOVEMENTS = 4
+"""Fresh movements that a stored picture is asked under; none is one of the climb's."""
+FRESH = 1_000_003
+CROPS = 3
+
+
+class Answer(NamedTuple):
+    """A unit's answer to one picture.
+
+    Attributes:
+        value: what is compared: of a channel the mean over the places, answers below zero as zero; of a
+            neuron the largest; the logit.
+        peak: the largest value of any place, in front of the ReLU where one follows: many places saturate it.
+        place: where, as shares of height and width; None without places.
+        fired: whether any value is above zero.
+    """
+
+    value: float
+    peak: float
+    place: tuple[float, float] | None
+    fired: bool
+
+
+def stored(picture: NDArray[Any]) -> NDArray[Any]:
+    """Return a picture in 0..1 as it is stored: (H, W, C) uint8."""
+    levels: NDArray[Any] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return levels
+
+
+def read_answers(
+    unit: Unit,
+    before: NDArray[Any],
+    behind: NDArray[Any],
+    goal: NDArray[Any],
+    size: tuple[int, int] = (1, 1),
+) -> list[Answer]:
+    """Read a unit's answers off its tensor.
+
+    Args:
+        unit: which.
+        before: (n, …, C) in front of the ReLU, where one follows.
+        behind: (n, …, C) behind it.
+        goal: of the unit; of a caricature shaped as one image's tensor.
+        size: height and width of the pictures, for the grid of tokens.
+    """
+    values = behind.astype(np.float64).reshape(len(behind), -1, behind.shape[-1])
+    front = before.astype(np.float64).reshape(values.shape)
+    if unit.channel is not None:
+        per_place, peaks = values[..., unit.channel], front[..., unit.channel]
+    else:
+        aim = goal.astype(np.float64).reshape(1, -1, behind.shape[-1])
+        same = aim.shape[1] in {1, front.shape[1]}
+        aim = aim if same else aim.mean(axis=1, keepdims=True)
+        dot = (front * aim).sum(axis=2)
+        norms = np.linalg.norm(front, axis=2) * np.linalg.norm(aim, axis=2) + 1e-6
+        per_place = peaks = dot * np.maximum(0.1, dot / norms) ** 2
+    spatial = behind.shape[1:-1] if behind.ndim > 2 else ()
+    first, grid = 0, tuple(spatial)
+    if len(spatial) == 1 and (found := token_grid(spatial[0], size)):
+        first, grid = found[2], found[:2]
+    rows = zip(per_place, peaks, strict=True)
+    return [_answer(unit, row, front_row, grid, first) for row, front_row in rows]
+
+
+def _answer(
+    unit: Unit, row: NDArray[Any], front: NDArray[Any], spatial: Sequence[int], first: int
+) -> Answer:
+    """Read one answer; ``first`` tokens in front of the grid have no place."""
+    best = int(np.argmax(front[first:])) + first
+    place = None
+    if len(spatial) == 2:
+        y, x = divmod(best - first, spatial[1])
+        place = ((y + 0.5) / spatial[0], (x + 0.5) / spatial[1])
+    positive = np.maximum(row, 0) if unit.kind == "channel" and row.size > 1 else row
+    value = float(row.max() if unit.kind == "neuron" else positive.mean())
+    return Answer(value, float(front[best]), place, bool((row > 0).any()))
+
+
+def asked(
+    ascent: Ascent, unit: Unit, pictures: NDArray[Any], goal: NDArray[Any], *, fresh: bool
+) -> list[Answer]:
+    """Ask a unit about (n, H, W, C) pictures in 0..1, under fresh movements or as they stand."""
+    seed = FRESH if fresh else None
+    size = (int(pictures.shape[1]), int(pictures.shape[2]))
+    return read_answers(unit, *ascent.answers(pictures, seed), goal, size)
+
+
+def achieved(
+    ascent: Ascent, unit: Unit, picture: NDArray[Any], goal: NDArray[Any]
+) -> tuple[float, bool]:
+    """Return what the stored picture reaches in the mean over fresh movements, and whether it fires at all."""
+    eight = stored(picture).astype(np.float32) / 255
+    answers = []
+    for movement in range(MOVEMENTS):
+        found = ascent.answers(eight[None], FRESH + movement)
+        answers += read_answers(unit, *found, goal)
+    return float(np.mean([one.value for one in answers])), any(one.fired for one in answers)
+
+
+def noise_value(ascent: Ascent, unit: Unit, goal: NDArray[Any]) -> float:
+    """Return the largest answer to four pictures of uniform noise, moved likewise."""
+    shape = (MOVEMENTS, *ascent.frame)
+    noise = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+    return max(one.value for one in asked(ascent, unit, noise, goal, fresh=True))
+
+
+def crop_box(
+    place: tuple[float, float] | None, sees: tuple[int, int], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return top, left, bottom and right of what a place sees, moved inside the image.
+
+    Args:
+        place: shares of height and width; None for the whole image.
+        sees: height and width in pixels.
+        size: of the image.
+    """
+    if place is None:
+        return 0, 0, size[0], size[1]
+    box = []
+    for share, field, whole in zip(place, sees, size, strict=True):
+        length = min(max(field, 8), whole)
+        start = min(max(round(share * whole - length / 2), 0), whole - length)
+        box.append((start, start + length))
+    return box[0][0], box[1][0], box[0][1], box[1][1]

@@ -1,0 +1,424 @@
+"""What units look for: optimised pictures beside the probes that drive the same units most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.drawing.pictures import exact, to_bytes, window_of
+from reportgen.errors import NotApplicable, UsageError
+from reportgen.inputs.labels import resolve
+from reportgen.inputs.probes import image_input, shapes_of
+from reportgen.network.protocol import Recipe
+from reportgen.network.tasks import class_count
+from reportgen.numerics import even_sample, resize_bilinear, six
+from reportgen.observe import Collected, SectionMaker, probe_name
+from reportgen.report.content.features import FeaturesContent, ProbeCrop, UnitFeature
+from reportgen.report.leaves import Notice
+from reportgen.sections.features.optimisation import (
+    CANVAS,
+    TOGETHER,
+    Ascents,
+    Bench,
+    climb_all,
+    groups_of,
+)
+from reportgen.sections.features.ranges import pixels_of, range_of
+from reportgen.sections.features.scoring import (
+    CROPS,
+    achieved,
+    asked,
+    crop_box,
+    noise_value,
+    stored,
+)
+from reportgen.sections.features.units import (
+    UNITS,
+    Unit,
+    asked_units,
+    default_layers,
+    has_classes,
+    of_classes,
+    strongest_channels,
+)
+from reportgen.sections.relevance.explaining import names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.inputs.probes import InputShape
+    from reportgen.network.protocol import Ascent, Batch
+    from reportgen.observe import Context
+    from reportgen.report.content.overview import Task
+    from reportgen.sections.features.optimisation import Climbed, Group
+
+MOST_POINTS = 32
+"""Points of a curve that are kept."""
+LOGIT_STRENGTH = 2.0
+"""Logits see the whole picture: twice Lucid's movement takes the high frequencies out of it."""
+
+
+class DecisionObserver:
+    """Keeps which class each probe is taken for."""
+
+    def __init__(self, task: Task | None) -> None:
+        self._task = task
+        self._found: list[int] = []
+
+    def show(self, batch: Batch) -> None:
+        """Take in one block of probes."""
+        if self._task is not None:
+            output = np.nan_to_num(batch.outputs[self._task.output])
+            self._found += [int(k) for k in output.reshape(len(output), -1).argmax(axis=1)]
+
+    def result(self) -> list[int]:
+        """Return the classes in the order of the probes."""
+        return self._found
+
+
+def observe(context: Context) -> DecisionObserver:
+    """Return the observer of the decisions.
+
+    Raises:
+        NotApplicable: there are no pictures to optimise.
+        UsageError: units that the model does not have.
+    """
+    if context.settings.quick:
+        raise NotApplicable("Left out by --quick: pictures that units look for are dear.")
+    if _image(context) is None:
+        raise NotApplicable("No input takes images, so there is no picture to optimise.")
+    if not _asked(context) and context.probes is None:
+        raise NotApplicable(
+            "No probes were given, so nothing says which units are strong: --probes PATH chooses, --units "
+            "LAYER:INDEX asks for some."
+        )
+    return DecisionObserver(_class_task(context))
+
+
+def _image(context: Context) -> InputShape | None:
+    return image_input(shapes_of(context.network.facts.inputs, context.input_shapes))
+
+
+def _class_task(context: Context) -> Task | None:
+    return next((task for task in context.tasks if has_classes(task)), None)
+
+
+def _asked(context: Context) -> list[Unit]:
+    return asked_units(
+        context.settings.units, context.network.facts, context.tasks, context.classes
+    )
+
+
+def collect(context: Context, classes: list[int] | None) -> Collected:
+    """Return the pictures of the chosen units."""
+    settings, spec = context.settings, _image(context)
+    if spec is None:
+        raise NotApplicable("No input takes images.")
+    bench, held_words = _bench(context, spec)
+    probes = _pixels(context, bench)
+    chosen = _asked(context) or _default_units(context, bench, probes, classes or [])
+    chosen += _caricatures(context)
+    counts = _counts(chosen, settings.diversity)
+    ascents = Ascents(bench, counts)
+    groups = groups_of(chosen, settings.diversity)
+    context.progress.stage("Feature visualization", len(chosen))
+    held: dict[str, NDArray[Any]] = {}
+
+    def goal(unit: Unit, ascent: Ascent) -> NDArray[Any]:
+        if unit.id not in held:
+            held[unit.id] = _goal(unit, ascent, probes)
+        return held[unit.id]
+
+    climbed, left, refused = climb_all(
+        groups, ascents, lambda group: _recipe(context, group, min(spec.shape[:2])), goal,
+        copies=settings.diversity, cache=context.cache, identity=context.identity,
+        budget=settings.feature_budget, advance=context.progress.advance,
+    )  # fmt: skip
+    notices = [Notice("warning", f"{target}: {reason}") for target, reason in refused.items()]
+    if not climbed and not left:
+        raise NotApplicable(" ".join(notice.text for notice in notices) or "No unit was chosen.")
+    units = tuple(_unit(context, one, goal(one.unit, one.ascent), probes) for one in climbed)
+    content = FeaturesContent(
+        units=units,
+        method=settings.feature_method,
+        steps=settings.feature_steps,
+        seed=settings.seed,
+        diversity=settings.diversity,
+        input=bench.fed.words,
+        held=held_words,
+        left_out=tuple(unit.id for unit in left),
+    )
+    return Collected(content, _sentence(content), (*notices, *_notices(content)))
+
+
+# -- what is climbed --------------------------------------------------------------------------------
+
+
+def _bench(context: Context, spec: InputShape) -> tuple[Bench, str]:
+    """Return where units are climbed, and what the other inputs are held at, in words."""
+    prepared, probes = context.prepared, context.probes
+    channels = spec.shape[2] if len(spec.shape) > 2 else 1
+    fed = range_of(prepared, probes, context.network.facts.raw_input, channels, context.preprocess)
+    held, words = {}, ""
+    for tensor in context.network.facts.inputs:
+        if tensor.name == spec.name:
+            continue
+        shape = context.input_shapes[tensor.name]
+        if prepared is not None and tensor.name in prepared.inputs:
+            held[tensor.name] = prepared.inputs[tensor.name][0]
+            words = "the first probe's values"
+        else:
+            kind = tensor.dtype if "float" not in tensor.dtype else "float32"
+            held[tensor.name] = np.zeros(shape, kind)
+            words = words or "zeros"
+    names = ", ".join(held)
+    return Bench(context.network, spec.name, held, fed), f"{names} held at {words}" if held else ""
+
+
+def _pixels(context: Context, bench: Bench) -> NDArray[Any] | None:
+    """Return the probes as pixel values in 0..1, (n, H, W, C)."""
+    if context.prepared is None or context.probes is None or not context.probes.image_input:
+        return None
+    fed = context.prepared.inputs[context.probes.image_input]
+    fed = fed if fed.ndim == 4 else fed[..., None]
+    finite = np.isfinite(fed.reshape(len(fed), -1)).all(axis=1)
+    return pixels_of(np.where(finite[:, None, None, None], fed, bench.fed.offset), bench.fed)
+
+
+def _default_units(
+    context: Context, bench: Bench, probes: NDArray[Any] | None, classes: Sequence[int]
+) -> list[Unit]:
+    """Return at most four classes of the probes and the strongest channels of four layers."""
+    task = _class_task(context)
+    units = _of_probes(context, task, classes) if task else []
+    layers = default_layers(context.network.facts.calls)
+    if not layers:
+        return units
+    each = [len(part) for part in np.array_split(np.arange(UNITS - len(units)), len(layers))]
+    fold = context.folds.get("activations")
+    activity = fold.result() if fold is not None else {}
+    for call, count in zip(layers, each, strict=True):
+        known = activity.get(call.id)
+        energy = known.variance if known else _energy(bench, call.id, probes)
+        if energy is not None:
+            units += [
+                Unit("channel", call.id, k, f"channel {k}")
+                for k in sorted(strongest_channels(energy, count))
+            ]
+    return units
+
+
+def _of_probes(context: Context, task: Task, classes: Sequence[int]) -> list[Unit]:
+    facts = next(o for o in context.network.facts.outputs if o.name == task.output)
+    names, count = names_of(context, task, facts), class_count(task, facts)
+    given = context.probes.probes if context.probes else ()
+    labels = [resolve(p.label, names, count).index for p in given if p.label is not None]
+    known = [index for index in labels if index is not None] if task.kind != "binary" else []
+    return of_classes(task, [*known, *classes], names)
+
+
+def _energy(bench: Bench, call: str, probes: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Return how strongly each channel answers to the probes, else to noise, about its mean.
+
+    A channel that is always on looks for nothing.
+    """
+    try:
+        ascent = Ascents(bench, {call: TOGETHER}).of(call)
+    except NotApplicable:
+        return None
+    if probes is None:
+        probes = np.random.default_rng(0).uniform(0, 1, (TOGETHER, *ascent.frame))
+    _, behind = ascent.answers(probes.astype(np.float32))
+    found: NDArray[Any] = behind.astype(np.float64).reshape(-1, behind.shape[-1]).var(axis=0)
+    return found
+
+
+def _caricatures(context: Context) -> list[Unit]:
+    """Return the caricature of a probe, of the last but one of the layers spread over the depth."""
+    if context.settings.caricature is None:
+        return []
+    wanted = str(context.settings.caricature)
+    given = context.probes.probes if context.probes else ()
+    names = [probe.name for probe in given]
+    if wanted not in names and not (wanted.isdecimal() and int(wanted) < len(names)):
+        raise UsageError(
+            f"--caricature {wanted}: there is no such probe; give a name or a number from 0 to "
+            f"{len(names) - 1}."
+        )
+    index = names.index(wanted) if wanted in names else int(wanted)
+    layers = [c for c in default_layers(context.network.facts.calls) if len(c.shapes[0]) > 1]
+    if not layers:
+        raise NotApplicable("--caricature needs a layer whose features have places.")
+    call = layers[max(len(layers) - 2, 0)]
+    shown = f"probe {index + 1}" if context.settings.hide_names else names[index]
+    return [Unit("caricature", call.id, None, f"caricature of {shown}", np.array([index]))]
+
+
+def _counts(units: Sequence[Unit], diversity: int) -> dict[str, int]:
+    """Return how many pictures of each tensor are climbed at once."""
+    if diversity > 1:
+        return {unit.target: diversity for unit in units}
+    counts: dict[str, int] = {}
+    for group in groups_of(units, 1):
+        counts[group.target] = max(counts.get(group.target, 1), len(group.units))
+    return counts
+
+
+def _recipe(context: Context, group: Group, side: int) -> Recipe:
+    settings = context.settings
+    return Recipe(
+        settings.feature_method, settings.feature_steps, settings.diversity > 1, settings.seed,
+        LOGIT_STRENGTH if group.kind == "logit" and side >= CANVAS else 1.0,
+    )  # fmt: skip
+
+
+def _goal(unit: Unit, ascent: Ascent, probes: NDArray[Any] | None) -> NDArray[Any]:
+    """Return the direction of a unit, (C,), or of a caricature the features of its probe."""
+    if unit.kind == "caricature" and unit.vector is not None and probes is not None:
+        probe = probes[int(unit.vector[0])][None]
+        before, _ = ascent.answers(_sized(probe, ascent.frame))
+        found: NDArray[Any] = before[0]
+        return found
+    if unit.vector is not None:
+        return unit.vector
+    goal = np.zeros(ascent.channels, np.float32)
+    goal[unit.channel or 0] = 1
+    return goal
+
+
+def _sized(pictures: NDArray[Any], frame: tuple[int, int, int]) -> NDArray[Any]:
+    if pictures.shape[1:3] == frame[:2]:
+        return pictures.astype(np.float32)
+    return np.stack([resize_bilinear(one, frame[0], frame[1]) for one in pictures]).astype(
+        np.float32
+    )
+
+
+# -- what is shown ----------------------------------------------------------------------------------
+
+
+def _unit(
+    context: Context, climbed: Climbed, goal: NDArray[Any], probes: NDArray[Any] | None
+) -> UnitFeature:
+    unit, ascent = climbed.unit, climbed.ascent
+    reached = [achieved(ascent, unit, summit.picture, goal) for summit in climbed.summits]
+    noise = noise_value(ascent, unit, goal)
+    sees = ascent.field()
+    answers = asked(ascent, unit, probes, goal, fresh=False) if probes is not None else []
+    best = max(range(len(answers)), key=lambda k: answers[k].value) if answers else None
+    value = max(value for value, _ in reached)
+    fired = any(fired for _, fired in reached) or any(one.fired for one in answers)
+    strongest = answers[best].value if best is not None else None
+    calls = {call.id: call for call in context.network.facts.calls}
+    output = unit.target.removeprefix("output:")
+    outputs = {o.name: o.layer or "" for o in context.network.facts.outputs}
+    call = calls.get(unit.target)
+    images = tuple(_image_of(context, unit, s.picture, k) for k, s in enumerate(climbed.summits))
+    return UnitFeature(
+        id=unit.id,
+        kind=unit.kind,  # type: ignore[arg-type]
+        call=output,
+        layer=call.layer if call else outputs.get(output, ""),
+        index=unit.channel,
+        name=unit.name,
+        canvas=(ascent.frame[0], ascent.frame[1]),
+        images=images,
+        achieved=tuple(six(value) for value, _ in reached),
+        strongest=six(strongest) if strongest is not None else None,
+        strongest_probe=probe_name(context, best) if best is not None else "",
+        noise=six(noise),
+        verdict=_verdict(value, strongest, noise, fired=fired),
+        curve=_curve(climbed.summits[0].curve),
+        crops=_crops(context, unit, answers, sees, probes),
+        sees=sees if unit.kind != "logit" else None,
+    )
+
+
+def _verdict(value: float, strongest: float | None, noise: float, *, fired: bool) -> Any:
+    if not fired:
+        return "dead"
+    if strongest is not None:
+        return "beats every probe" if value > strongest else "does not beat the probes"
+    return "beats noise" if value > noise else "no better than noise"
+
+
+def _curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
+    kept = even_sample(len(curve), MOST_POINTS)
+    return tuple(six(float(curve[k])) for k in kept)
+
+
+def _image_of(context: Context, unit: Unit, picture: NDArray[Any], copy: int) -> Any:
+    eight = stored(picture)
+    eight = eight if eight.shape[2] in {1, 3} else to_bytes(picture[..., :1], window_of(picture))
+    which = f", picture {copy + 1}" if copy else ""
+    return exact(context.store, eight, f"What {unit.id} looks for{which}: an optimised picture.")
+
+
+def _crops(
+    context: Context,
+    unit: Unit,
+    answers: Sequence[Any],
+    sees: tuple[int, int],
+    probes: NDArray[Any] | None,
+) -> tuple[ProbeCrop, ...]:
+    """Return what the unit sees of the probes with the largest answers."""
+    if probes is None or unit.kind == "caricature":
+        return ()
+    order = sorted(range(len(answers)), key=lambda k: (-answers[k].peak, k))[:CROPS]
+    crops = []
+    for k in order:
+        size = (probes.shape[1], probes.shape[2])
+        place = None if unit.kind == "logit" else answers[k].place
+        top, left, bottom, right = crop_box(place, sees, size)
+        piece = stored(probes[k][top:bottom, left:right])
+        piece = piece if piece.shape[2] in {1, 3} else piece[..., :1]
+        name = probe_name(context, k)
+        where = f"rows {top} to {bottom}, columns {left} to {right}"
+        alt = f"{name}, {where}: {unit.id} answers {answers[k].peak:.4g}."
+        crops.append(
+            ProbeCrop(k, name, six(answers[k].peak) or 0.0, exact(context.store, piece, alt))
+        )
+    return tuple(crops)
+
+
+def _sentence(content: FeaturesContent) -> str:
+    units, counts = content.units, _tally(content)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    plural = "" if len(units) == 1 else "s"
+    return f"Pictures for {len(units)} unit{plural}: {said}." if units else "No unit was climbed."
+
+
+def _tally(content: FeaturesContent) -> Mapping[str, int]:
+    words = {
+        "beats every probe": "drive their unit more than every probe",
+        "does not beat the probes": "do not beat the strongest probe",
+        "beats noise": "drive their unit more than noise",
+        "no better than noise": "are no better than noise",
+        "dead": "are of dead units, which nothing drives",
+    }
+    found: dict[str, int] = {}
+    for verdict, text in words.items():
+        count = sum(unit.verdict == verdict for unit in content.units)
+        if count:
+            found[text] = count
+    return found
+
+
+def _notices(content: FeaturesContent) -> list[Notice]:
+    notices = []
+    if content.held:
+        notices.append(Notice("info", f"One input is optimised; {content.held}."))
+    if content.left_out:
+        text = (
+            f"--feature-budget left no time for {', '.join(content.left_out[:12])}"
+            f"{' …' if len(content.left_out) > 12 else ''}. The same command again goes on where this one "
+            "stopped; without the option all are made."
+        )
+        notices.append(Notice("warning", text))
+    return notices
+
+
+SECTION = SectionMaker("features", "Features", collect, observe)

@@ -1,0 +1,185 @@
+"""Which units are visualized: those that are asked for, else classes of the probes and strong channels."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.errors import InputError, UsageError
+from reportgen.network.calls import choose_calls
+from reportgen.network.tasks import class_count
+from reportgen.numerics import even_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.network.protocol import CallFacts, NetworkFacts
+    from reportgen.report.content.overview import Task
+
+CLASSES = 4
+"""Most classes that are chosen by default."""
+LAYERS = 4
+UNITS = 12
+"""Units that are chosen by default."""
+
+
+class Unit(NamedTuple):
+    """One unit.
+
+    Attributes:
+        kind: of ``content.features.UnitKind``.
+        target: id of the call, or ``output:NAME``.
+        channel: None for a direction or a caricature.
+        name: as the page calls it.
+        vector: of a direction, (C,).
+    """
+
+    kind: str
+    target: str
+    channel: int | None
+    name: str
+    vector: NDArray[Any] | None = None
+
+    @property
+    def id(self) -> str:
+        """The anchor of the unit."""
+        if self.kind == "logit":
+            return f"class:{self.name}"
+        if self.channel is None:
+            return f"{self.target}:{self.name}"
+        return f"{self.target}:{self.channel}{'@centre' if self.kind == 'neuron' else ''}"
+
+
+def has_classes(task: Task) -> bool:
+    """Return whether an output's units are classes or labels."""
+    return task.kind in {"classification", "binary", "multilabel"}
+
+
+def default_layers(calls: Sequence[CallFacts]) -> list[CallFacts]:
+    """Return four calls spread over the depth, with channels and, where there are such, places."""
+    by_id = {call.id: call for call in calls}
+    chosen = [by_id[name] for name in choose_calls(calls)]
+    usable = [call for call in chosen if not call.folds and call.shapes and call.shapes[0][-1] > 1]
+    # The last of each resolution: neighbours see the same.
+    places = {call.shapes[0][:-1]: call for call in usable if len(call.shapes[0]) > 1}
+    candidates = [call for call in usable if call in places.values()] if len(places) > 2 else usable
+    candidates = [c for c in candidates if len(c.shapes[0]) > 1] or candidates
+    return [candidates[k] for k in even_sample(len(candidates), LAYERS)]
+
+
+def of_classes(
+    task: Task, classes: Sequence[int], names: Sequence[str], most: int = CLASSES
+) -> list[Unit]:
+    """Return the logits of the first different ``classes``."""
+    first = list(dict.fromkeys(classes))[:most]
+    if task.kind == "binary":
+        first = first[:1] and [0]
+    return [_logit(task, index, names) for index in first]
+
+
+def _logit(task: Task, index: int, names: Sequence[str]) -> Unit:
+    shown = index + 1 if task.kind == "binary" else index
+    name = names[shown] if shown < len(names) else f"class {shown}"
+    return Unit("logit", f"output:{task.output}", index, name)
+
+
+def asked_units(
+    texts: Sequence[str], facts: NetworkFacts, tasks: Sequence[Task], names: Sequence[str]
+) -> list[Unit]:
+    """Read ``LAYER:INDEX``, ``LAYER:INDEX@centre``, ``LAYER:*``, ``class:NAME`` and ``LAYER:direction=FILE``.
+
+    Raises:
+        UsageError: a layer, an index or a class that there is not.
+        InputError: a direction's file that cannot be read.
+    """
+    found: dict[str, Unit] = {}
+    for text in texts:
+        for unit in _asked(text, facts, tasks, names):
+            found.setdefault(unit.id, unit)
+    return list(found.values())
+
+
+def _asked(
+    text: str, facts: NetworkFacts, tasks: Sequence[Task], names: Sequence[str]
+) -> list[Unit]:
+    if text.startswith("class:"):
+        return [_class(text, facts, tasks, names)]
+    layer, sign, rest = text.rpartition(":")
+    if "direction=" in text:
+        layer, sign, rest = text.partition(":direction=")
+        call = _call(layer, text, facts)
+        return [Unit("direction", call.id, None, Path(rest).name, _vector(rest, call))]
+    if not sign:
+        raise UsageError(
+            f"--units {text}: give LAYER:INDEX, LAYER:*, class:NAME or LAYER:direction=FILE.npy."
+        )
+    call = _call(layer, text, facts)
+    channels = call.shapes[0][-1]
+    if rest == "*":
+        return [Unit("channel", call.id, k, f"channel {k}") for k in range(channels)]
+    number, at, _ = rest.partition("@")
+    if not number.isdecimal() or int(number) >= channels or (at and rest != f"{number}@centre"):
+        raise UsageError(
+            f"--units {text}: {call.id} has the channels 0 to {channels - 1}; {rest!r} is none of them."
+        )
+    kind = "neuron" if at else "channel"
+    return [Unit(kind, call.id, int(number), f"channel {number}")]
+
+
+def _call(layer: str, text: str, facts: NetworkFacts) -> CallFacts:
+    usable = [c for c in facts.calls if c.shapes and c.shapes[0] and "float" in c.dtypes[0]]
+    found = [c for c in usable if layer in (c.id, c.layer)]
+    if not found:
+        near = difflib.get_close_matches(layer, [c.id for c in usable], 1)
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"one is {usable[-1].id!r}." if usable else ""
+        )
+        raise UsageError(f"--units {text}: there is no layer {layer!r} with channels; {hint}")
+    if found[0].folds:
+        raise UsageError(
+            f"--units {text}: {layer} folds places into the batch; its rows are no images."
+        )
+    return found[0]
+
+
+def _class(text: str, facts: NetworkFacts, tasks: Sequence[Task], names: Sequence[str]) -> Unit:
+    name = text.removeprefix("class:")
+    sizes = {output.name: output for output in facts.outputs}
+    for task in tasks:
+        count = class_count(task, sizes[task.output])
+        if not has_classes(task):
+            continue
+        fitting = names if len(names) == count else ()
+        if name in fitting or (name.isdecimal() and int(name) < count):
+            index = fitting.index(name) if name in fitting else int(name)
+            index = max(index - 1, 0) if task.kind == "binary" else index
+            return _logit(task, index, fitting)
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise UsageError(f"--units {text}: no output has a class {name!r}{hint}")
+
+
+def _vector(file: str, call: CallFacts) -> NDArray[Any]:
+    channels = call.shapes[0][-1]
+    try:
+        with Path(file).open("rb") as opened:
+            vector = np.asarray(np.load(opened, allow_pickle=False), np.float32).reshape(-1)
+    except (OSError, ValueError, EOFError, TypeError) as error:
+        raise InputError(f"--units: the direction {file} cannot be read ({error}).") from None
+    if vector.size != channels or not np.isfinite(vector).all() or not vector.any():
+        raise InputError(
+            f"--units: the direction {file} must hold {channels} finite numbers, not all zero, as many as "
+            f"{call.id} has channels; it holds {vector.size}."
+        )
+    return vector
+
+
+def strongest_channels(energy: NDArray[Any], count: int) -> list[int]:
+    """Return the channels of the largest energies."""
+    order = np.argsort(-np.nan_to_num(energy, nan=-np.inf), kind="stable")
+    return [int(k) for k in order[:count]]

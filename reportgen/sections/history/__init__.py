@@ -1,0 +1,1 @@
+"""The section History: its facts, and all that only it needs."""

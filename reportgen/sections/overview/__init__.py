@@ -1,0 +1,1 @@
+"""The section Overview: its facts, and all that only it needs."""

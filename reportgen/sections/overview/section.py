@@ -1,0 +1,118 @@
+"""What the network is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from reportgen.network.protocol import peak_bytes
+from reportgen.observe import Collected, SectionMaker
+from reportgen.report.content.overview import OverviewContent
+from reportgen.report.leaves import Notice
+from reportgen.version import __version__
+
+if TYPE_CHECKING:
+    from reportgen.network.protocol import NetworkFacts
+    from reportgen.observe import Context
+    from reportgen.settings import Settings
+
+_TASKS = {
+    "classification": "classifier",
+    "binary": "binary classifier",
+    "multilabel": "multi-label classifier",
+    "regression": "regression network",
+    "segmentation": "segmentation network",
+    "image": "image-to-image network",
+    "tensor": "network",
+}
+
+
+def collect(context: Context, _: Any) -> Collected:
+    """Return the network's facts as the overview's content."""
+    facts = context.network.facts
+    traced = bool(facts.calls)
+    content = OverviewContent(
+        name=facts.name,
+        class_name=facts.class_name,
+        tasks=context.tasks,
+        inputs=facts.inputs,
+        outputs=facts.outputs,
+        layers=len(facts.layers),
+        parameters=facts.parameters,
+        trainable_parameters=facts.trainable_parameters,
+        non_trainable_parameters=facts.parameters - facts.trainable_parameters,
+        weight_bytes=facts.weight_bytes,
+        flops=sum(call.flops for call in facts.calls) if traced else None,
+        activation_bytes=(
+            peak_bytes(facts.calls, context.input_shapes, facts.outputs) if traced else None
+        ),
+        input_shapes=tuple(context.input_shapes.values()),
+        dtype_policy=_policies(facts),
+        optimizer=facts.optimizer,
+        learning_rate=facts.learning_rate,
+        loss=facts.loss,
+        file=context.file,
+        versions=(("reportgen", __version__), *facts.versions),
+        command=context.command,
+        seed=context.settings.seed,
+        meta=context.settings.meta,
+        classes=context.classes,
+    )
+    return Collected(content, _sentence(content), _notices(context))
+
+
+def _policies(facts: NetworkFacts) -> str:
+    """Name the policies that the layers compute in, the most common first.
+
+    The model's own says little: it stays ``float32`` where all of its layers are ``mixed_float16``.
+    """
+    parents = {layer.parent for layer in facts.layers}
+    counts = Counter(
+        layer.dtype_policy
+        for layer in facts.layers
+        if layer.path not in parents and layer.class_name != "InputLayer" and layer.dtype_policy
+    )
+    return ", ".join(name for name, _ in counts.most_common()) or facts.dtype_policy
+
+
+def _sentence(content: OverviewContent) -> str:
+    kinds = list(dict.fromkeys(_TASKS[task.kind] for task in content.tasks)) or ["network"]
+    kind = " and ".join(kinds)
+    counts = [
+        f"{size} {'classes' if task.kind == 'classification' else 'labels'}"
+        for task, output in zip(content.tasks, content.outputs, strict=True)
+        if task.kind in {"classification", "multilabel"} and (size := output.shape[-1])
+    ]
+    of = f" with {' and '.join(counts)}" if counts else ""
+    article = "An" if kind[0] in "aeiou" else "A"
+    sizes = " and ".join("×".join(str(n) for n in shape) for shape in content.input_shapes)
+    return f"{article} {kind}{of} for inputs of {sizes}, {content.layers} layers."
+
+
+def _notices(context: Context) -> tuple[Notice, ...]:
+    facts, settings = context.network.facts, context.settings
+    notices = []
+    if facts.trace_problem:
+        notices.append(
+            Notice(
+                "error",
+                "The forward pass could not be traced, so FLOPs and memory are missing and no "
+                "image can be "
+                f"run: {facts.trace_problem}",
+            )
+        )
+    for tensor in facts.inputs:
+        if any(n is None for n in tensor.shape[1:]):
+            shape = context.input_shapes[tensor.name]
+            text = (
+                f"The model leaves the size of its input {tensor.name} open; it was run at {shape}."
+            )
+            notices.append(Notice("info", text + _hint(settings)))
+    return tuple(notices)
+
+
+def _hint(settings: Settings) -> str:
+    return "" if settings.input_size else " --input-size HxW chooses another."
+
+
+SECTION = SectionMaker("overview", "Overview", collect)

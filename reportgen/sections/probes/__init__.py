@@ -1,0 +1,1 @@
+"""The section Probes: its facts, and all that only it needs."""

@@ -1,0 +1,315 @@
+"""One probe's output, read as what it is: a class, a mask, a number, a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.drawing.pictures import (
+    MASK_COLOURS,
+    exact,
+    mask_picture,
+    overlay,
+    percentile_window,
+    photograph,
+    to_bytes,
+)
+from reportgen.numerics import entropy_bits, pearson, resize_bilinear, sigmoid, six, softmax
+from reportgen.report.content.probes import (
+    BinaryResult,
+    ClassificationResult,
+    ImageResult,
+    MaskClass,
+    MultilabelResult,
+    RegressionResult,
+    Score,
+    SegmentationResult,
+    TensorResult,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.observe import Context
+    from reportgen.report.content.overview import Task
+    from reportgen.report.content.probes import (
+        OutputResult,
+    )
+    from reportgen.report.leaves import ProbeLabel
+
+TOP = 5
+FIRST_VALUES = 16
+
+
+def judge(
+    task: Task,
+    values: NDArray[Any],
+    *,
+    classes: Sequence[str],
+    label: ProbeLabel | None,
+    context: Context,
+    image: NDArray[Any] | None,
+    source: NDArray[Any] | None,
+    logits: NDArray[Any] | None = None,
+) -> OutputResult:
+    """Return the result of one output for one probe.
+
+    Args:
+        task: what the output is taken for.
+        values: the output without the batch dimension.
+        classes: class names that fit it, else empty.
+        label: the true label.
+        context: for the threshold and the pictures.
+        image: (H, W, 1 or 3) uint8, what the network received, to lay a mask over.
+        logits: what goes into the softmax of the output, where it ends in one.
+        source: the received values, to hold a reconstruction against.
+    """
+    threshold = context.settings.threshold
+    if task.kind == "classification":
+        return _classification(task, values, classes, label, logits)
+    if task.kind == "binary":
+        return _binary(task, values, classes, label, threshold)
+    if task.kind == "multilabel":
+        return _multilabel(task, values, classes, label, threshold)
+    if task.kind == "regression":
+        return _regression(task, values, classes, label)
+    if task.kind == "segmentation":
+        return _segmentation(task, values, classes, context, image)
+    if task.kind == "image":
+        return _image(task, values, context, source)
+    return _tensor(task, values)
+
+
+def _name(classes: Sequence[str], index: int) -> str:
+    return classes[index] if index < len(classes) else f"class {index}"
+
+
+def _broken(values: NDArray[Any]) -> int:
+    return int(np.count_nonzero(~np.isfinite(values)))
+
+
+def _classification(
+    task: Task,
+    values: NDArray[Any],
+    classes: Sequence[str],
+    label: ProbeLabel | None,
+    logits: NDArray[Any] | None,
+) -> ClassificationResult:
+    softmaxed = task.scale == "logits"
+    if broken := _broken(values):
+        return ClassificationResult(
+            task.output, (), None, values.size, None, None, softmaxed, non_finite=broken
+        )
+    p = softmax(values) if softmaxed else values.astype(np.float64)
+    order = np.argsort(-p, kind="stable")
+    top = tuple(Score(int(i), _name(classes, int(i)), six(p[i])) for i in order[:TOP])
+    index = label.index if label else None
+    return ClassificationResult(
+        output=task.output,
+        top=top,
+        entropy=six(entropy_bits(p / p.sum())) if p.sum() > 0 else None,
+        classes=values.size,
+        correct=bool(order[0] == index) if index is not None else None,
+        label_probability=six(p[index]) if index is not None else None,
+        softmaxed=softmaxed,
+        total=six(float(values.sum(dtype=np.float64))),
+        logit_gap=_gap(values if softmaxed else logits),
+        logits_sum_to_one=logits is not None and _is_distribution(logits),
+    )
+
+
+def _gap(logits: NDArray[Any] | None) -> float | None:
+    """Return how far the largest logit stands above the second largest."""
+    if logits is None or logits.size < 2 or _broken(logits):
+        return None
+    second, first = np.partition(logits.reshape(-1).astype(np.float64), -2)[-2:]
+    return six(float(first - second))
+
+
+def _is_distribution(values: NDArray[Any]) -> bool:
+    total = float(values.sum(dtype=np.float64))
+    return values.size > 1 and bool((values >= 0).all()) and abs(total - 1) < 1e-3
+
+
+def _binary(
+    task: Task,
+    values: NDArray[Any],
+    classes: Sequence[str],
+    label: ProbeLabel | None,
+    threshold: float,
+) -> BinaryResult:
+    squashed = task.scale == "logits"
+    if broken := _broken(values):
+        return BinaryResult(task.output, None, threshold, None, None, None, squashed, broken)
+    p = float(sigmoid(values)[0] if squashed else values[0])
+    decided = int(p >= threshold)
+    index = label.index if label else None
+    name = classes[decided] if len(classes) == 2 else ("negative", "positive")[decided]
+    return BinaryResult(
+        output=task.output,
+        probability=six(p),
+        threshold=threshold,
+        decision=Score(decided, name, six(p if decided else 1 - p)),
+        entropy=six(entropy_bits(np.array([p, 1 - p]))),
+        correct=decided == index if index is not None else None,
+        squashed=squashed,
+    )
+
+
+def _multilabel(
+    task: Task,
+    values: NDArray[Any],
+    classes: Sequence[str],
+    label: ProbeLabel | None,
+    threshold: float,
+) -> MultilabelResult:
+    squashed = task.scale == "logits"
+    if broken := _broken(values):
+        return MultilabelResult(
+            task.output, threshold, (), (), values.size, None, None, squashed, broken
+        )
+    p = sigmoid(values) if squashed else values.astype(np.float64)
+    order = [int(i) for i in np.argsort(-p, kind="stable")]
+    scores = [Score(i, _name(classes, i), six(p[i])) for i in order]
+    decided = {i for i in order if p[i] >= threshold}
+    truth = _label_set(label, classes, values.size)
+    return MultilabelResult(
+        output=task.output,
+        threshold=threshold,
+        given=tuple(score for score in scores if score.index in decided),
+        top=tuple(scores[:TOP]),
+        labels=values.size,
+        entropy=six(float(np.mean([entropy_bits(np.array([q, 1 - q])) for q in p]))),
+        correct=decided == truth if truth is not None else None,
+        squashed=squashed,
+    )
+
+
+def _label_set(label: ProbeLabel | None, classes: Sequence[str], count: int) -> set[int] | None:
+    """Read ``a|b`` or ``0|3`` as a set of labels; None where a part is unknown."""
+    if label is None:
+        return None
+    found = set()
+    for part in filter(None, label.text.split("|")):
+        if part in classes:
+            found.add(list(classes).index(part))
+        elif part.isascii() and part.isdigit() and int(part) < count:
+            found.add(int(part))
+        else:
+            return None
+    return found
+
+
+def _regression(
+    task: Task, values: NDArray[Any], classes: Sequence[str], label: ProbeLabel | None
+) -> RegressionResult:
+    target = None
+    if label is not None and values.size == 1:
+        try:
+            target = six(float(label.text))
+        except ValueError:
+            target = None
+    return RegressionResult(
+        output=task.output,
+        values=tuple(six(v) for v in values.reshape(-1)[:FIRST_VALUES]),
+        size=int(values.size),
+        names=tuple(classes[:FIRST_VALUES]) if len(classes) == values.size else (),
+        target=target,
+        non_finite=_broken(values),
+    )
+
+
+def _segmentation(
+    task: Task,
+    values: NDArray[Any],
+    classes: Sequence[str],
+    context: Context,
+    image: NDArray[Any] | None,
+) -> SegmentationResult:
+    threshold = context.settings.threshold
+    single = values.shape[2] == 1
+    clean = np.nan_to_num(values.astype(np.float64))
+    if single:
+        p = (sigmoid(clean) if task.scale == "logits" else clean)[..., 0]
+        decided = (p >= threshold).astype(np.int64)
+        confidence = np.maximum(p, 1 - p)
+    else:
+        p = softmax(clean) if task.scale == "logits" else clean
+        decided = p.argmax(axis=-1)
+        confidence = p.max(axis=-1)
+    names = classes or (("background", "mask") if single else ())
+    legend = _legend(decided, names)
+    slots = {entry.index: entry.colour for entry in legend if entry.colour is not None}
+    below = np.full((*decided.shape, 1), 96, np.uint8)
+    if image is not None:
+        sized = resize_bilinear(image, *decided.shape)
+        below = np.rint(np.clip(sized, 0, 255)).astype(np.uint8)
+    said = ", ".join(f"{entry.name} {entry.share:.0%}" for entry in legend[:4])
+    return SegmentationResult(
+        output=task.output,
+        overlay=photograph(
+            context.store, overlay(below, decided, slots), f"Mask over the image: {said}."
+        ),
+        mask=exact(context.store, mask_picture(decided, slots), f"Mask alone: {said}."),
+        legend=legend,
+        threshold=threshold if single else None,
+        mean_confidence=six(float(confidence.mean())),
+        non_finite=_broken(values),
+    )
+
+
+def _legend(decided: NDArray[Any], names: Sequence[str]) -> tuple[MaskClass, ...]:
+    """List the classes in a mask, largest first; the background (class 0 unless named otherwise) unpainted."""
+    found, counts = np.unique(decided, return_counts=True)
+    order = sorted(zip(found, counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    legend = []
+    for index, count in ((int(i), int(n)) for i, n in order):
+        name = names[index] if index < len(names) else f"class {index}"
+        plain = index == 0 and (
+            not names or "background" in name.lower() or name.lower() == "unlabeled"
+        )
+        slot = None if plain else (index - 1 if not names or index else 0) % len(MASK_COLOURS)
+        legend.append(MaskClass(index, name, six(count / decided.size) or 0.0, slot))
+    return tuple(legend)
+
+
+def _image(
+    task: Task, values: NDArray[Any], context: Context, source: NDArray[Any] | None
+) -> ImageResult:
+    window = percentile_window(values)
+    same = source is not None and source.shape == values.shape
+    finite = not _broken(values)
+    rmse, correlation = None, None
+    if same and finite and source is not None:
+        difference = values.astype(np.float64) - source.astype(np.float64)
+        rmse = six(float(np.sqrt(np.mean(difference**2))))
+        correlation = six(pearson(values, source))
+    shape = " by ".join(str(n) for n in values.shape[:2])
+    alt = f"The network's picture, {shape} pixels, values {window.low:.4g} to {window.high:.4g}."
+    return ImageResult(
+        output=task.output,
+        figure=exact(context.store, to_bytes(values, window), alt),
+        low=six(window.low) or 0.0,
+        high=six(window.high) or 0.0,
+        rmse=rmse,
+        correlation=correlation,
+        non_finite=_broken(values),
+    )
+
+
+def _tensor(task: Task, values: NDArray[Any]) -> TensorResult:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    has = finite.size > 0
+    return TensorResult(
+        output=task.output,
+        shape=tuple(values.shape),
+        min=six(finite.min()) if has else None,
+        max=six(finite.max()) if has else None,
+        mean=six(finite.mean()) if has else None,
+        std=six(finite.std()) if has else None,
+        values=tuple(six(v) for v in values.reshape(-1)[:FIRST_VALUES]),
+        non_finite=_broken(values),
+    )

@@ -1,0 +1,327 @@
+"""What the network says about the probes: each image as given, as received and as judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.drawing.pictures import Window, exact, own_window, photograph, to_bytes, window_of
+from reportgen.errors import NotApplicable
+from reportgen.inputs.labels import resolve
+from reportgen.inputs.preprocessing import match_normalization
+from reportgen.network.tasks import class_count
+from reportgen.numerics import six
+from reportgen.observe import Collected, SectionMaker
+from reportgen.report.content.probes import (
+    ClassificationResult,
+    Control,
+    ProbeResult,
+    ProbesContent,
+    ReceivedInput,
+)
+from reportgen.report.leaves import Notice
+from reportgen.sections.probes.predictions import judge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reportgen.drawing.assets import AssetStore
+    from reportgen.inputs.probes import Probe, ProbeSet
+    from reportgen.network.protocol import Batch
+    from reportgen.observe import Context
+    from reportgen.report.content.overview import Task
+    from reportgen.report.leaves import Figure, ProbeLabel
+
+_RESIZE = {
+    "stretch": "stretched to the input's size, bilinear without antialias, as Keras's loaders do",
+    "crop": "cropped centrally to the input's aspect ratio, then resized bilinearly without antialias",
+    "pad": "padded with zeros to the input's aspect ratio, then resized bilinearly without antialias",
+}
+
+
+class ProbeObserver:
+    """Turns each block's outputs into results, so that no output outlives its block."""
+
+    def __init__(self, context: Context, probes: ProbeSet) -> None:
+        self._context = context
+        self._probes = probes
+        self._results: list[ProbeResult] = []
+
+    def show(self, batch: Batch) -> None:
+        """Judge one block of probes."""
+        count = len(next(iter(batch.outputs.values())))
+        for row in range(count):
+            inputs = {name: array[row] for name, array in batch.inputs.items()}
+            outputs = {name: array[row] for name, array in batch.outputs.items()}
+            logits = {name: array[row] for name, array in batch.logits.items()}
+            self._results.append(self._judged(batch.first + row, inputs, outputs, logits))
+
+    def _judged(
+        self,
+        index: int,
+        inputs: dict[str, NDArray[Any]],
+        outputs: dict[str, NDArray[Any]],
+        logits: dict[str, NDArray[Any]],
+    ) -> ProbeResult:
+        context, probe = self._context, self._probes.probes[index]
+        hidden = context.settings.hide_names
+        name = f"probe {index + 1}" if hidden else probe.name
+        received = tuple(self._received(key, array, name) for key, array in inputs.items())
+        image = self._picture_below(inputs)
+        results, label = [], None
+        for task in context.tasks:
+            resolved = self._label(probe, task)
+            label = label or resolved
+            results.append(
+                judge(
+                    task,
+                    outputs[task.output],
+                    classes=self._names(task),
+                    label=resolved,
+                    context=context,
+                    image=image,
+                    source=inputs.get(self._probes.image_input or ""),
+                    logits=logits.get(task.output),
+                )
+            )
+        return ProbeResult(
+            index=index,
+            name=name,
+            size=probe.size,
+            kind=probe.kind,
+            label=label,
+            given=_given(context.store, probe, name),
+            received=received,
+            outputs=tuple(results),
+            notes=probe.notes,
+        )
+
+    def _names(self, task: Task) -> tuple[str, ...]:
+        output = next(o for o in self._context.network.facts.outputs if o.name == task.output)
+        names = self._context.classes
+        return names if len(names) == class_count(task, output) else ()
+
+    def _label(self, probe: Probe, task: Task) -> ProbeLabel | None:
+        if probe.label is None:
+            return None
+        output = next(o for o in self._context.network.facts.outputs if o.name == task.output)
+        count = class_count(task, output) if task.kind in {"classification", "binary"} else 0
+        return resolve(probe.label, self._names(task), count)
+
+    def _received(self, name: str, array: NDArray[Any], probe: str) -> ReceivedInput:
+        zeros = name in self._probes.zero_inputs
+        finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+        low = float(finite.min()) if finite.size else None
+        high = float(finite.max()) if finite.size else None
+        figure, window = None, None
+        if not zeros and _is_picture(array):
+            figure, window = _received_picture(self._context.store, array, name, probe, low, high)
+        return ReceivedInput(
+            input=name,
+            figure=figure,
+            shape=tuple(array.shape),
+            low=six(low),
+            high=six(high),
+            window=window,
+            zeros=zeros,
+            non_finite=int(array.size - finite.size),
+        )
+
+    def _picture_below(self, inputs: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        array = inputs.get(self._probes.image_input or "")
+        if array is None or not _is_picture(array):
+            return None
+        return own_window(array)
+
+    def result(self) -> list[ProbeResult]:
+        """Return the results in the order of the probes."""
+        return self._results
+
+
+def _is_picture(array: NDArray[Any]) -> bool:
+    return (array.ndim == 3 and min(array.shape[:2]) >= 4) or (
+        array.ndim == 2 and min(array.shape) >= 8
+    )
+
+
+def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
+    image = array if array.ndim == 3 else array[..., None]
+    return image[..., :1] if image.shape[2] < 3 else image[..., :3]
+
+
+def _received_picture(
+    store: AssetStore,
+    array: NDArray[Any],
+    name: str,
+    probe: str,
+    low: float | None,
+    high: float | None,
+) -> tuple[Figure, tuple[float, float] | None]:
+    window = window_of(array)
+    shape = " by ".join(str(n) for n in array.shape[:2])
+    values = (
+        f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "no finite values"
+    )
+    alt = f"{probe} as the network receives it at {name}: {shape} pixels, values {values}."
+    figure = exact(store, _channels_last(to_bytes(array, window)), alt)
+    if window == Window(0.0, 255.0):
+        return figure, None
+    return figure, (six(window.low) or 0.0, six(window.high) or 0.0)
+
+
+def _given(store: AssetStore, probe: Probe, name: str) -> Figure | None:
+    if probe.given is None:
+        return None
+    size = f", {probe.size[0]} by {probe.size[1]} pixels" if probe.size else ""
+    return photograph(store, probe.given, f"{name} as given{size}.")
+
+
+def observe(context: Context) -> ProbeObserver:
+    """Return the observer of the probes.
+
+    Raises:
+        NotApplicable: no probes were given.
+    """
+    if context.probes is None:
+        raise NotApplicable(
+            "No probes were given: --probes PATH shows what the network says about images."
+        )
+    return ProbeObserver(context, context.probes)
+
+
+def collect(context: Context, results: list[ProbeResult]) -> Collected:
+    """Return the probes' results with how they were prepared."""
+    probes, prepared = context.probes, context.prepared
+    if probes is None or prepared is None:
+        raise NotApplicable("No probes were given.")
+    judged = [r.outputs[0] for r in results if r.outputs]
+    verdicts = [v for o in judged if (v := getattr(o, "correct", None)) is not None]
+    content = ProbesContent(
+        probes=tuple(results),
+        total=probes.total,
+        preprocessing=prepared.facts,
+        resize=_RESIZE[context.settings.resize] if probes.resized else None,
+        normalization=match_normalization(prepared.inputs, probes.image_input, context.network)
+        if probes.image_input
+        else None,
+        controls=_controls(context, probes, results),
+        labelled=len(verdicts),
+        correct=sum(bool(v) for v in verdicts),
+    )
+    notices = (*probes.notices, *prepared.notices, *_notices(probes, results))
+    return Collected(content, _sentence(content), notices)
+
+
+def _controls(
+    context: Context, probes: ProbeSet, results: list[ProbeResult]
+) -> tuple[Control, ...]:
+    """Show the network artificial inputs where it says one class to all probes."""
+    name, prepared = probes.image_input, context.prepared
+    decided = [o for r in results for o in r.outputs[:1] if isinstance(o, ClassificationResult)]
+    classes = {o.top[0].index for o in decided if o.top}
+    if name is None or prepared is None or len(decided) < 4 or len(classes) != 1:
+        return ()
+    inputs = {
+        key: np.repeat(array[:1], len(_CONTROLS), axis=0) for key, array in prepared.inputs.items()
+    }
+    inputs[name] = control_inputs(prepared.inputs[name], context.settings.seed)
+    found: list[Control] = []
+    task = context.tasks[0]
+    for batch in context.network.forward(inputs):
+        for row, values in enumerate(batch.outputs[task.output]):
+            logits = batch.logits.get(task.output)
+            result = judge(
+                task,
+                values,
+                classes=(),
+                label=None,
+                context=context,
+                image=None,
+                source=None,
+                logits=logits[row] if logits is not None else None,
+            )
+            if isinstance(result, ClassificationResult) and result.top:
+                kind = _CONTROLS[batch.first + row]
+                found.append(Control(kind, result.top[0].index, result.logit_gap))
+    return tuple(found)
+
+
+_CONTROLS = ("black", "white", "noise", "ramp", "halves")
+
+
+def control_inputs(fed: NDArray[Any], seed: int) -> NDArray[Any]:
+    """Return five artificial images over the range of what was fed: see ``_CONTROLS``.
+
+    Args:
+        fed: (n, height, width) or (n, height, width, channels).
+        seed: of the noise.
+    """
+    low, high = float(np.nanmin(fed)), float(np.nanmax(fed))
+    shape = fed.shape[1:]
+    noise = np.random.default_rng(seed).uniform(low, high, shape)
+    across = np.linspace(low, high, shape[1]).reshape((1, shape[1]) + (1,) * (len(shape) - 2))
+    halves = np.full(shape, low)
+    halves[: shape[0] // 2] = high
+    images = [
+        np.full(shape, low),
+        np.full(shape, high),
+        noise,
+        np.broadcast_to(across, shape),
+        halves,
+    ]
+    return np.stack(images).astype(fed.dtype)
+
+
+def _sentence(content: ProbesContent) -> str:
+    shown = len(content.probes)
+    of = f"{shown} of {content.total} probes" if content.total > shown else f"{shown} probes"
+    of = of.replace("1 probes", "1 probe")
+    if content.labelled:
+        return f"{of}: {content.correct} of {content.labelled} with a known label are right."
+    sure = [
+        o.top[0].probability
+        for probe in content.probes
+        for o in probe.outputs[:1]
+        if isinstance(o, ClassificationResult) and o.top and o.top[0].probability is not None
+    ]
+    if sure:
+        median = f"{np.median(sure):.0%}"
+        return f"{of}: the best class has {median} probability in the median; no labels were given."
+    return f"{of}."
+
+
+def _notices(probes: ProbeSet, results: list[ProbeResult]) -> list[Notice]:
+    notices = []
+    if probes.zero_inputs:
+        names = ", ".join(probes.zero_inputs)
+        notices.append(
+            Notice(
+                "warning",
+                f"Only images were given: the further inputs ({names}) were filled with zeros, "
+                "so the "
+                "outputs say little. An .npz with an array for each input feeds them all.",
+            )
+        )
+    broken = [r.name for r in results if any(getattr(o, "non_finite", 0) for o in r.outputs)]
+    if broken:
+        notices.append(
+            Notice(
+                "warning",
+                f"The network answers NaN or infinity to {len(broken)} of {len(results)} probes.",
+            )
+        )
+    unknown = sorted(
+        {r.label.text for r in results if r.label is not None and r.label.index is None}
+    )
+    if unknown and any(isinstance(o, ClassificationResult) for r in results for o in r.outputs):
+        listed = ", ".join(repr(text) for text in unknown[:5])
+        notices.append(
+            Notice(
+                "info", f"Labels that name no class of the model ({listed}) are shown, not judged."
+            )
+        )
+    return notices
+
+
+SECTION = SectionMaker("probes", "Probes", collect, observe)

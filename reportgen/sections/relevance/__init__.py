@@ -1,0 +1,1 @@
+"""The section Relevance: its facts, and all that only it needs."""

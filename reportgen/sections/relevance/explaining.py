@@ -1,0 +1,150 @@
+"""How this network can be explained: the output, the names, the layer and the methods that fit it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.errors import NotApplicable
+from reportgen.network.calls import choose_features
+from reportgen.network.protocol import Aim
+from reportgen.network.tasks import class_count
+from reportgen.sections.relevance.methods import METHODS, Question
+from reportgen.sections.relevance.overlays import full_colour, over_image
+from reportgen.sections.relevance.proof import Asked, Made, flat
+from reportgen.sections.relevance.targets import check_output, choose_output, find_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.network.protocol import OutputFacts
+    from reportgen.observe import Context
+    from reportgen.report.content.overview import Task
+    from reportgen.report.leaves import Figure
+    from reportgen.sections.relevance.methods import Method
+
+
+def explained(context: Context) -> tuple[Task, OutputFacts, tuple[str, ...]]:
+    """Return the output that is explained, and the classes of it that are asked for."""
+    wanted, asked = choose_output(context.settings.target, context.tasks, context.classes)
+    name = wanted or context.tasks[0].output
+    task = next(task for task in context.tasks if task.output == name)
+    facts = next(facts for facts in context.network.facts.outputs if facts.name == name)
+    check_output(facts)
+    return task, facts, asked
+
+
+def names_of(context: Context, task: Task, facts: OutputFacts) -> tuple[str, ...]:
+    """Return the class names that fit an output, those that the page uses where none were given."""
+    if len(context.classes) == class_count(task, facts):
+        return context.classes
+    if task.kind == "binary":
+        return ("negative", "positive")
+    if task.kind == "segmentation" and facts.shape[-1] == 1:
+        return ("background", "mask")
+    return ()
+
+
+def layer_of(context: Context, name: str) -> str | None:
+    """Return the call whose features the CAM family weighs; None where none keeps places."""
+    facts = context.network.facts
+    image = context.probes.image_input if context.probes else None
+    output = next(o for o in facts.outputs if o.name == name)
+    return choose_features(
+        facts.calls,
+        output.layer,
+        image or "",
+        context.input_shapes[image or ""],
+        context.settings.relevance_layer,
+    )
+
+
+class Explained(NamedTuple):
+    """Decisions and what they rest on.
+
+    Attributes:
+        method: in words.
+        maps: one an image, None where there is nothing to see.
+    """
+
+    method: str
+    maps: tuple[Figure | None, ...]
+
+
+def explain_decisions(
+    context: Context,
+    task: Task,
+    facts: OutputFacts,
+    inputs: Sequence[Mapping[str, NDArray[Any]]],
+    names: Sequence[str],
+) -> Explained | None:
+    """Lay what each decision rests on over its image, by the first method that the page uses.
+
+    Args:
+        context: its settings choose the methods.
+        task: of the output.
+        facts: of the output.
+        inputs: as the network receives them, by name, without the batch dimension.
+        names: of the images, for their descriptions.
+
+    Returns:
+        None where the section Relevance is left out or no method fits.
+    """
+    settings, probes, prepared = context.settings, context.probes, context.prepared
+    image = probes.image_input if probes else None
+    if "relevance" not in settings.chosen_sections or image is None or not inputs:
+        return None
+    if prepared is None or prepared.black is None:
+        return None
+    try:
+        layer = layer_of(context, task.output)
+        method = _first(settings.relevance_methods, layer)
+        if method is None:
+            return None
+        outputs = outputs_of(context, task.output, inputs)
+        asked: list[Asked] = []
+        for index, (fed, output) in enumerate(zip(inputs, outputs, strict=True)):
+            target = find_targets(
+                task, facts, output, classes=names_of(context, task, facts), true=None, asked=(),
+                threshold=settings.threshold, image=tuple(fed[image].shape),
+            )[0]  # fmt: skip
+            question = Question(fed, image, target.weights, prepared.black)
+            asked.append(Asked(index, target, question, output))
+        aim = Aim(task.output, asked[0].target.kind, image, layer)
+        passes = context.network.passes(aim, context.progress.advance)
+        questions = [one.question for one in asked]
+        maps = list(method.run(passes, questions, method.samples, settings.seed))
+    except NotApplicable:
+        return None
+    figures: list[Figure | None] = []
+    for one, found, name in zip(asked, maps, names, strict=True):
+        made = Made(one, method, found, flat=flat(one, found))
+        if made.flat or not np.isfinite(found.values).all():
+            figures.append(None)
+            continue
+        alt = f"{name}: {method.title} for {one.target.name}."
+        figures.append(over_image(context.store, made, full_colour(found.values), alt))
+    return Explained(method.title, tuple(figures))
+
+
+def _first(chosen: Sequence[str], layer: str | None) -> Method | None:
+    """Return the cheapest method that fits: one with features, else one with a gradient."""
+    fitting = [m for m in METHODS if m.name in chosen and m.needs != "attention"]
+    with_features = [m for m in fitting if m.needs == "features" and layer is not None]
+    others = [m for m in fitting if m.needs != "features"]
+    return next(iter(with_features or others), None)
+
+
+def outputs_of(
+    context: Context, name: str, inputs: Sequence[Mapping[str, NDArray[Any]]]
+) -> list[NDArray[Any]]:
+    """Return an output of each image, float32; inputs by name, without the batch dimension."""
+    stacked = {key: np.stack([one[key] for one in inputs]) for key in inputs[0]}
+    return [
+        row.astype(np.float32)
+        for batch in context.network.survey([stacked])
+        for row in batch.outputs[name]
+    ]

@@ -1,0 +1,91 @@
+"""Relevance maps as pictures: over the image, and alone on their own grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from reportgen.drawing.pictures import (
+    SMALL,
+    diverging_palette,
+    exact,
+    own_window,
+    palette_picture,
+    photograph,
+    relevance_overlay,
+    viridis_palette,
+)
+from reportgen.numerics import six
+from reportgen.report.content.relevance import Peak
+from reportgen.sections.relevance import evidence as ev
+from reportgen.sections.relevance.proof import evidence_of, sixth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reportgen.drawing.assets import AssetStore
+    from reportgen.report.content.relevance import RelevanceMap
+    from reportgen.report.leaves import Figure
+    from reportgen.sections.relevance.proof import Made
+
+
+def drawn(store: AssetStore, made: Made, one: RelevanceMap) -> RelevanceMap:
+    """Return a map's record completed by its pictures, place and numbers."""
+    values = made.map.values
+    x, y = ev.peak_of(values)
+    tenth = ev.in_brightest_tenth(values, made.asked.question.pixels.shape)
+    where = ev.place_in_words(x, y)
+    said = f"{tenth:.0%} within the brightest tenth" if tenth is not None else "all of it against"
+    alt = f"{made.method.title} for {one.target.name}, {one.name}: relevance strongest {where}, {said}."
+    full = full_colour(values)
+    change = made.map.change
+    error = made.map.completeness
+    return msgspec.structs.replace(
+        one,
+        overlay=over_image(store, made, full, alt),
+        alone=alone(store, made, full),
+        peak=Peak(sixth(x), sixth(y)),
+        full_colour=six(full),
+        gini=six(ev.gini(values)),
+        in_tenth=six(tenth),
+        completeness_error=six(error),
+        completeness_share=six(abs(error / change)) if error is not None and change else None,
+        evidence=evidence_of(made),
+    )
+
+
+def full_colour(values: NDArray[Any]) -> float:
+    """Return the magnitude at which colours are full: the largest, of fine maps the 99.5th percentile."""
+    magnitudes = np.abs(values)
+    if values.size > 32 * 32:
+        full = float(np.percentile(magnitudes, 99.5))
+        if full > 0:
+            return full
+    return float(magnitudes.max())
+
+
+def _scaled(made: Made, full: float) -> tuple[NDArray[Any], bytes]:
+    """Return a map within [0, 1], or [-1, 1] where signed, and its palette."""
+    palette = diverging_palette() if made.method.signed else viridis_palette()
+    return np.clip(made.map.values / full, -1, 1), palette
+
+
+def over_image(store: AssetStore, made: Made, full: float, alt: str) -> Figure:
+    """Return a map over its image; colours are full at magnitude ``full``."""
+    pixels = made.asked.question.pixels
+    scaled, palette = _scaled(made, full)
+    painted = relevance_overlay(
+        own_window(pixels), ev.at_size(scaled, pixels.shape), palette, signed=made.method.signed
+    )
+    return (photograph if max(painted.shape[:2]) > SMALL else exact)(store, painted, alt)
+
+
+def alone(store: AssetStore, made: Made, full: float) -> Figure:
+    """Return a map by itself, one pixel a cell."""
+    scaled, palette = _scaled(made, full)
+    share = (scaled + 1) / 2 if made.method.signed else scaled
+    rows, columns = share.shape
+    alt = f"The same map alone, {rows} by {columns}."
+    return palette_picture(store, np.rint(share * 254).astype(np.uint8), palette, alt)

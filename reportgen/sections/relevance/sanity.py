@@ -1,0 +1,109 @@
+"""The parameter-randomisation test: does a method's map change with the weights (Adebayo et al. 2018)?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from reportgen.sections.relevance.evidence import rank_correlation, structural_similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reportgen.network.protocol import Passes
+    from reportgen.sections.relevance.methods import Map, Method, Question
+
+STAGES = 5
+PROBES = 2
+DRAWS = 3
+"""Draws of all weights that the last stage is the mean of where the first one still resembles: by chance?"""
+UNMOVED = 0.7
+"""A method whose maps with all weights random still correlate so with the trained ones does not react to the
+weights; ``benchmarks/relevance_alarms.py`` measures what healthy methods reach."""
+
+FEWEST_CELLS = 12
+"""On coarser grids maps resemble each other by chance, and the test says nothing."""
+
+
+class Stage(NamedTuple):
+    """How far one method's maps have moved at one stage.
+
+    Attributes:
+        layers: that have random weights so far.
+        down_to: path of the last one.
+        rank_correlation: mean over the questions; a constant map resembles nothing and counts 0.
+        similarity: mean SSIM, likewise.
+        magnitude: rank correlation of the magnitudes, likewise: of a signed map the place alone.
+        comparable: share of the maps that are neither constant nor broken with random weights.
+    """
+
+    layers: int
+    down_to: str
+    rank_correlation: float
+    similarity: float
+    magnitude: float = 0.0
+    comparable: float = 1.0
+
+
+def passes_needed(methods: Sequence[Method], questions: int) -> int:
+    """Return how many passes the test takes."""
+    return (STAGES + DRAWS) * questions * sum(method.sanity_samples for method in methods)
+
+
+def randomisation_test(
+    passes: Passes, methods: Sequence[Method], questions: Sequence[Question], seed: int
+) -> dict[str, list[Stage]]:
+    """Randomise the weights from the output down and follow every method's maps.
+
+    Returns:
+        The stages by method, from the last layer alone to all layers.
+    """
+    trained = {m.name: _maps(passes, m, questions, seed) for m in methods}
+    found: dict[str, list[Stage]] = {method.name: [] for method in methods}
+    layers, deepest = 0, ""
+    moved: dict[str, list[tuple[float, ...]]] = {method.name: [] for method in methods}
+    for paths in passes.cascade(STAGES, seed, DRAWS - 1):
+        if not paths and not any(s[-1].rank_correlation >= UNMOVED for s in found.values()):
+            break  # all have moved: no further draw is needed
+        layers, deepest = layers + len(paths), paths[-1] if paths else deepest
+        for method in methods:
+            if paths:
+                moved[method.name] = []
+            pairs = zip(trained[method.name], _maps(passes, method, questions, seed), strict=True)
+            moved[method.name] += [_resemblance(before, after) for before, after in pairs]
+            means = (float(np.mean(column)) for column in zip(*moved[method.name], strict=True))
+            stage = Stage(layers, deepest, *means)
+            found[method.name] = [*found[method.name][: None if paths else -1], stage]
+    return found
+
+
+def _maps(passes: Passes, method: Method, questions: Sequence[Question], seed: int) -> list[Map]:
+    return list(method.run(passes, questions, method.sanity_samples, seed))
+
+
+def _resemblance(before: Map, after: Map) -> tuple[float, ...]:
+    """Return rank correlation, SSIM, rank correlation of the magnitudes, and whether they can be compared."""
+    a, b = before.values, after.values
+    if not np.isfinite(b).all() or b.max() == b.min():
+        return 0.0, 0.0, 0.0, 0.0
+    return (
+        rank_correlation(a, b) or 0.0,
+        structural_similarity(a, b) or 0.0,
+        rank_correlation(np.abs(a), np.abs(b)) or 0.0,
+        1.0,
+    )
+
+
+def reacts(stages: Sequence[Stage], cells: int) -> bool | None:
+    """Return whether the maps changed once all weights were random; None where that cannot be told.
+
+    Signed maps are compared with their signs, as they are shown.
+
+    Args:
+        stages: of one method.
+        cells: of its maps.
+    """
+    if not stages or cells < FEWEST_CELLS or stages[-1].comparable < 1 / 3:
+        return None
+    return stages[-1].rank_correlation < UNMOVED

@@ -1,0 +1,476 @@
+"""What the decisions rest on: relevance maps of every probe, each with the evidence for it."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from reportgen.errors import NotApplicable
+from reportgen.inputs.labels import resolve
+from reportgen.network.protocol import Aim
+from reportgen.network.tasks import class_count
+from reportgen.numerics import six
+from reportgen.observe import Collected, SectionMaker, probe_name
+from reportgen.report.content.relevance import (
+    Agreement,
+    AttentionLayer,
+    Contrast,
+    MethodFacts,
+    Peak,
+    RelevanceContent,
+    RelevanceMap,
+    SanityStage,
+    TargetFacts,
+)
+from reportgen.report.leaves import Notice
+from reportgen.sections.relevance import evidence as ev
+from reportgen.sections.relevance.explaining import explained, layer_of, names_of
+from reportgen.sections.relevance.methods import METHODS, Question, attention_distances
+from reportgen.sections.relevance.overlays import drawn, over_image
+from reportgen.sections.relevance.proof import (
+    Asked,
+    Made,
+    by_question,
+    flat,
+    prove,
+    sixth,
+    test_weights,
+)
+from reportgen.sections.relevance.sanity import FEWEST_CELLS, reacts
+from reportgen.sections.relevance.targets import find_index, find_targets
+from reportgen.settings import CAM_FAMILY, RELEVANCE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reportgen.network.protocol import Batch, Passes
+    from reportgen.observe import Context
+    from reportgen.sections.relevance.methods import Method
+    from reportgen.sections.relevance.sanity import Stage
+    from reportgen.sections.relevance.targets import Target
+
+HESITATES = 0.2
+"""Below this difference between the two best probabilities the two classes are contrasted."""
+
+
+class OutputObserver:
+    """Keeps the explained output of every probe."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._kept: list[NDArray[Any]] = []
+
+    def show(self, batch: Batch) -> None:
+        """Take in one block."""
+        self._kept += [row.copy() for row in batch.outputs[self._output]]
+
+    def result(self) -> list[NDArray[Any]]:
+        """Return the outputs in the order of the probes."""
+        return self._kept
+
+
+def observe(context: Context) -> OutputObserver:
+    """Return the observer of the explained output.
+
+    Raises:
+        NotApplicable: there is nothing to explain.
+    """
+    if context.probes is None:
+        raise NotApplicable("No probes were given: --probes PATH shows what decisions rest on.")
+    if "none" in context.settings.relevance:
+        raise NotApplicable("Left out by --relevance none.")
+    if context.probes.image_input is None:
+        raise NotApplicable("No input takes images, so there is no picture to lay a map over.")
+    task, facts, texts = explained(context)
+    for text in texts:
+        find_index(text, task, facts, names_of(context, task, facts))
+    layer_of(context, task.output)
+    return OutputObserver(task.output)
+
+
+def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
+    """Return every method's maps of every probe with their evidence."""
+    notices: list[Notice] = []
+    asked = _ask(context, outputs, notices)
+    passes, layer = _passes(context, asked[0].target)
+    methods, layer = _methods(context, layer, notices)
+    made = _run(context, passes, methods, asked, notices)
+    if not made:
+        raise NotApplicable("No method could make a map: " + " ".join(n.text for n in notices))
+    tested: dict[str, list[Stage]] = {}
+    if not context.settings.quick:
+        seed, progress = context.settings.seed, context.progress
+        tested = test_weights(passes, made, seed, progress, notices)
+        made = prove(passes, made, seed, progress)
+    content = RelevanceContent(
+        output=asked[0].target.output,
+        methods=tuple(_facts(method, layer, made, tested) for method in methods),
+        maps=(),
+        agreements=_agreements(made),
+        contrasts=_contrasts(context, passes, asked, _trusted(methods, tested), notices),
+        attention=_attention(passes, asked, methods),
+        baseline=context.prepared.black_words if context.prepared else "",
+        quick=context.settings.quick,
+        seed=context.settings.seed,
+    )
+    content = _with_maps(context, content, made)
+    return Collected(content, _sentence(content), (*notices, *_notices(context, content)))
+
+
+# -- what is asked ----------------------------------------------------------------------------------
+
+
+def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -> list[Asked]:
+    task, facts, texts = explained(context)
+    prepared, probes = context.prepared, context.probes
+    if prepared is None or probes is None or prepared.black is None or not probes.image_input:
+        raise NotApplicable("No probes were given.")
+    count = class_count(task, facts)
+    names = names_of(context, task, facts)
+    asked, broken = [], 0
+    for index, output in enumerate(outputs):
+        if not np.isfinite(output).all():
+            broken += 1
+            continue
+        inputs = {name: array[index] for name, array in prepared.inputs.items()}
+        pixels = inputs[probes.image_input]
+        label = probes.probes[index].label
+        known = resolve(label, names, count) if label is not None and count else None
+        targets = find_targets(
+            task,
+            facts,
+            output,
+            classes=names,
+            true=known.index if known else None,
+            asked=texts,
+            threshold=context.settings.threshold,
+            image=tuple(pixels.shape),
+        )
+        for target in targets:
+            question = Question(inputs, probes.image_input, target.weights, prepared.black)
+            asked.append(Asked(index, target, question, output))
+    if not asked:
+        raise NotApplicable(
+            "The network answers NaN or infinity to every probe: there is no decision to explain."
+        )
+    if broken:
+        text = (
+            f"{broken} of {len(outputs)} probes are left out: the network answers NaN or infinity."
+        )
+        notices.append(Notice("warning", text))
+    return asked
+
+
+def _passes(context: Context, target: Target) -> tuple[Passes, str | None]:
+    name = context.probes.image_input if context.probes else None
+    layer = layer_of(context, target.output)
+    aim = Aim(target.output, target.kind, name or "", layer)
+    return context.network.passes(aim, context.progress.advance), layer
+
+
+def _methods(
+    context: Context, layer: str | None, notices: list[Notice]
+) -> tuple[list[Method], str | None]:
+    """Return the methods that this network can be asked by."""
+    settings = context.settings
+    chosen = settings.relevance_methods
+    dropped = [n for n in settings.relevance if n in RELEVANCE and n not in chosen]
+    if dropped:
+        notices.append(Notice("warning", f"--quick left out {', '.join(dropped)}."))
+    attention = any("Attention" in c.class_name for c in context.network.facts.calls)
+    kept = []
+    for method in (m for m in METHODS if m.name in chosen):
+        if method.needs == "features" and layer is None:
+            text = (
+                f"{method.title} needs features with places, and none reach this output: the network keeps "
+                "no map of the image. Gradient methods and occlusion need none."
+            )
+            notices.append(Notice("info", text))
+        elif method.needs == "attention" and not attention:
+            if settings.relevance:
+                notices.append(Notice("info", f"{method.title} needs attention layers."))
+        else:
+            kept.append(method)
+    if not kept:
+        raise NotApplicable(" ".join(n.text for n in notices) or "No method was chosen.")
+    return kept, layer
+
+
+# -- maps -------------------------------------------------------------------------------------------
+
+
+def _run(
+    context: Context,
+    passes: Passes,
+    methods: list[Method],
+    asked: list[Asked],
+    notices: list[Notice],
+) -> list[Made]:
+    questions = [one.question for one in asked]
+    total = sum(method.samples for method in methods) * len(asked)
+    context.progress.stage("Relevance: maps", total)
+    made = []
+    for method in list(methods):
+        try:
+            maps = list(method.run(passes, questions, method.samples, context.settings.seed))
+        except Exception as error:  # noqa: BLE001 - a method that fails costs itself
+            methods.remove(method)
+            notices.append(Notice("warning", f"{method.title} could not be made: {error}"))
+            continue
+        finite = [(a, m) for a, m in zip(asked, maps, strict=True) if np.isfinite(m.values).all()]
+        if len(finite) < len(maps):
+            text = (
+                f"{method.title}: {len(maps) - len(finite)} of {len(maps)} maps hold NaN or infinity and "
+                "are not shown."
+            )
+            notices.append(Notice("warning", text))
+        made += [Made(a, method, m, flat(a, m)) for a, m in finite]
+    return made
+
+
+# -- content ----------------------------------------------------------------------------------------
+
+
+def _facts(
+    method: Method, layer: str | None, made: list[Made], tested: dict[str, list[Stage]]
+) -> MethodFacts:
+    grids = [one.map.values.shape for one in made if one.method is method]
+    stages = tested.get(method.name, [])
+    return MethodFacts(
+        name=method.name,
+        title=method.title,
+        source=method.source,
+        signed=method.signed,
+        layer=layer if method.needs == "features" else None,
+        grid=(grids[0][0], grids[0][1]) if grids else None,
+        samples=method.samples,
+        stages=tuple(
+            SanityStage(
+                s.layers,
+                s.down_to,
+                six(s.rank_correlation),
+                six(s.similarity),
+                six(s.magnitude) if method.signed else None,
+            )
+            for s in stages
+        ),
+        passes_sanity=reacts(stages, grids[0][0] * grids[0][1]) if grids else None,
+    )
+
+
+def _agreements(made: list[Made]) -> tuple[Agreement, ...]:
+    found = []
+    for group in by_question(made):
+        for first, second in combinations([one for one in group.values() if not one.flat], 2):
+            rho = ev.agreement(first.map.values, second.map.values)
+            target = first.asked.target.name
+            names = first.method.name, second.method.name
+            found.append(Agreement(first.asked.probe, target, *names, six(rho)))
+    return tuple(found)
+
+
+def _with_maps(context: Context, content: RelevanceContent, made: list[Made]) -> RelevanceContent:
+    failing = {m.name for m in content.methods if m.passes_sanity is False}
+    least: dict[int, float] = {}
+    for entry in content.agreements:
+        if entry.rank_correlation is not None:
+            held = least.get(entry.probe, 2.0)
+            least[entry.probe] = min(held, entry.rank_correlation)
+    groups = sorted(by_question(made), key=lambda g: _place(g, least))
+    maps = [_map(context, one, failing) for group in groups for one in group.values()]
+    return msgspec.structs.replace(content, maps=tuple(maps))
+
+
+def _place(group: dict[str, Made], least: dict[int, float]) -> tuple[float, int]:
+    probe = next(iter(group.values())).asked.probe
+    return least.get(probe, 2.0), probe
+
+
+def _map(context: Context, made: Made, failing: set[str]) -> RelevanceMap:
+    values, asked = made.map.values, made.asked
+    name = probe_name(context, asked.probe)
+    target = asked.target
+    score = six(target.read(asked.output, asked.question.pixels))
+    region = six(float(target.region.mean())) if target.region is not None else None
+    facts = TargetFacts(
+        target.output, target.unit, target.name, target.role, score, target.decides, region
+    )
+    one = RelevanceMap(
+        probe=asked.probe,
+        name=name,
+        target=facts,
+        method=made.method.name,
+        verdict=_verdict(made, failing),
+        peak=None,
+        raw_maximum=six(float(values.max())),
+        raw_minimum=six(float(values.min())),
+        grid=(values.shape[0], values.shape[1]),
+    )
+    if made.flat:
+        return one
+    return drawn(context.store, made, one)
+
+
+def _verdict(made: Made, failing: set[str]) -> Any:
+    if made.flat:
+        return "flat"
+    if made.method.name in failing:
+        return "fails the sanity check"
+    if made.curves is None:
+        return None
+    return "supported" if ev.beats_chance(made.curves) else "no better than chance"
+
+
+def _trusted(methods: list[Method], tested: dict[str, list[Stage]]) -> list[Method]:
+    """Return the methods that tell classes apart and do not fail the randomisation test."""
+    failing = [name for name, stages in tested.items() if reacts(stages, FEWEST_CELLS) is False]
+    return [m for m in methods if m.needs != "attention" and m.name not in failing]
+
+
+def _contrasts(
+    context: Context,
+    passes: Passes,
+    asked: list[Asked],
+    methods: list[Method],
+    notices: list[Notice],
+) -> tuple[Contrast, ...]:
+    """Contrast the two best classes of the probes where they lie close together."""
+    task, facts, _ = explained(context)
+    if task.kind != "classification" or not methods:
+        return ()
+    names = names_of(context, task, facts)
+    found = []
+    for one in asked:
+        if one.target.role != "predicted" or one.output.size < 2:
+            continue
+        scores = [
+            one.target._replace(channel=int(i)).read(one.output, one.question.pixels)
+            for i in np.argsort(-one.output, kind="stable")[:2]
+        ]
+        if scores[0] - scores[1] < HESITATES:
+            found.append((one, int(np.argsort(-one.output, kind="stable")[1]), scores))
+    if not found:
+        return ()
+    questions: list[Question] = []
+    for one, second, _ in found:
+        weights = np.zeros(one.output.shape, np.float32)
+        weights[second] = 1
+        questions += [one.question, one.question._replace(weights=weights)]
+    method = methods[0]
+    try:
+        maps = list(method.run(passes, questions, method.samples, context.settings.seed))
+    except Exception as error:  # noqa: BLE001 - the contrast costs itself
+        notices.append(Notice("warning", f"The contrasts could not be made: {error}"))
+        return ()
+    contrasts = []
+    for (one, second, scores), (a, b) in zip(
+        found, zip(maps[::2], maps[1::2], strict=True), strict=True
+    ):
+        values = a.values - b.values
+        full = float(np.abs(values).max())
+        if not np.isfinite(values).all() or full == 0:
+            continue
+        name, other = one.target.name, names[second] if names else f"class {second}"
+        probe = probe_name(context, one.probe)
+        x, y = ev.peak_of(values)
+        alt = (
+            f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
+            f"{ev.place_in_words(x, y)}."
+        )
+        contrast = Made(one, method._replace(signed=True), a._replace(values=values), flat=False)
+        overlay = over_image(context.store, contrast, full, alt)
+        pair = (sixth(scores[0]), sixth(scores[1]))
+        peak = Peak(sixth(x), sixth(y))
+        contrasts.append(Contrast(one.probe, probe, method.name, name, other, pair, overlay, peak))
+    return tuple(contrasts)
+
+
+def _attention(
+    passes: Passes, asked: list[Asked], methods: list[Method]
+) -> tuple[AttentionLayer, ...]:
+    """Return the mean attention distances, over the probes."""
+    if not any(method.needs == "attention" for method in methods):
+        return ()
+    once = list({one.probe: one for one in asked}.values())
+    shape = once[0].question.pixels.shape
+    found: dict[str, list[NDArray[Any]]] = {}
+    for layers in passes.attention(one.question.sample() for one in once):
+        for call, heads in attention_distances(layers, shape).items():
+            found.setdefault(call, []).append(heads)
+    return tuple(
+        AttentionLayer(call, tuple(six(float(v)) for v in np.mean(rows, axis=0)))
+        for call, rows in found.items()
+    )
+
+
+# -- in words ---------------------------------------------------------------------------------------
+
+
+def _sentence(content: RelevanceContent) -> str:
+    """Say what a reviewer should take away, from the numbers alone."""
+    if content.quick:
+        flat = sum(one.verdict == "flat" for one in content.maps)
+        some = f", {flat} of them flat" if flat else ""
+        return f"{len(content.maps)} maps{some}, without evidence for them (--quick)."
+    parts = [_of_method(content, method) for method in content.methods]
+    known = [
+        a.rank_correlation
+        for a in content.agreements
+        if a.rank_correlation is not None and not {a.first, a.second} <= set(CAM_FAMILY)
+    ]
+    if known:
+        parts.append(
+            f"the methods' maps agree by a rank correlation of {np.median(known):.2f} in the median"
+        )
+    text = "; ".join(part for part in parts if part)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _of_method(content: RelevanceContent, method: MethodFacts) -> str:
+    maps = [one for one in content.maps if one.method == method.name]
+    if not maps:
+        return ""
+    if method.passes_sanity is False:
+        return f"{method.title} fails the sanity check: its maps hardly depend on the weights"
+    flat = sum(one.verdict == "flat" for one in maps)
+    supported = sum(one.verdict == "supported" for one in maps)
+    some = f", {flat} flat" if flat else ""
+    if supported == 0 and flat == len(maps):
+        why = "nothing in its layer speaks for" if method.layer else "no pixel has an effect on"
+        return f"{method.title} is flat on every probe: {why} what is explained"
+    return f"{method.title} is supported on {supported} of {len(maps)} maps{some}"
+
+
+def _notices(context: Context, content: RelevanceContent) -> list[Notice]:
+    notices = []
+    others = [task.output for task in context.tasks if task.output != content.output]
+    if others:
+        text = (
+            f"The output {content.output} is explained. --target {others[0]} explains another one of "
+            f"{len(others) + 1}."
+        )
+        notices.append(Notice("info", text))
+    held = [
+        name
+        for name in context.input_shapes
+        if context.probes and name != context.probes.image_input
+    ]
+    if held and context.probes:
+        text = (
+            f"The input {context.probes.image_input} is explained, {', '.join(held)} held at the probe's "
+            "own values."
+        )
+        notices.append(Notice("info", text))
+    if content.quick:
+        text = (
+            "--quick left out the pixel-level maps, deletion and insertion, and the randomisation test: "
+            "nothing here says whether these maps may be believed."
+        )
+        notices.append(Notice("warning", text))
+    return notices
+
+
+SECTION = SectionMaker("relevance", "Relevance", collect, observe)

@@ -1,0 +1,300 @@
+"""Targets: which number of the output a map explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.errors import NotApplicable, UsageError
+from reportgen.network.tasks import class_count
+from reportgen.numerics import sigmoid, softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.network.protocol import OutputFacts
+    from reportgen.report.content.overview import Task
+    from reportgen.report.content.relevance import Role
+
+
+class Target(NamedTuple):
+    """What a map explains.
+
+    Attributes:
+        output: name of the output.
+        kind: of the aim: ``linear``, ``norm`` or ``error``.
+        unit: index of the class or unit, None for a whole output.
+        name: of the class, or what the score is.
+        role: ``predicted``, ``true`` or ``asked``.
+        weights: of a linear aim, shaped as the output; else None.
+        scale: how the score of deletion and insertion is read: ``softmax``, ``probability``,
+            ``sigmoid``, ``value``, ``norm`` or ``error``.
+        sign: -1 for the negative class of one sigmoid unit.
+        region: (height, width) of a mask's pixels that are explained.
+        channel: of the output that the score is read from; None for all.
+    """
+
+    output: str
+    kind: str
+    unit: int | None
+    name: str
+    role: Role
+    weights: NDArray[Any] | None
+    scale: str
+    sign: int = 1
+    region: NDArray[Any] | None = None
+    channel: int | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether the score is a probability, so that effects on its logit have an absolute size."""
+        return self.scale in {"softmax", "probability", "sigmoid"}
+
+    def read(self, output: NDArray[Any], image: NDArray[Any]) -> float:
+        """Return the score of deletion and insertion: a probability where the output has them.
+
+        Args:
+            output: as the network gives it, without the batch dimension.
+            image: what was fed, for the error of a reconstruction.
+        """
+        if self.scale == "norm":
+            return float(np.sqrt(np.sum(np.square(output, dtype=np.float64))))
+        if self.scale == "error":
+            difference = output.astype(np.float64) - image
+            return float(np.mean(difference**2))
+        if self.scale == "softmax":
+            output = softmax(output)
+        elif self.scale == "sigmoid":
+            output = sigmoid(output)
+        picked = output[..., self.channel] if self.channel is not None else output
+        value = float(picked[self.region].mean() if self.region is not None else np.mean(picked))
+        return value if self.sign > 0 else 1 - value
+
+
+def choose_output(
+    wanted: Sequence[str], tasks: Sequence[Task], classes: Sequence[str]
+) -> tuple[str | None, tuple[str, ...]]:
+    """Read ``--target`` texts: ``CLASS``, ``INDEX``, ``OUTPUT``, ``OUTPUT:CLASS`` or ``OUTPUT:INDEX``.
+
+    Returns:
+        The output that they name, None where none does, and the classes or indices asked for.
+
+    Raises:
+        UsageError: they name several outputs.
+    """
+    names = [task.output for task in tasks]
+    outputs: list[str] = []
+    rest: list[str] = []
+    for text in wanted:
+        named = [name for name in names if text == name or text.startswith(f"{name}:")]
+        if text in classes:
+            rest.append(text)
+        elif named:
+            output = max(named, key=len)
+            outputs.append(output)
+            rest += [text[len(output) + 1 :]] if text != output else []
+        elif ":" in text:
+            raise UsageError(
+                f"--target {text}: there is no output {text.rpartition(':')[0]!r}. "
+                f"The outputs are {', '.join(names)}."
+            )
+        else:
+            rest.append(text)
+    if len(set(outputs)) > 1:
+        raise UsageError("--target names several outputs; a report explains one of them.")
+    return (outputs[0] if outputs else None), tuple(rest)
+
+
+def check_output(output: OutputFacts) -> None:
+    """Refuse what decides nothing.
+
+    Raises:
+        NotApplicable: a softmax over one unit.
+    """
+    if output.activation == "softmax" and output.shape[-1] == 1:
+        raise NotApplicable(
+            f"The output {output.name!r} is a softmax over a single class, which is always 1: nothing is "
+            "decided, so nothing can be explained."
+        )
+
+
+def find_targets(
+    task: Task,
+    facts: OutputFacts,
+    output: NDArray[Any],
+    *,
+    classes: Sequence[str],
+    true: int | None,
+    asked: Sequence[str],
+    threshold: float,
+    image: tuple[int, ...],
+) -> list[Target]:
+    """Return what is explained of a probe: the predicted class, a true one that differs, those asked for.
+
+    Args:
+        task: what the output is taken for.
+        facts: of the output.
+        output: the probe's, without the batch dimension; finite.
+        classes: names that fit it, else empty.
+        true: index of the true class, None without one.
+        asked: classes or indices of ``--target``.
+        threshold: of sigmoid outputs.
+        image: shape of what was fed.
+
+    Raises:
+        UsageError: an asked class or index that the output does not have.
+    """
+    indices = list(dict.fromkeys(find_index(text, task, facts, classes) for text in asked))
+    if task.kind == "classification":
+        return _of_classes(task, output, classes, true, indices)
+    if task.kind == "binary":
+        return _of_sigmoid(task, output, classes, true, indices, threshold)
+    if task.kind == "segmentation":
+        chosen: list[int | None] = [*indices] or [None]
+        return [_of_mask(task, output, classes, index, threshold) for index in chosen]
+    if task.kind == "multilabel":
+        best = int(np.argmax(output))
+        scale = "sigmoid" if task.scale == "logits" else "probability"
+        wanted = _wanted(best, None, indices)
+        return [_unit(task, output, i, _name(classes, i), r, scale) for i, r in wanted.items()]
+    if indices or (output.ndim == 1 and output.size == 1):
+        names = classes if len(classes) == output.size else ()
+        return [
+            _unit(
+                task,
+                output,
+                i,
+                _name(names, i, "unit"),
+                "asked" if indices else "predicted",
+                "value",
+            )
+            for i in indices or [0]
+        ]
+    if task.kind == "image" and output.shape == image:
+        return [
+            Target(task.output, "error", None, "reconstruction error", "predicted", None, "error")
+        ]
+    return [Target(task.output, "norm", None, "norm of the output", "predicted", None, "norm")]
+
+
+def _name(classes: Sequence[str], index: int, noun: str = "class") -> str:
+    return classes[index] if index < len(classes) else f"{noun} {index}"
+
+
+def find_index(text: str, task: Task, facts: OutputFacts, classes: Sequence[str]) -> int:
+    """Return the class or unit that a ``--target`` names.
+
+    Raises:
+        UsageError: the output has none of that name or number.
+    """
+    if text in classes:
+        return list(classes).index(text)
+    count = class_count(task, facts) or int(facts.shape[-1] or 0)
+    if text.isascii() and text.isdigit() and int(text) < count:
+        return int(text)
+    known = f"names such as {classes[0]!r} or " if classes else ""
+    names = "" if classes else " (names need --classes)"
+    raise UsageError(
+        f"--target {text}: the output {task.output!r} has no such class. It takes {known}0 to "
+        f"{count - 1}{names}."
+    )
+
+
+def _unit(
+    task: Task, output: NDArray[Any], index: int, name: str, role: Role, scale: str
+) -> Target:
+    weights = np.zeros(output.shape, np.float32)
+    weights[..., index] = 1
+    return Target(task.output, "linear", index, name, role, weights, scale, channel=index)
+
+
+def _wanted(predicted: int, true: int | None, asked: Sequence[int]) -> dict[int, Role]:
+    """Return the classes to explain, each once, with the first reason for it."""
+    wanted: dict[int, Role] = {predicted: "predicted"}
+    if true is not None:
+        wanted.setdefault(true, "true")
+    for index in asked:
+        wanted.setdefault(index, "asked")
+    return wanted
+
+
+def _of_classes(
+    task: Task,
+    output: NDArray[Any],
+    classes: Sequence[str],
+    true: int | None,
+    asked: Sequence[int],
+) -> list[Target]:
+    wanted = _wanted(int(np.argmax(output)), true, asked)
+    scale = "softmax" if task.scale == "logits" else "probability"
+    return [_unit(task, output, i, _name(classes, i), role, scale) for i, role in wanted.items()]
+
+
+def _of_sigmoid(
+    task: Task,
+    output: NDArray[Any],
+    classes: Sequence[str],
+    true: int | None,
+    asked: Sequence[int],
+    threshold: float,
+) -> list[Target]:
+    scale = "sigmoid" if task.scale == "logits" else "probability"
+    value = float(sigmoid(output)[0] if task.scale == "logits" else output[0])
+    wanted = _wanted(int(value >= threshold), true, asked)
+    names = classes if len(classes) == 2 else ("negative", "positive")
+    return [
+        Target(
+            task.output,
+            "linear",
+            index,
+            names[index],
+            role,
+            np.full(output.shape, 1 if index else -1, np.float32),
+            scale,
+            sign=1 if index else -1,
+        )
+        for index, role in wanted.items()
+    ]
+
+
+def _of_mask(
+    task: Task,
+    output: NDArray[Any],
+    classes: Sequence[str],
+    asked: int | None,
+    threshold: float,
+) -> Target:
+    """Explain the mean score of a class over the pixels that were decided for it."""
+    single = output.shape[2] == 1
+    p = output.astype(np.float64)
+    if task.scale == "logits":
+        p = sigmoid(p) if single else softmax(p)
+    decided = (p[..., 0] >= threshold).astype(int) if single else p.argmax(axis=-1)
+    index = asked
+    if index is None:
+        found, counts = np.unique(decided[decided > 0], return_counts=True)
+        index = int(found[np.argmax(counts)]) if found.size else 0
+    region = decided == index
+    if not region.any():
+        region = np.ones(decided.shape, bool)
+    sign = -1 if single and index == 0 else 1
+    channel = 0 if single else index
+    weights = np.zeros(output.shape, np.float32)
+    weights[..., channel] = sign * region / region.sum()
+    names = classes or (("background", "mask") if single else ())
+    scales = {"logits": "sigmoid" if single else "softmax"}
+    return Target(
+        task.output,
+        "linear",
+        index,
+        _name(names, index),
+        "predicted" if asked is None else "asked",
+        weights,
+        scales.get(task.scale, "probability"),
+        sign=sign,
+        region=region,
+        channel=channel,
+    )

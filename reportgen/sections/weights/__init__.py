@@ -1,0 +1,1 @@
+"""The section Weights: its facts, and all that only it needs."""

@@ -1,0 +1,332 @@
+"""Measure what findings about weights rest on; NumPy only, one tensor at a time."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.numerics import six
+from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+SAMPLE = 5_000
+LEAST_FOR_KS = 100
+LARGEST_SPECTRUM = 512
+LARGEST_GRAM = 4_096
+LISTED = 16
+_SAME = 0.999
+_DECLARED = 0.045
+_NEAR_ZERO = 1e-3
+_TRUNCATED = 0.87962566103423978
+"""Standard deviation of a normal distribution cut at two standard deviations, as Keras corrects for it."""
+
+
+class Initial(NamedTuple):
+    """A distribution that kernels start from.
+
+    Attributes:
+        kind: ``uniform`` (on ±``scale``), ``truncated`` (normal of ``scale`` cut at two) or ``normal``.
+    """
+
+    name: str
+    kind: str
+    scale: float
+
+    @property
+    def support(self) -> float:
+        """Largest magnitude that it can draw."""
+        return {"uniform": self.scale, "truncated": 2 * self.scale}.get(self.kind, math.inf)
+
+
+def kernel_health(
+    array: NDArray[Any], declared: Initial | None = None, layer_class: str = ""
+) -> KernelHealth | None:
+    """Measure a kernel (…, inputs, outputs).
+
+    Args:
+        array: floating-point, of rank two or more.
+        declared: what the layer says that its values were drawn from.
+        layer_class: tells depthwise (h, w, channels, multiplier) and transposed kernels
+            (h, w, outputs, inputs) apart.
+
+    Returns:
+        None for anything else, and where a value is not finite.
+    """
+    if array.ndim < 2 or array.dtype.kind != "f" or not np.isfinite(array).all() or not array.size:
+        return None
+    values = array.astype(np.float32, copy=False)
+    matrix = as_matrix(values, layer_class)
+    norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64))
+    zero = np.flatnonzero(norms == 0)
+    alive = norms[norms > 0]
+    near = int((alive < _NEAR_ZERO * np.median(alive)).sum()) if alive.size else 0
+    duplicates = duplicate_columns(matrix, norms)
+    square = float((norms**2).sum())
+    top = float(np.abs(matrix).max())
+    return KernelHealth(
+        filters=matrix.shape[1],
+        each=matrix.shape[0],
+        zero=int(zero.size),
+        zero_filters=tuple(int(i) for i in zero[:LISTED]),
+        near_zero=near,
+        duplicates=int(duplicates.size),
+        duplicate_filters=tuple(int(i) for i in duplicates[:LISTED]),
+        dominance=six(top * top / square) if square else None,
+        sqnr=six(int8_sqnr(matrix, top)) if square else None,
+        range_ratio=_range_ratio(matrix) if square else None,
+        initial=initial_fit(values, declared),
+        spectrum=_spectrum(matrix),
+    )
+
+
+def as_matrix(values: NDArray[Any], layer_class: str) -> NDArray[Any]:
+    """Return a kernel as (values of a filter, filters)."""
+    if "Depthwise" in layer_class and values.ndim > 2:
+        return values.reshape(math.prod(values.shape[:-2]), -1)
+    if layer_class.endswith("Transpose"):
+        values = np.swapaxes(values, -1, -2)
+    return values.reshape(-1, values.shape[-1])
+
+
+def duplicate_columns(matrix: NDArray[Any], norms: NDArray[Any]) -> NDArray[Any]:
+    """Return the columns with |cos| > 0.999 to an earlier one, all-zero columns left out."""
+    none = np.array([], int)
+    if matrix.shape[1] > LARGEST_GRAM or matrix.shape[0] < 2:
+        return none
+    scaled = matrix / np.where(norms > 0, norms, np.inf).astype(np.float32)
+    cosine = scaled.T @ scaled
+    np.fill_diagonal(cosine, 0)
+    if max(float(cosine.max()), -float(cosine.min())) <= _SAME:
+        return none
+    found: NDArray[Any] = np.flatnonzero(np.triu(np.abs(cosine) > _SAME, k=1).any(axis=0))
+    return found
+
+
+def int8_sqnr(matrix: NDArray[Any], top: float) -> float:
+    """Return the signal to noise ratio in dB of symmetric per-tensor int8 quantisation."""
+    step = np.float32(top / 127)
+    error = matrix - np.rint(matrix / step) * step
+    noise = float(np.einsum("ij,ij->", error, error, dtype=np.float64))
+    signal = float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))
+    return 10 * math.log10(signal / noise) if noise > 0 else 200.0
+
+
+def _range_ratio(matrix: NDArray[Any]) -> float | None:
+    ranges = np.abs(matrix).max(axis=0)
+    middle = float(np.median(ranges))
+    return six(float(ranges.max()) / middle) if middle > 0 else None
+
+
+def batch_norm_health(
+    layer: str, arrays: Mapping[str, NDArray[Any]], *, before_relu: bool
+) -> BatchNormHealth:
+    """Look at the variables of a BatchNormalization together.
+
+    Args:
+        layer: its path.
+        arrays: by role; ``gamma`` and ``beta`` may be missing and count as 1 and 0.
+        before_relu: whether nothing but a ReLU reads it.
+    """
+    mean, variance = arrays["moving_mean"], arrays["moving_variance"]
+    gamma = arrays.get("gamma", np.ones_like(mean)).astype(np.float64)
+    beta = arrays.get("beta", np.zeros_like(mean)).astype(np.float64)
+    dead = np.flatnonzero(beta + 3 * np.abs(gamma) < 0)
+    return BatchNormHealth(
+        layer=layer,
+        channels=int(mean.size),
+        dead=int(dead.size),
+        dead_channels=tuple(int(i) for i in dead[:LISTED]),
+        before_relu=before_relu,
+        fresh_statistics=bool((mean == 0).all() and (variance == 1).all()),
+        fresh_scale=bool((gamma == 1).all() and (beta == 0).all()),
+        zero_variance=int((variance == 0).sum()),
+        negative_variance=int((variance < 0).sum()),
+    )
+
+
+# -- initialisation ------------------------------------------------------------------------------
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """Return fan-in and fan-out as ``keras.initializers`` counts them."""
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    field = math.prod(shape[:-2])
+    return shape[-2] * field, shape[-1] * field
+
+
+def standard_initials(shape: Sequence[int]) -> tuple[Initial, ...]:
+    """Return the variance-scaling initializers of Keras for a kernel of this shape.
+
+    Glorot and Bengio (2010), He et al. (2015), LeCun et al. (1998).
+    """
+    fan_in, fan_out = fans(shape)
+    found = []
+    for name, variance in (
+        ("glorot", 2 / (fan_in + fan_out)),
+        ("he", 2 / fan_in),
+        ("lecun", 1 / fan_in),
+    ):
+        found.append(Initial(f"{name}_uniform", "uniform", math.sqrt(3 * variance)))
+        found.append(Initial(f"{name}_normal", "truncated", math.sqrt(variance) / _TRUNCATED))
+    return tuple(found)
+
+
+def declared_initial(
+    name: str | None, config: Mapping[str, float | str], shape: Sequence[int]
+) -> Initial | None:
+    """Return the distribution that a layer declares; None for others, as orthogonal or zeros.
+
+    Args:
+        name: of the initializer's class, as in ``variance_scaling``.
+        config: its numbers and words.
+        shape: of the kernel.
+    """
+    if name is None or len(shape) < 2:
+        return None
+    known = {initial.name: initial for initial in standard_initials(shape)}
+    if name in known:
+        return known[name]
+    number = {key: value for key, value in config.items() if isinstance(value, float | int)}
+    if name == "variance_scaling" and "scale" in number:
+        fan_in, fan_out = fans(shape)
+        mode = str(config.get("mode", "fan_in"))
+        fan = {"fan_in": fan_in, "fan_out": fan_out}.get(mode, (fan_in + fan_out) / 2)
+        variance = number["scale"] / max(1.0, fan)
+        kind = str(config.get("distribution", "truncated_normal"))
+        if kind == "uniform":
+            return Initial(name, "uniform", math.sqrt(3 * variance))
+        if kind == "untruncated_normal":
+            return Initial(name, "normal", math.sqrt(variance))
+        return Initial(name, "truncated", math.sqrt(variance) / _TRUNCATED)
+    if name in {"random_normal", "truncated_normal"} and not number.get("mean"):
+        kind = "normal" if name == "random_normal" else "truncated"
+        return Initial(name, kind, number.get("stddev", 0.05))
+    high = number.get("maxval", 0.05)
+    if name == "random_uniform" and number.get("minval", -0.05) == -high:
+        return Initial(name, "uniform", high)
+    return None
+
+
+def distribution(values: NDArray[Any], initial: Initial) -> NDArray[Any]:
+    """Return the cumulative distribution of ``initial`` at ascending ``values``, float64."""
+    x = values.astype(np.float64) / initial.scale
+    if initial.kind == "uniform":
+        expected: NDArray[Any] = (x + 1) / 2
+    else:
+        expected = 0.5 * (1 + _erf(x / math.sqrt(2)))
+    if initial.kind == "truncated":
+        low = NormalDist().cdf(-2)
+        expected = (expected - low) / (1 - 2 * low)
+    clipped: NDArray[Any] = np.clip(expected, 0, 1)
+    return clipped
+
+
+def _erf(x: NDArray[Any]) -> NDArray[Any]:
+    """Return the error function to 1.5e-7 (Abramowitz and Stegun, 1964, 7.1.26)."""
+    t = 1 / (1 + 0.3275911 * np.abs(x))
+    poly = t * (
+        0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
+    )
+    result: NDArray[Any] = np.sign(x) * (1 - poly * np.exp(-x * x))
+    return result
+
+
+def ks_distance(ordered: NDArray[Any], initial: Initial) -> float:
+    """Return the Kolmogorov-Smirnov distance of ascending values to ``initial``."""
+    n = len(ordered)
+    expected = distribution(ordered, initial)
+    steps = np.arange(n + 1) / n
+    return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
+
+
+def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | None:
+    """Return the initializer that a kernel is nearest to; None below 100 values and for constants."""
+    flat = array.reshape(-1)
+    if flat.size < LEAST_FOR_KS:
+        return None
+    step = -(-flat.size // SAMPLE)
+    ordered = np.sort(flat[::step])
+    if ordered[0] == ordered[-1]:
+        return None
+    top = float(np.abs(flat).max())
+    name = declared.name if declared else ""
+    candidates = [c for c in standard_initials(array.shape) if c.name != name]
+    known = [*([declared] if declared and declared.scale > 0 else []), *candidates]
+    inside = [initial for initial in known if top <= initial.support * (1 + 1e-5)]
+    fits = [(ks_distance(ordered, initial), initial) for initial in inside or known[:1]]
+    distance, nearest = min(fits, key=lambda fit: fit[0])
+    near = max(_DECLARED, 1.63 / math.sqrt(len(ordered)))
+    if fits[0][1] is declared and fits[0][0] < near:
+        distance, nearest = fits[0]
+    outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum())
+    return InitialFit(
+        nearest.name, nearest.name == name, six(distance) or 0.0, len(ordered), outside
+    )
+
+
+# -- spectrum ------------------------------------------------------------------------------------
+
+
+def _spectrum(matrix: NDArray[Any]) -> Spectrum | None:
+    rows, columns = matrix.shape
+    small = min(rows, columns)
+    if small < 2 or small > LARGEST_GRAM:
+        return None
+    product = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
+    total = float(np.trace(product, dtype=np.float64))
+    if total <= 0:
+        return None
+    squares = float(np.einsum("ij,ij->", product, product, dtype=np.float64))
+    alpha, distance, top = None, None, None
+    if small <= LARGEST_SPECTRUM:
+        eigenvalues = np.maximum(np.linalg.eigvalsh(product.astype(np.float64)), 0)
+        alpha, distance = power_law(eigenvalues)
+        top = float(eigenvalues[-1])
+    rms = math.sqrt(total / (rows * columns))
+    edge = (rms * (math.sqrt(rows) + math.sqrt(columns))) ** 2
+    return Spectrum(
+        rows=rows,
+        columns=columns,
+        effective_rank=six(total * total / squares) or 0.0,
+        sigma=six(math.sqrt(top)) if top is not None else None,
+        edge=six(top / edge) if top is not None else None,
+        alpha=six(alpha),
+        alpha_distance=six(distance),
+    )
+
+
+def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
+    """Fit a power law to the tail of ascending eigenvalues.
+
+    For every possible start of the tail the maximum-likelihood exponent 1 + n / Σ ln(x / xmin); the
+    start with the least Kolmogorov-Smirnov distance counts (Clauset, Shalizi and Newman, 2009).
+
+    Returns:
+        Exponent and distance; None below 20 positive eigenvalues.
+    """
+    x = eigenvalues[eigenvalues > 1e-10 * eigenvalues[-1]]
+    n = len(x)
+    if n < 20:
+        return None, None
+    logs = np.log(x)
+    tail_sums = np.cumsum(logs[::-1])[::-1]
+    starts = np.unique(np.linspace(0, n - 10, min(n - 9, 40)).astype(int))
+    best = (math.inf, 0.0)
+    for start in starts:
+        size = n - start
+        spread = float(tail_sums[start] - size * logs[start])
+        if spread <= 0:
+            continue
+        alpha = 1 + size / spread
+        fitted = 1 - np.exp(-(alpha - 1) * (logs[start:] - logs[start]))
+        distance = float(np.abs(fitted - np.arange(size) / size).max())
+        best = min(best, (distance, alpha))
+    return (best[1], best[0]) if math.isfinite(best[0]) else (None, None)

@@ -1,0 +1,241 @@
+"""Whether the weights look as weights should: statistics and a histogram of every variable."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.drawing.figures import DepthPoint, depth_figure
+from reportgen.drawing.pictures import diverging_palette, exact, palette_picture, tiles
+from reportgen.errors import NotApplicable
+from reportgen.numerics import describe, digest, six
+from reportgen.observe import Collected, SectionMaker
+from reportgen.report.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
+from reportgen.report.leaves import Notice
+from reportgen.sections.weights.health import batch_norm_health, declared_initial, kernel_health
+from reportgen.wording import share_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.drawing.assets import AssetStore
+    from reportgen.network.protocol import VariableFacts
+    from reportgen.observe import Context
+    from reportgen.report.content.health import BatchNormHealth
+
+_MOST_FILTERS = 256
+_SCALE_QUANTILE = 0.9
+
+
+def collect(context: Context, _: Any) -> Collected:
+    """Walk over the variables once and return their statistics, the depth plot and the first kernels."""
+    variables: list[Variable] = []
+    kernels: KernelPicture | None = None
+    norms: dict[str, dict[str, NDArray[Any]]] = {}
+    first = _first_convolution(context)
+    size = 0
+    for facts, array in context.network.variables():
+        variables.append(_variable(facts, array))
+        if facts.layer_class == "BatchNormalization":
+            norms.setdefault(facts.layer, {})[facts.role] = array
+        size += (
+            array.nbytes if array.dtype.name == facts.dtype else array.size * _width(facts.dtype)
+        )
+        if facts.layer == first and facts.role == "kernel" and kernels is None:
+            kernels = _kernel_picture(context.store, facts, array)
+    if not variables:
+        raise NotApplicable("The model has no variables.")
+    content = WeightsContent(
+        variables=tuple(variables),
+        scales=_scales(variables),
+        count=sum(v.count for v in variables),
+        bytes=size,
+        zeros=sum(v.zeros for v in variables),
+        nan=sum(v.nan for v in variables),
+        inf=sum(v.inf for v in variables),
+        depth=_depth(context.store, variables),
+        kernels=kernels,
+        batch_norms=_batch_norms(context, norms),
+    )
+    return Collected(content, _sentence(content), _notices(content))
+
+
+def _batch_norms(
+    context: Context, norms: dict[str, dict[str, NDArray[Any]]]
+) -> tuple[BatchNormHealth, ...]:
+    readers: dict[str, list[str]] = {}
+    activations = {layer.path: layer.activation for layer in context.network.facts.layers}
+    for call in context.network.facts.calls:
+        if call.leaf:
+            kind = activations.get(call.layer) or call.class_name
+            for source in call.inputs:
+                readers.setdefault(source.partition("#")[0], []).append(kind)
+    return tuple(
+        batch_norm_health(
+            layer, arrays, before_relu=set(readers.get(layer, ())) in ({"relu"}, {"relu6"})
+        )
+        for layer, arrays in norms.items()
+    )
+
+
+def _width(dtype: str) -> int:
+    return 1 if dtype.startswith("float8") else 2 if dtype == "bfloat16" else 4
+
+
+def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:
+    found = describe(array)
+    p1, p25, p50, p75, p99 = found.percentiles
+    return Variable(
+        path=facts.path,
+        layer=facts.layer,
+        layer_class=facts.layer_class,
+        name=facts.name,
+        role=facts.role,
+        shape=facts.shape,
+        dtype=facts.dtype,
+        trainable=facts.trainable,
+        count=found.size,
+        zeros=found.zeros,
+        nan=found.nan,
+        inf=found.inf,
+        min=found.min,
+        max=found.max,
+        mean=found.mean,
+        std=found.std,
+        p1=p1,
+        p25=p25,
+        p50=p50,
+        p75=p75,
+        p99=p99,
+        l2=found.l2,
+        histogram=found.histogram,
+        digest=digest(array),
+        initializer=facts.initializer,
+        compute_dtype=facts.compute_dtype,
+        health=kernel_health(
+            array,
+            declared_initial(facts.initializer, facts.initializer_config, facts.shape),
+            facts.layer_class,
+        )
+        if facts.role in {"kernel", "embeddings"}
+        else None,
+        shared_by=facts.shared_by,
+    )
+
+
+def _scales(variables: Sequence[Variable]) -> tuple[RoleScale, ...]:
+    """Return one axis a role: from the 1st to the 99th percentile of nine in ten of its variables.
+
+    The widest tenth does not squeeze the others; what lies outside is counted in the outermost
+    bars.
+    """
+    scales = []
+    for role in dict.fromkeys(v.role for v in variables):
+        of_role = [
+            v for v in variables if v.role == role and v.p1 is not None and v.p99 is not None
+        ]
+        if not of_role:
+            continue
+        low = -_reach([-v.p1 for v in of_role if v.p1 is not None])
+        high = _reach([v.p99 for v in of_role if v.p99 is not None])
+        if role in {"kernel", "bias", "beta", "embeddings"}:
+            high = max(abs(low), abs(high))
+            low = -high
+        else:
+            low, high = min(low, 0.0), max(high, 0.0)
+        if high <= low:
+            low, high = low - 1, high + 1
+        scales.append(RoleScale(role, six(low) or 0.0, six(high) or 0.0))
+    return tuple(scales)
+
+
+def _reach(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return ordered[min(math.ceil(_SCALE_QUANTILE * len(ordered)), len(ordered)) - 1]
+
+
+def _depth(store: AssetStore, variables: Sequence[Variable]) -> Any:
+    points = [
+        DepthPoint(v.layer, v.mean, v.std, v.l2 / math.sqrt(v.count))
+        for v in variables
+        if v.role == "kernel" and v.mean is not None and v.std is not None and v.l2 is not None
+    ]
+    if len(points) < 2:
+        return None
+    spread = [p.std for p in points]
+    alt = (
+        f"Mean, standard deviation and norm per element of {len(points)} kernels in the order "
+        "of the layers; "
+        f"the standard deviation lies between {min(spread):.3g} "
+        f"({points[spread.index(min(spread))].layer}) "
+        f"and {max(spread):.3g} ({points[spread.index(max(spread))].layer})."
+    )
+    return depth_figure(store, points, alt)
+
+
+def _first_convolution(context: Context) -> str | None:
+    """Return the first convolution that is called, or, untraced, the first in the layer tree."""
+    facts = context.network.facts
+    order = [(call.layer, call.class_name) for call in facts.calls] or [
+        (layer.path, layer.class_name) for layer in facts.layers
+    ]
+    names = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D"}
+    return next((path for path, class_name in order if class_name in names), None)
+
+
+def _kernel_picture(
+    store: AssetStore, facts: VariableFacts, array: NDArray[Any]
+) -> KernelPicture | None:
+    """Draw kernels (h, w, in, out) of one or three input channels, all on one scale around zero."""
+    if array.ndim != 4 or array.shape[2] not in {1, 3} or array.dtype.kind != "f":
+        return None
+    filters = np.moveaxis(array.astype(np.float32), -1, 0)
+    shown = filters[:_MOST_FILTERS]
+    finite = np.abs(shown[np.isfinite(shown)])
+    reach = float(np.percentile(finite, 99.5)) if finite.size else 0.0
+    reach = reach or float(finite.max(initial=0)) or 1.0
+    levels = np.rint(np.clip((np.nan_to_num(shown) / reach + 1) * 127.5, 0, 255)).astype(np.uint8)
+    zoom = max(1, round(24 / max(levels.shape[1:3])))
+    levels = levels.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    columns = min(16, len(levels))
+    total = len(filters)
+    dead = int((np.abs(shown).max(axis=(1, 2, 3)) == 0).sum())
+    alt = (
+        f"The {len(levels)} kernels of {facts.layer}, {array.shape[0]} by {array.shape[1]} "
+        "pixels each" + (f"; {dead} of them are all zero." if dead else ".")
+    )
+    if array.shape[2] == 3:
+        figure = exact(store, tiles(levels, columns, 2, 128), alt)
+        colours = (
+            "red, green and blue are the weights of the three input channels, mid grey is zero"
+        )
+    else:
+        sheet = tiles(levels, columns, 2, 128)[..., 0]
+        figure = palette_picture(store, sheet, diverging_palette(), alt)
+        colours = "blue is negative, red is positive, white is zero"
+    low, high = six(-reach) or 0.0, six(reach) or 0.0
+    return KernelPicture(facts.layer, figure, len(levels), total, low, high, colours)
+
+
+def _sentence(content: WeightsContent) -> str:
+    broken = content.nan + content.inf
+    health = f"{broken:,} values are NaN or infinite" if broken else "all values are finite"
+    return (
+        f"{len(content.variables)} variables with {content.count:,} values: {health}, "
+        f"{share_text(content.zeros, content.count)} are exactly zero."
+    )
+
+
+def _notices(content: WeightsContent) -> tuple[Notice, ...]:
+    broken = [v.path for v in content.variables if v.nan or v.inf]
+    if not broken:
+        return ()
+    more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
+    return (Notice("warning", f"NaN or infinite values in {', '.join(broken[:5])}{more}."),)
+
+
+SECTION = SectionMaker("weights", "Weights", collect)

@@ -1,0 +1,96 @@
+"""What is written into a folder that exists: nothing is followed out of it, nothing of others is touched."""
+
+from __future__ import annotations
+
+import os
+
+import models
+import pages
+import pytest
+
+from reportgen import build_report, cli
+from reportgen.errors import OutputError
+from reportgen.page.publish import locked
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return a report's folder; tests work on copies."""
+    place = tmp_path_factory.mktemp("made") / "out"
+    build_report(models.saved("binary"), probes=models.images(2), output=place)
+    return place
+
+
+@pytest.fixture
+def precious(tmp_path):
+    """Return a file outside of every report; it must stay as it is."""
+    path = tmp_path / "precious"
+    path.write_text("mine")
+    yield path
+    assert path.read_text() == "mine"
+
+
+def copied(made, tmp_path):
+    folder = tmp_path / "out"
+    for name, content in pages.tree(made).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path, precious):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".reportgen.lock").symlink_to(precious)
+    with (
+        pytest.raises(OutputError, match=r"\.reportgen\.lock is no file that reportgen wrote"),
+        locked(folder),
+    ):
+        pass
+    assert (folder / ".reportgen.lock").is_symlink()
+
+
+def test_a_lock_file_that_is_a_pipe_does_not_hang(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    os.mkfifo(folder / ".reportgen.lock")
+    with pytest.raises(OutputError, match="no file that reportgen wrote"), locked(folder):
+        pass
+
+
+@pytest.mark.parametrize(
+    "name", ["report.json", "summary.md", "index.html", "an asset", "a temporary file"]
+)
+def test_files_that_are_links_are_replaced_and_not_followed(made, tmp_path, precious, name):
+    folder = copied(made, tmp_path)
+    asset = next((folder / "assets").glob("*.css")).name
+    path = {
+        "an asset": folder / "assets" / asset,
+        "a temporary file": folder / f".reportgen-{os.getpid()}-report.json.tmp",
+    }.get(name, folder / name)
+    precious.write_text("x" * path.stat().st_size if path.exists() else "mine")
+    path.unlink(missing_ok=True)
+    path.symlink_to(precious)
+    text = precious.read_text()
+    build_report(models.saved("binary"), probes=models.images(2), output=folder, force=True)
+    assert precious.read_text() == text
+    precious.write_text("mine")
+    assert not path.is_symlink()
+    pages.check_page(folder)
+
+
+def test_assets_that_lead_elsewhere_are_refused(made, tmp_path):
+    folder, elsewhere = copied(made, tmp_path), tmp_path / "elsewhere"
+    (folder / "assets").rename(elsewhere)
+    (folder / "assets").symlink_to(elsewhere)
+    before = pages.tree(elsewhere)
+    with pytest.raises(OutputError, match="assets is a link"):
+        build_report(models.saved("binary"), output=folder)
+    assert cli.run(["render", str(folder)]) == 7
+    assert pages.tree(elsewhere) == before
+
+
+def test_junit_does_not_follow_a_link(made, tmp_path, precious, capsys):
+    (tmp_path / "found.xml").symlink_to(precious)
+    assert cli.run(["check", str(made), "--junit", str(tmp_path / "found.xml")]) == 7
+    assert "found.xml cannot be written" in capsys.readouterr().err

@@ -1,0 +1,347 @@
+"""Training histories: what is read, what is refused, and what the rules say of curves with a known fate."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from reportgen.errors import HistoryError
+from reportgen.findings.judge import judge
+from reportgen.inputs.history import read_history
+from reportgen.network.protocol import OutputFacts
+from reportgen.report.content.history import Curve, HistoryContent
+from reportgen.report.content.overview import OverviewContent, Task
+from reportgen.report.model import Section
+from reportgen.sections.history.section import best_epoch
+
+PLACE = Path(os.environ.get("REPORTGEN_MODELS") or "/nowhere")
+CSV = "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.5,0.4,1.6\n1,0.7,1.0,0.6,1.2\n"
+
+
+def read(tmp_path, text, name="history.csv"):
+    path = tmp_path / name
+    path.write_text(text, "utf-8")
+    return read_history(path)
+
+
+def columns(history):
+    return {s.name: (s.train, s.validation) for s in history.series}
+
+
+EXPECTED = {"loss": ((1.5, 1.0), (1.6, 1.2)), "accuracy": ((0.5, 0.7), (0.4, 0.6))}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", CSV),
+        ("a.log", CSV.replace(",", ";")),
+        ("a.tsv", CSV.replace(",", "\t").replace("accuracy", "accuracy ")),
+        ("a.csv", "\ufeff" + CSV),
+        ("a.csv", CSV.replace("\n", "\r\n") + "\r\n"),
+        ("a.json", json.dumps({"loss": [1.5, 1.0], "val_loss": [1.6, 1.2], "accuracy": [0.5, 0.7],
+                               "val_accuracy": [0.4, 0.6]})),
+        ("a.json", json.dumps({"history": {"loss": [1.5, 1.0], "val_loss": [1.6, 1.2],
+                                           "accuracy": [0.5, 0.7], "val_accuracy": [0.4, 0.6]}})),
+        ("a.json", json.dumps([
+            {"epoch": 1, "loss": 1.5, "val_loss": 1.6, "accuracy": 0.5, "val_accuracy": 0.4},
+            {"epoch": 2, "loss": 1.0, "val_loss": 1.2, "accuracy": 0.7, "val_accuracy": 0.6}])),
+    ],
+)  # fmt: skip
+def test_every_format_gives_the_same_curves(name, text, tmp_path):
+    history = read(tmp_path, text, name)
+    assert columns(history) == EXPECTED
+    assert history.epochs == (1, 2)
+    assert history.loss == "loss"
+    assert history.series[0].name == "loss"
+    assert {s.name: s.higher for s in history.series} == {"loss": False, "accuracy": True}
+
+
+def test_live_histories_are_taken_as_they_are():
+    history = {"loss": [np.float32(1.5), 1.0], "val_loss": [1.6, 1.2]}
+    callback = type("Callback", (), {"history": history})()
+    for given in (callback, history):
+        assert columns(read_history(given)) == {"loss": ((1.5, 1.0), (1.6, 1.2))}
+    assert read_history(None) is None
+
+
+def test_a_keras_csv_logger_and_history_are_read(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(loss="mse", metrics=["mae"])
+    x, y = np.zeros((8, 3)), np.ones((8, 2))
+    path = tmp_path / "log.csv"
+    done = model.fit(
+        x,
+        y,
+        validation_data=(x, y),
+        epochs=3,
+        verbose=0,
+        callbacks=[keras.callbacks.CSVLogger(path)],
+    )
+    from_file, live = read_history(path), read_history(done)
+    assert from_file.epochs == live.epochs == (1, 2, 3)
+    for name, (train, validation) in columns(live).items():
+        np.testing.assert_allclose(columns(from_file)[name][0], train, rtol=1e-6)
+        np.testing.assert_allclose(columns(from_file)[name][1], validation, rtol=1e-6)
+
+
+def test_tensorboard_folders_of_keras_are_read(tmp_path):
+    import tensorflow as tf
+
+    for part, values in (("train", (2.0, 1.0, 0.5)), ("validation", (2.5, 1.5, 1.25))):
+        with tf.summary.create_file_writer(str(tmp_path / part)).as_default():
+            for step, value in enumerate(values):
+                tf.summary.scalar("epoch_loss", value, step=step)
+                if part == "train":
+                    tf.summary.scalar("epoch_learning_rate", 0.1 / (step + 1), step=step)
+    history = read_history(tmp_path)
+    assert columns(history) == {"loss": ((2.0, 1.0, 0.5), (2.5, 1.5, 1.25))}
+    np.testing.assert_allclose(history.learning_rate, (0.1, 0.05, 0.1 / 3), rtol=1e-6)
+
+
+def test_tensorboard_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
+    import sys
+
+    (tmp_path / "events.out.tfevents.1").write_bytes(b"")
+    name = "tensorboard.backend.event_processing.event_accumulator"
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(HistoryError, match=r"pip install 'keras-reportgen\[tensorboard\]'"):
+        read_history(tmp_path)
+
+
+def test_learning_rates_times_and_misspellings(tmp_path):
+    rows = [
+        ("Epoch", "train_cost", "val_cost", "epoch_time", "learing_rate"),
+        ("1", "nan", "3.6", "11.2s", "0.001"),
+        ("2", "0.2", "0.4", "9s", "0.0005"),
+    ]
+    text = "\n".join("\t".join(row) for row in rows)
+    history = read(tmp_path, text)
+    assert history.learning_rate == (0.001, 0.0005)
+    assert history.left_out == ("epoch_time",)
+    assert history.loss == "cost"
+    assert math.isnan(history.series[0].train[0])
+
+
+def test_a_resumed_log_repeats_its_header_and_a_killed_one_breaks_off(tmp_path):
+    resumed = CSV + CSV
+    assert len(read(tmp_path, resumed).epochs) == 4
+    killed = CSV + "2,0.8,0.9\n"
+    assert len(read(tmp_path, killed).epochs) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("hello", "no header"),
+        ("1,2,3\n4,5,6\n", "must name the columns"),
+        ("epoch,loss\n", "no epochs of a metric"),
+        ("epoch,note\n0,good\n", "no epochs of a metric"),
+        ("epoch,loss\n0,1\n1,2,3\n2,1\n", "line 3 has 3 columns"),
+        ("{", "no JSON"),
+        ("[1, 2]", "must map names to lists"),
+        ('{"loss": 3}', "no epochs of a metric"),
+    ],
+)
+def test_what_is_no_history_is_refused(text, said, tmp_path):
+    with pytest.raises(HistoryError, match=said):
+        read(tmp_path, text)
+
+
+def test_missing_binary_and_empty_places_are_refused(tmp_path):
+    with pytest.raises(HistoryError, match="no such file"):
+        read_history(tmp_path / "none.csv")
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x01" * 9)
+    with pytest.raises(HistoryError, match="cannot be read as text"):
+        read_history(tmp_path / "b.csv")
+    with pytest.raises(HistoryError, match="no TensorBoard events"):
+        read_history(tmp_path)
+
+
+def test_the_best_epoch_is_the_first_of_equal_ones():
+    assert best_epoch((None, 2.0, 1.0, 1.0), higher=False) == 2
+    assert best_epoch((0.5, 0.9, None, 0.9), higher=True) == 1
+    assert best_epoch((None, None), higher=True) is None
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def overview(classes=10, loss="sparse_categorical_crossentropy"):
+    """An overview whose only facts are the head's."""
+    output = OutputFacts("out", (None, classes), "float32", activation="softmax", loss=loss)
+    known = {
+        "tasks": (Task("out", "classification", "probabilities", ""),), "outputs": (output,), "inputs": (),
+        "versions": (), "input_shapes": (),
+    }  # fmt: skip
+    fields = msgspec.structs.fields(OverviewContent)
+    rest = {f.name: known.get(f.name) for f in fields if f.required}
+    return Section("overview", "Overview", content=OverviewContent(**rest))
+
+
+def found(loss, val_loss=(), accuracy=(), val_accuracy=(), classes=10):
+    count = len(loss)
+    curves = [Curve("loss", "lower", tuple(loss), tuple(val_loss), 0, sum(v is None for v in loss))]
+    if accuracy:
+        curves.append(Curve("accuracy", "higher", tuple(accuracy), tuple(val_accuracy), 0))
+    content = HistoryContent("test", tuple(range(1, count + 1)), tuple(curves), "loss")
+    history = Section("history", "Training history", content=content)
+    judged = judge([overview(classes), history])
+    rules = {"divergence", "overfitting", "generalisation-gap", "underfitting", "plateau",
+             "noisy-validation", "no-validation"}  # fmt: skip
+    return {f.rule: f for f in judged.findings if f.rule in rules}
+
+
+def falling(start, end, count=40, speed=8.0):
+    """Exponential decay: most is learned early."""
+    share = np.exp(-speed * np.arange(count) / count)
+    return [float(v) for v in end + (start - end) * (share - share[-1]) / (1 - share[-1])]
+
+
+HEALTHY = falling(2.3, 0.3), [v + 0.02 for v in falling(2.3, 0.32)]
+
+
+def test_a_healthy_training_raises_nothing():
+    assert found(*HEALTHY, accuracy=[0.9] * 40, val_accuracy=[0.88] * 40) == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_of_two_per_cent_is_no_overfitting(seed):
+    rng = np.random.default_rng(seed)
+    noisy = [[float(v * (1 + 0.02 * rng.standard_normal())) for v in curve] for curve in HEALTHY]
+    assert "overfitting" not in found(*noisy)
+
+
+def test_overfitting_names_the_best_epoch_and_how_long_was_too_long():
+    train = falling(2.3, 0.01)
+    held_out = [*falling(2.3, 0.8, 12), *np.linspace(0.8, 1.4, 28)]
+    hits = found(train, held_out, accuracy=[1.0] * 40, val_accuracy=[0.75] * 40)
+    assert "lowest in epoch 12 (0.8)" in hits["overfitting"].observed
+    assert "28 epochs too long" in hits["overfitting"].observed
+    assert "0.250 apart" in hits["generalisation-gap"].observed
+    assert "underfitting" not in hits
+    assert "plateau" not in hits
+
+
+def test_both_losses_rising_is_no_overfitting():
+    held_out = [*falling(2.0, 0.8, 12), *np.linspace(0.8, 1.4, 28)]
+    train = [*falling(2.0, 0.7, 12), *np.linspace(0.7, 0.9, 28)]
+    assert "overfitting" not in found(train, held_out)
+
+
+def test_losses_near_zero_do_not_overfit_by_digits():
+    train = falling(2.0, 1e-7)
+    held_out = [*falling(2.0, 1e-6, 20), *[2e-6] * 20]
+    assert "overfitting" not in found(train, held_out)
+
+
+def test_a_training_that_is_broken_off_underfits():
+    train, held_out = np.linspace(2.3, 1.3, 8).tolist(), np.linspace(2.3, 1.32, 8).tolist()
+    hits = found(
+        train, held_out, accuracy=np.linspace(0.1, 0.5, 8).tolist(), val_accuracy=[0.5] * 8
+    )
+    assert "still brought" in hits["underfitting"].observed
+
+
+def test_a_training_at_chance_underfits():
+    hits = found([2.31] * 8, [2.31] * 8, accuracy=[0.11] * 8, val_accuracy=[0.1] * 8)
+    assert "chance is 0.100" in hits["underfitting"].observed
+
+
+def test_what_is_nearly_learned_does_not_underfit():
+    train, held_out = np.linspace(0.6, 0.25, 8).tolist(), np.linspace(0.6, 0.26, 8).tolist()
+    high = np.linspace(0.7, 0.91, 8).tolist()
+    assert "underfitting" not in found(train, held_out, accuracy=high, val_accuracy=high)
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        ([2.0, 1.5, 1.2, None], "NaN or infinite"),
+        ([1e6, 14.9, 13.4, 10.3, 10.4], "guessing among 10 classes"),
+        ([2.0, 1.0, 1.8, 2.2, 2.25], "above the"),
+    ],
+)
+def test_divergence_is_an_error_and_explains_the_rest(loss, said):
+    hits = found(loss, [3.0] * len(loss))
+    assert hits["divergence"].severity == "error"
+    assert said in hits["divergence"].observed
+    assert set(hits) == {"divergence"}
+
+
+def test_a_nan_that_passes_is_information():
+    hits = found([None, *HEALTHY[0][1:]], HEALTHY[1])
+    assert hits["divergence"].severity == "info"
+    assert "epoch 1 and recovered" in hits["divergence"].observed
+
+
+def test_a_second_half_without_gain_is_a_plateau():
+    train, held_out = falling(2.0, 0.5, 10), falling(2.0, 0.55, 10)
+    hits = found([*train, *[0.5] * 30], [*held_out, *[0.55] * 30])
+    assert "the last 20 epochs brought nothing" in hits["plateau"].observed
+
+
+def test_a_jumping_validation_loss_is_noisy():
+    held_out = [v * (1.25 if k % 2 else 0.8) for k, v in enumerate(HEALTHY[1])]
+    assert "noisy-validation" in found(HEALTHY[0], held_out)
+
+
+def test_without_validation_overfitting_cannot_be_judged():
+    hits = found(HEALTHY[0])
+    assert set(hits) == {"no-validation"}
+
+
+def test_two_epochs_are_too_few():
+    assert found([2.0, 1.9], [2.0, 1.95], accuracy=[0.1, 0.11], val_accuracy=[0.1, 0.1]) == {}
+
+
+def test_without_a_history_nothing_is_judged():
+    judged = judge([overview()])
+    reasons = {c.rule: c.reason for c in judged.not_applicable}
+    assert reasons["overfitting"] == "no training history was given"
+
+
+if "REPORTGEN_MODELS" in os.environ:
+    KNOWN = {
+        "trained/fashion_overfit": {"overfitting", "generalisation-gap"},
+        "trained/fashion_underfit2": {"underfitting"},
+        "trained/fashion_high_lr": {"divergence"},
+        "trained/fashion_cnn2": set(),
+        "trained/fashion_vit": set(),
+        "histories/ssrnet_imdb__mobilenet_reg_0.5_64.csv": {"overfitting"},
+        "histories/ssrnet_imdb__ssrnet_3_3_3_64_1.0_1.0.csv": set(),
+        "histories/musicnn_MTT_vgg_train_log.tsv": set(),
+        "histories/oarriaga_KDEF_CSVLogger.log": set(),
+    }
+
+    @pytest.mark.parametrize("name", KNOWN)
+    @pytest.mark.parametrize("suffix", ["csv", "json"])
+    def test_real_logs_are_called_what_they_are(name, suffix):
+        path = PLACE / "models" / name
+        history = read_history(path / f"history.{suffix}" if path.is_dir() else path)
+
+        def known(values):
+            return tuple(v if math.isfinite(v) else None for v in values)
+
+        curves = tuple(
+            Curve(s.name, "higher" if s.higher else "lower", known(s.train), known(s.validation), 0,
+                  sum(not math.isfinite(v) for v in s.train))
+            for s in history.series
+        )  # fmt: skip
+        content = HistoryContent(history.source, history.epochs, curves, history.loss)
+        sections = [Section("history", "", content=content)]
+        if "fashion" in name:
+            sections.append(overview())
+        hits = {f.rule: f for f in judge(sections).findings if f.severity != "info"}
+        assert set(hits) == KNOWN[name]
+        if "fashion_overfit" in name:
+            assert "epoch 12" in hits["overfitting"].observed
