@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from reportgen.inputs.preprocessing import Prepared
     from reportgen.inputs.probes import ProbeSet
     from reportgen.network.protocol import Batch, Network
-    from reportgen.report.content.overview import ModelFile, Task
+    from reportgen.network.tasks import Task
+    from reportgen.report.content.overview import ModelFile
     from reportgen.report.leaves import Notice
     from reportgen.report.model import Content
     from reportgen.settings import SectionKind, Settings

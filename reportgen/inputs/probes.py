@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.inputs.images import Fitted, Pixels
-    from reportgen.network.protocol import TensorFacts
+    from reportgen.network.facts import TensorFacts
     from reportgen.settings import Settings
 
 _IMAGE_KEYS = ("x", "images", "image", "x_test", "x_val", "x_train", "data", "arr_0")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reportgen.nets.structure import Node
-    from reportgen.network.protocol import CallFacts, OutputFacts
+    from reportgen.network.facts import CallFacts, OutputFacts
 
 _HANDS_THROUGH = {
     "Reshape",

@@ -26,13 +26,8 @@ from reportgen.nets.signature import (
 from reportgen.nets.tracing import trace_forward
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
 from reportgen.network.channels import Channels
-from reportgen.network.protocol import (
-    Batch,
-    NetworkFacts,
-    NormalizationInput,
-    TensorFacts,
-    peak_bytes,
-)
+from reportgen.network.facts import NetworkFacts, TensorFacts, peak_bytes
+from reportgen.network.protocol import Batch, NormalizationInput
 from reportgen.settings import (
     BLOCK,
     DEFAULT_INPUT_SIZE,
@@ -48,7 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
-    from reportgen.network.protocol import Aim, CallFacts, CallId, Range, VariableFacts
+    from reportgen.network.facts import CallFacts, CallId, VariableFacts
+    from reportgen.network.protocol import Aim, Range
 
 
 def _nobody(_steps: int) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from reportgen.nets.structure import Node
     from reportgen.nets.tracing import Traced
-    from reportgen.network.protocol import Aim, CallId, Sample
+    from reportgen.network.facts import CallId
+    from reportgen.network.protocol import Aim, Sample
 
 _HALF_SCALE = 1024.0
 """Scores of float16 networks are scaled by it, so that their gradients do not underflow."""

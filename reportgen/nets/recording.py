@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.flops import call_flops
 from reportgen.nets.structure import dtype_size, unique_path
-from reportgen.network.protocol import CallFacts
+from reportgen.network.facts import CallFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
-from reportgen.network.protocol import OutputFacts
+from reportgen.network.facts import OutputFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.network.protocol import LayerFacts, VariableFacts
+from reportgen.network.facts import LayerFacts, VariableFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,14 +10,14 @@ from reportgen.nets.heads import before_activation, operation_activation
 from reportgen.nets.moments import reduce_calls
 from reportgen.nets.recording import Recorder, recorded_by
 from reportgen.nets.signature import named_outputs, pack
-from reportgen.network.protocol import OutputFacts
+from reportgen.network.facts import OutputFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reportgen.nets.moments import Watched
     from reportgen.nets.recording import Call
-    from reportgen.network.protocol import CallFacts, CallId
+    from reportgen.network.facts import CallFacts, CallId
 
     Watch = Callable[[tuple[CallFacts, ...]], tuple[CallId, ...]]
 

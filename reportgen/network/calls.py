@@ -6,12 +6,12 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from reportgen.errors import UsageError
-from reportgen.network.protocol import makers_of
+from reportgen.network.facts import makers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reportgen.network.protocol import CallFacts, CallId
+    from reportgen.network.facts import CallFacts, CallId
 
 MOST_SHOWN = 8
 MAX_MAP_BYTES = 16 * 2**20

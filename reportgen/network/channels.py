@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.network.protocol import CallId, Moments
+from reportgen.network.facts import CallId
+from reportgen.network.protocol import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,164 +1,18 @@
-"""What a section knows about a network: facts without arrays, and the protocol it is asked through.
+"""The protocol through which everyone asks a network; its answers are NumPy.
 
 No TensorFlow here: ``nets.KerasNetwork`` is the real one, and tests hand sections a ten-line fake.
 """
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-CallId = str
-"""Structural path of a layer; ``path#2`` is a shared layer's second call."""
-
-
-class TensorFacts(msgspec.Struct, frozen=True):
-    """An input or output of the network.
-
-    Attributes:
-        shape: with the batch dimension first; None where the model leaves a size open.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-
-
-class OutputFacts(msgspec.Struct, frozen=True):
-    """An output and the head that makes it.
-
-    Attributes:
-        shape: with the batch dimension first.
-        layer: structural path of the layer that makes it, None where it is not known.
-        activation: the last activation before the output (``softmax``, ``sigmoid``, ``linear`` …),
-            None where it is not known.
-        loss: name of the loss that the model was compiled with for this output.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    layer: str | None = None
-    activation: str | None = None
-    loss: str | None = None
-
-
-class LayerFacts(msgspec.Struct, frozen=True):
-    """A layer, nested model or ``keras.ops`` operation, in the order of the structural walk.
-
-    Attributes:
-        path: names from the root down, joined by ``/``; unique.
-        parent: path of the layer that holds it, None at the top.
-        parameters: elements of its own and all inner weights, each counted once.
-        trainable_parameters: those of them that training would change.
-        activation: name of its activation function, where it has one.
-    """
-
-    path: str
-    name: str
-    class_name: str
-    parent: str | None
-    parameters: int
-    trainable_parameters: int
-    dtype_policy: str
-    activation: str | None
-
-
-class CallFacts(msgspec.Struct, frozen=True):
-    """One call of a layer in the forward pass, in the order of execution.
-
-    Attributes:
-        id: the layer's path, with ``#k`` from the second call on.
-        layer: the layer's path.
-        parent: id of the call that it happens inside of, None at the top.
-        inputs: ids of the calls, or ``input:NAME`` of the inputs, whose outputs it reads.
-        shapes: shapes of its outputs without the batch dimension.
-        bytes: size of its outputs for one image, in the types they have.
-        flops: floating-point operations for one image, two a multiply-add; its own, without inner
-            calls'.
-        leaf: whether no other recorded call happens inside it.
-        merges: for a call that is no leaf and makes outputs itself: the calls inside it that these
-            come from.
-        folds: whether the first dimension of its output is not that of the images, as of windows.
-    """
-
-    id: CallId
-    layer: str
-    class_name: str
-    parent: CallId | None
-    inputs: tuple[CallId, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    dtypes: tuple[str, ...]
-    bytes: int
-    flops: int
-    leaf: bool
-    merges: tuple[CallId, ...] = ()
-    folds: bool = False
-
-
-class VariableFacts(msgspec.Struct, frozen=True):
-    """A weight of the network.
-
-    Attributes:
-        path: the layer's path and the variable's name; unique.
-        layer: path of the first layer that holds it.
-        role: ``kernel``, ``bias``, ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``,
-            ``embeddings`` or ``other``.
-        initializer: name of the declared initializer, as in ``glorot_uniform``.
-        initializer_config: its numbers and words, as in ``scale``, ``mode``, ``stddev``.
-        compute_dtype: the type that the layer computes in.
-        shared_by: paths of further layers that hold the same variable.
-    """
-
-    path: str
-    layer: str
-    layer_class: str
-    name: str
-    role: str
-    shape: tuple[int, ...]
-    dtype: str
-    trainable: bool
-    initializer: str | None = None
-    initializer_config: dict[str, float | str] = {}
-    compute_dtype: str = ""
-    shared_by: tuple[str, ...] = ()
-
-
-class NetworkFacts(msgspec.Struct, frozen=True):
-    """What the network is, without its values.
-
-    Attributes:
-        layers: every layer at every depth.
-        calls: the recorded forward pass; empty where it could not be traced.
-        trace_problem: why it could not be traced.
-        raw_input: path of a Rescaling or Normalization layer, which means that raw 0..255 images go
-            in.
-        versions: pairs of package and version.
-    """
-
-    name: str
-    class_name: str
-    inputs: tuple[TensorFacts, ...]
-    outputs: tuple[OutputFacts, ...]
-    layers: tuple[LayerFacts, ...]
-    calls: tuple[CallFacts, ...]
-    parameters: int
-    trainable_parameters: int
-    weight_bytes: int
-    dtype_policy: str
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    loss: str | None = None
-    raw_input: str | None = None
-    trace_problem: str | None = None
-    versions: tuple[tuple[str, str], ...] = ()
+    from reportgen.network.facts import CallId, NetworkFacts, VariableFacts
 
 
 class Moments(NamedTuple):
@@ -414,48 +268,3 @@ class Network(Protocol):
         Raises:
             NotApplicable: the network cannot be run, or cut there.
         """
-
-
-def peak_bytes(
-    calls: Sequence[CallFacts],
-    inputs: Mapping[str, tuple[int, ...]],
-    outputs: Sequence[OutputFacts] = (),
-) -> int:
-    """Return the largest sum of tensors that are alive at one moment of the forward pass, for one image.
-
-    A tensor lives from the call that makes it to the last call that reads it; a network's outputs
-    live to the end. Inputs (float32) count; the inner working memory of a layer does not.
-
-    Args:
-        calls: in the order of execution.
-        inputs: shapes by input name, without the batch dimension.
-        outputs: a layer that makes one makes it by its last call.
-    """
-    makers = makers_of(calls)
-    layers = {call.layer: call.id for call in makers}
-    kept = {layers.get(output.layer or "") for output in outputs}
-    reads = [call.inputs if call.leaf else call.merges for call in makers]
-    last = {source: step for step, sources in enumerate(reads) for source in sources}
-    sizes = {f"input:{name}": 4 * prod(shape) for name, shape in inputs.items()}
-    alive = sum(sizes.values())
-    peak = alive
-    for step, call in enumerate(makers):
-        sizes[call.id] = call.bytes
-        alive += call.bytes
-        peak = max(peak, alive)
-        for source in reads[step]:
-            if last[source] == step and source not in kept:
-                alive -= sizes.pop(source, 0)
-    return peak
-
-
-def makers_of(calls: Sequence[CallFacts]) -> list[CallFacts]:
-    """Return the calls that make tensors themselves, in the order in which they are done."""
-    done: list[CallFacts] = []
-    running: list[CallFacts] = []
-    for call in calls:
-        while running and running[-1].id != call.parent:
-            done.append(running.pop())
-        running.append(call)
-    done.extend(reversed(running))
-    return [call for call in done if call.leaf or call.merges]

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from reportgen.errors import LabelError
-from reportgen.report.content.overview import Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reportgen.network.protocol import NetworkFacts, OutputFacts
+    from reportgen.network.facts import NetworkFacts, OutputFacts
 
 _DISTANCES = ("mean_squared", "mean_absolute", "mse", "mae", "huber", "log_cosh", "msle", "cosine")
 SMALLEST_MASK = 8
 """Pixels a side from which an output of rank 3 is taken for a picture."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What an output is taken for, guessed from the head.
+
+    Attributes:
+        output: name.
+        kind: ``classification``, ``binary``, ``multilabel``, ``regression``, ``segmentation``,
+            ``image`` or ``tensor``.
+        scale: ``probabilities``, ``logits`` or ``values``.
+        because: the reason in words.
+    """
+
+    output: str
+    kind: str
+    scale: str
+    because: str
 
 
 def guess_tasks(facts: NetworkFacts, classes: Sequence[str]) -> tuple[Task, ...]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reportgen.findings.judge import Judged
-    from reportgen.network.protocol import NetworkFacts
+    from reportgen.network.facts import NetworkFacts
     from reportgen.report.model import Section
 
 

@@ -8,7 +8,7 @@ import zoo
 from keras import layers
 
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.network.protocol import peak_bytes
+from reportgen.network.facts import peak_bytes
 
 
 def flops(layer, *shapes, **options):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reportgen.errors import UsageError
 from reportgen.network.calls import MAX_MAP_BYTES, MOST_SHOWN, choose_calls, spatial
-from reportgen.network.protocol import CallFacts
+from reportgen.network.facts import CallFacts
 
 
 def call(name, shape, sources=(), class_name="Conv2D", parent=None, *, leaf=True, dtype="float32"):

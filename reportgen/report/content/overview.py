@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from reportgen.network.protocol import OutputFacts, TensorFacts
+from reportgen.network.facts import OutputFacts, TensorFacts
+from reportgen.network.tasks import Task
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -19,23 +20,6 @@ class ModelFile(msgspec.Struct, frozen=True):
     name: str
     bytes: int
     sha256: str
-
-
-class Task(msgspec.Struct, frozen=True):
-    """What an output is taken for, guessed from the head.
-
-    Attributes:
-        output: name.
-        kind: ``classification``, ``binary``, ``multilabel``, ``regression``, ``segmentation``,
-            ``image`` or ``tensor``.
-        scale: ``probabilities``, ``logits`` or ``values``.
-        because: the reason in words.
-    """
-
-    output: str
-    kind: str
-    scale: str
-    because: str
 
 
 class OverviewContent(msgspec.Struct, frozen=True, tag="overview"):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.network.channels import Channels
-    from reportgen.network.protocol import Batch, CallId
+    from reportgen.network.facts import CallId
+    from reportgen.network.protocol import Batch
 
 TOP = 4
 """Images that are remembered of each channel: those of its largest values."""

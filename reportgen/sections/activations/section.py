@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import Batch, CallFacts, CallId
+    from reportgen.network.facts import CallFacts, CallId
+    from reportgen.network.protocol import Batch
     from reportgen.observe import Context
     from reportgen.report.leaves import Figure
     from reportgen.sections.activations.activity import Activity

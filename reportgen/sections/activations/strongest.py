@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import CallId
+    from reportgen.network.facts import CallId
     from reportgen.observe import Context
     from reportgen.report.content.activations import ShownCall
     from reportgen.sections.activations.activity import Activity

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reportgen.network.protocol import NetworkFacts
+    from reportgen.network.facts import NetworkFacts
 
 MOST_NODES = 40
 """What fits on one screen."""

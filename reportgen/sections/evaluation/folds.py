@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import Batch, OutputFacts
-    from reportgen.report.content.overview import Task
+    from reportgen.network.facts import OutputFacts
+    from reportgen.network.protocol import Batch
+    from reportgen.network.tasks import Task
 
 
 class About(NamedTuple):

@@ -26,8 +26,8 @@ from reportgen.wording import number_text, percent_text
 
 if TYPE_CHECKING:
     from reportgen.inputs.dataset import DataSet
+    from reportgen.network.tasks import Task
     from reportgen.observe import Context
-    from reportgen.report.content.overview import Task
     from reportgen.sections.evaluation.folds import OutputFold
 
 _FOLDS: dict[str, type[OutputFold]] = {

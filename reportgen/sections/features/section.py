@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
     from reportgen.inputs.probes import InputShape
     from reportgen.network.protocol import Ascent, Batch
+    from reportgen.network.tasks import Task
     from reportgen.observe import Context
-    from reportgen.report.content.overview import Task
     from reportgen.sections.features.optimisation import Climbed, Group
 
 MOST_POINTS = 32

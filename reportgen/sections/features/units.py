@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import CallFacts, NetworkFacts
-    from reportgen.report.content.overview import Task
+    from reportgen.network.facts import CallFacts, NetworkFacts
+    from reportgen.network.tasks import Task
 
 CLASSES = 4
 """Most classes that are chosen by default."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from reportgen.network.protocol import peak_bytes
+from reportgen.network.facts import peak_bytes
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.leaves import Notice
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
-    from reportgen.network.protocol import NetworkFacts
+    from reportgen.network.facts import NetworkFacts
     from reportgen.observe import Context
     from reportgen.settings import Settings
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.network.tasks import Task
     from reportgen.observe import Context
-    from reportgen.report.content.overview import Task
     from reportgen.report.content.probes import (
         OutputResult,
     )

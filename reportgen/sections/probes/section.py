@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from reportgen.drawing.assets import AssetStore
     from reportgen.inputs.probes import Probe, ProbeSet
     from reportgen.network.protocol import Batch
+    from reportgen.network.tasks import Task
     from reportgen.observe import Context
-    from reportgen.report.content.overview import Task
     from reportgen.report.leaves import Figure, ProbeLabel
 
 _RESIZE = {

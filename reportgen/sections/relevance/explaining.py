@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import OutputFacts
+    from reportgen.network.facts import OutputFacts
+    from reportgen.network.tasks import Task
     from reportgen.observe import Context
-    from reportgen.report.content.overview import Task
     from reportgen.report.leaves import Figure
     from reportgen.sections.relevance.methods import Method
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import CallId, Passes
+    from reportgen.network.facts import CallId
+    from reportgen.network.protocol import Passes
 
 PATH_STEPS = 24
 """Points on the path of integrated gradients: the map of 100 points correlates by 0.97 or more with it."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import OutputFacts
-    from reportgen.report.content.overview import Task
+    from reportgen.network.facts import OutputFacts
+    from reportgen.network.tasks import Task
     from reportgen.report.content.relevance import Role
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.drawing.assets import AssetStore
-    from reportgen.network.protocol import VariableFacts
+    from reportgen.network.facts import VariableFacts
     from reportgen.observe import Context
     from reportgen.report.content.health import BatchNormHealth
 

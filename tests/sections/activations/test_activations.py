@@ -11,7 +11,8 @@ from PIL import Image
 
 from reportgen.drawing.assets import AssetStore
 from reportgen.errors import NotApplicable
-from reportgen.network.protocol import Batch, CallFacts, Moments
+from reportgen.network.facts import CallFacts
+from reportgen.network.protocol import Batch, Moments
 from reportgen.page.sparkline import bars_over_depth, curve_over_depth
 from reportgen.sections.activations import section as activations
 from reportgen.sections.activations.section import (

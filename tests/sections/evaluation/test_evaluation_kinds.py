@@ -13,8 +13,9 @@ from sklearn import metrics as sk
 import reportgen
 from reportgen.errors import DataError
 from reportgen.inputs.images import decode_mask, fit_mask
-from reportgen.network.protocol import Batch, OutputFacts
-from reportgen.report.content.overview import Task
+from reportgen.network.facts import OutputFacts
+from reportgen.network.protocol import Batch
+from reportgen.network.tasks import Task
 from reportgen.sections.evaluation.decisions import DecisionFold
 from reportgen.sections.evaluation.folds import About, EvaluationFold
 from reportgen.sections.evaluation.labelled import LabelFold

@@ -14,9 +14,10 @@ import pytest
 from reportgen.errors import HistoryError
 from reportgen.findings.judge import judge
 from reportgen.inputs.history import read_history
-from reportgen.network.protocol import OutputFacts
+from reportgen.network.facts import OutputFacts
+from reportgen.network.tasks import Task
 from reportgen.report.content.history import Curve, HistoryContent
-from reportgen.report.content.overview import OverviewContent, Task
+from reportgen.report.content.overview import OverviewContent
 from reportgen.report.model import Section
 from reportgen.sections.history.section import best_epoch
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.network.calls import choose_features, token_grid
-from reportgen.network.protocol import CallFacts, OutputFacts
-from reportgen.report.content.overview import Task
+from reportgen.network.facts import CallFacts, OutputFacts
+from reportgen.network.tasks import Task
 from reportgen.sections.relevance.targets import (
     check_output,
     choose_output,
