@@ -16,8 +16,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import keras
 
+from reportgen.context import Context, Tools
+from reportgen.drawing.assets import AssetStore
+from reportgen.inputs.given import Inputs
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.observe import Context
 from reportgen.page.render import diagram_svg
 from reportgen.sections.architecture.section import collect
 from reportgen.settings import Settings
@@ -33,7 +35,7 @@ def main(name: str) -> None:
     """Print CPU seconds, the overview's nodes and the bytes of both drawings as JSON."""
     model = getattr(keras.applications, name)(weights=None)
     network = KerasNetwork(model, images=1)
-    context = Context(network, Settings(), *([None] * 8))
+    context = Context(network, Inputs(Settings()), Tools(AssetStore()), (), (), {})
     start = cpu_seconds()
     content = collect(context, None).content
     svgs = [

@@ -21,13 +21,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from reportgen.context import Context, Data, Tools
 from reportgen.drawing.assets import AssetStore
-from reportgen.inputs.dataset import DataSet, gather_data
-from reportgen.inputs.probes import InputShape
+from reportgen.inputs.data_source import list_data
+from reportgen.inputs.dataset import DataSet
+from reportgen.inputs.fitting import InputShape
+from reportgen.inputs.given import Inputs
 from reportgen.nets.engine import run_flat
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.tasks import guess_tasks
-from reportgen.observe import Context
 from reportgen.sections.activations.activity import ActivityFold
 from reportgen.sections.evaluation import section as evaluation
 from reportgen.settings import Settings
@@ -42,10 +44,10 @@ def main(model_path: str, data_path: str) -> None:
     network = KerasNetwork(model, watch=lambda _: ())
     facts, settings = network.facts, Settings()
     spec = InputShape(facts.inputs[0].name, network.input_shape(facts.inputs[0].name), "float32")
-    data = DataSet(gather_data(data_path, settings), [spec], settings)
+    data = DataSet(list_data(data_path, settings), [spec], settings)
     context = Context(
-        network, settings, AssetStore(), (), guess_tasks(facts, ()), {spec.name: spec.shape}, None, None,
-        None, "", data=data, feed=lambda raw: raw,
+        network, Inputs(settings), Tools(AssetStore()), (), guess_tasks(facts, ()), {spec.name: spec.shape},
+        data=Data(data, lambda raw: raw),
     )  # fmt: skip
 
     def ours() -> int:

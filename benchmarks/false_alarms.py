@@ -19,10 +19,11 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import keras
 
+from reportgen.context import Context, Tools
 from reportgen.findings.judge import judge
+from reportgen.inputs.given import Inputs
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.nets.loading import load_model
-from reportgen.observe import Context
 from reportgen.report.model import Section
 from reportgen.sections.weights.section import collect
 from reportgen.settings import Settings
@@ -43,7 +44,7 @@ class Silent:
 
 def weights_of(network: KerasNetwork) -> WeightsContent:
     """Return the section's content without its pictures."""
-    context = Context(network, Settings(), Silent(), *([None] * 7))
+    context = Context(network, Inputs(Settings()), Tools(Silent()), (), (), {})
     return collect(context, None).content
 
 

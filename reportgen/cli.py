@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +11,6 @@ import click
 
 from reportgen.errors import (
     EXIT_INTERRUPTED,
-    ConfigurationError,
-    OutputError,
     ReportgenError,
     UsageError,
     worst,
@@ -23,27 +18,10 @@ from reportgen.errors import (
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from reportgen.findings.judge import Judged
-    from reportgen.report.model import ReportFolder
 
 log = logging.getLogger("reportgen")
-
-_PATHS = ("probes", "classes", "labels", "history", "data")
-_SILENT = {
-    "output",
-    "quiet",
-    "verbose",
-    "open_page",
-    "force",
-    "model",
-    "device",
-    "show_paths",
-    "junit",
-    "cache",
-    "fresh",
-}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -211,7 +189,9 @@ _config = click.option(
 @_shared
 def build(config: Path | None, **given: Any) -> int:  # fmt: skip
     """Make a report about MODEL (.keras or .h5)."""
-    options = {name: value for name, value in given.items() if not _missing(value)}
+    from reportgen.configuration import is_missing
+
+    options = {name: value for name, value in given.items() if not is_missing(value)}
     configured = _configured(config)
     if "open" in configured:
         configured["open_page"] = configured.pop("open")
@@ -278,7 +258,9 @@ def check(
 ) -> int:
     """Judge the report in FOLDER again, without the model; writes nothing but --junit."""
     from reportgen.findings.judge import check_options, judge, verdict
+    from reportgen.findings.junit import write_junit
     from reportgen.report.model import read_report
+    from reportgen.terminal import print_findings
 
     report = read_report(folder)
     configured = _configured(config)
@@ -287,8 +269,9 @@ def check(
     check_options(accepted, thresholds)
     judged = judge(report.sections, accepted, thresholds)
     gate = fail_on or configured.get("fail_on")
-    _write_junit(junit, judged, report.summary.name, gate)
-    _say_findings(judged, quiet=quiet)
+    write_junit(junit, judged, report.summary.name, gate)
+    if not quiet:
+        print_findings(judged)
     click.echo(f"{verdict(judged)}.")
     return 4 if judged.reaches(gate) else 0
 
@@ -304,24 +287,12 @@ def schema() -> int:
     return 0
 
 
-def _missing(value: Any) -> bool:
-    return value is None or value is False or value in ((), [])
-
-
 def _configured(file: Path | None) -> dict[str, Any]:
-    """Return the options of the named or the project's file; what they cannot be is its fault."""
+    """Return the options of the named or the project's file."""
     from reportgen.configuration import read_configuration
-    from reportgen.settings import Settings, make_settings
 
     known = {parameter.name or "" for parameter in build.params} - {"model", "config"}
-    configured = read_configuration(Path.cwd(), known | {"thresholds", "open"}, file)
-    names = set(Settings.__struct_fields__)
-    try:
-        make_settings({name: value for name, value in configured.items() if name in names})
-    except UsageError as error:
-        where = file or "pyproject.toml, [tool.reportgen]"
-        raise ConfigurationError(f"{where}: {error}") from None
-    return configured
+    return read_configuration(Path.cwd(), known | {"thresholds", "open"}, file)
 
 
 def _build(options: dict[str, Any]) -> int:
@@ -331,14 +302,17 @@ def _build(options: dict[str, Any]) -> int:
     open_page, junit = options.pop("open_page", False), options.pop("junit", None)
     if not output:
         raise UsageError("Where to? Give the report folder with -o OUT.")
-    _prepare_process(verbose=verbose, device=options.get("device", "cpu"))
+    from reportgen.terminal import print_outcome, progress, quieten
+
+    quieten(verbose=verbose, device=options.get("device", "cpu"))
     from reportgen.build import build_report
+    from reportgen.configuration import command_text
     from reportgen.findings.judge import Judged
-    from reportgen.terminal import progress
+    from reportgen.findings.junit import write_junit
 
     probes, history = options.pop("probes", None), options.pop("history", None)
     data = options.pop("data", None)
-    command = _command(model, {**options, "probes": probes, "history": history, "data": data})
+    command = command_text(model, {**options, "probes": probes, "history": history, "data": data})
     with progress(quiet=quiet) as shown:
         folder = build_report(
             model,
@@ -353,88 +327,12 @@ def _build(options: dict[str, Any]) -> int:
     report = folder.report
     judged = Judged(report.findings, report.passed, report.not_applicable)
     gate = options.get("fail_on")
-    _write_junit(junit, judged, report.summary.name, gate)
+    write_junit(junit, judged, report.summary.name, gate)
     if not quiet:
-        _say(folder, judged)
+        print_outcome(folder, judged)
     if open_page:
         folder.open()
     return worst([3 if folder.failed else 0, 4 if judged.reaches(gate) else 0])
-
-
-def _write_junit(path: str | None, judged: Judged, name: str, gate: str | None) -> None:
-    if path is None:
-        return
-    from reportgen.findings.junit import junit_xml
-
-    text = junit_xml(judged, name, gate)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise OutputError(f"--junit {path} cannot be written: {error.strerror}.") from None
-
-
-def _say_findings(judged: Judged, *, quiet: bool) -> None:
-    for finding in () if quiet else judged.findings:
-        if finding.severity == "info" or finding.accepted:
-            continue
-        where = finding.where.variable or finding.where.layer
-        place = f" in {' '.join(where.split())}" if where else ""
-        click.echo(f"{finding.severity}: {finding.title}{place}: {finding.observed}", err=True)
-
-
-def _prepare_process(*, verbose: bool, device: str) -> None:
-    """Quieten the libraries; this process is ours alone."""
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(message)s")
-    for noisy in ("matplotlib", "PIL", "tensorflow", "h5py", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING if verbose else logging.CRITICAL)
-    gc.set_threshold(50_000, 50, 100)  # tracing makes many objects, and few of them are garbage
-    if device == "cpu":
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    if not verbose:
-        warnings.simplefilter("ignore")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-def _say(folder: ReportFolder, judged: Judged) -> None:
-    _say_findings(judged, quiet=False)
-    for section in folder.report.sections:
-        for notice in section.notices:
-            if notice.level != "info":
-                click.echo(
-                    f"{notice.level}: {section.title}: {' '.join(notice.text.split())}", err=True
-                )
-    click.echo(folder.report.summary.verdict, err=True)
-    click.echo(folder.index)
-
-
-def _command(model: str, options: Mapping[str, Any]) -> str:
-    """Return the command with file names only and without what does not shape the report."""
-    import shlex
-
-    words = ["reportgen", "build", _name(model)]
-    for key, value in sorted(options.items()):
-        if key in _SILENT or _missing(value):
-            continue
-        flag = f"--{key.replace('_', '-')}"
-        if value is True:
-            words.append(flag)
-            continue
-        if isinstance(value, dict):
-            value = [f"{name}={item}" for name, item in value.items()]  # noqa: PLW2901
-        for item in value if isinstance(value, list | tuple) else [value]:
-            text = str(item)
-            if key == "probes" and options.get("hide_names"):
-                text = "…"
-            is_file = key in _PATHS or (key == "custom_objects" and text.endswith(".py"))
-            words += [flag, _name(text) if is_file else text]
-    return shlex.join([*words, "-o", "OUT"])
-
-
-def _name(path: str) -> str:
-    name = Path(path).name or Path(path).resolve().name
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,17 +6,34 @@ may not hold what runs code, writes elsewhere or contacts a host; a file that th
 
 from __future__ import annotations
 
+import shlex
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reportgen.errors import ConfigurationError
+from reportgen.errors import ConfigurationError, UsageError
+from reportgen.settings import Settings, make_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
+    from collections.abc import Collection, Mapping
 
 _FILES = {"probes", "classes", "labels", "history", "data", "output", "cache", "junit"}
 _SWITCHES = {"quiet", "verbose", "open"}
+_PATHS = ("probes", "classes", "labels", "history", "data")
+_UNSHOWN = {
+    "output",
+    "quiet",
+    "verbose",
+    "open_page",
+    "force",
+    "model",
+    "device",
+    "show_paths",
+    "junit",
+    "cache",
+    "fresh",
+}
+"""Options that do not shape the report."""
 _NAMED_ONLY = ("custom_objects", "allow_code", "output", "force", "cache", "junit")
 """What is taken from the command line or a named file only, beside ``preprocess = "module:function"``."""
 
@@ -57,6 +74,10 @@ def read_configuration(
                 f"such a file: pass {flag}, or name a file that you trust with --config FILE."
             )
         found[name] = _based(name, value, path.parent)
+    try:
+        make_settings({k: v for k, v in found.items() if k in Settings.__struct_fields__})
+    except UsageError as error:
+        raise ConfigurationError(f"{path}, [tool.reportgen]: {error}") from None
     return found
 
 
@@ -87,3 +108,46 @@ def _based(name: str, value: Any, folder: Path) -> Any:
         return [_based(name, item, folder) for item in value]
     is_path = name in _FILES or (name == "custom_objects" and str(value).endswith(".py"))
     return str(folder / value) if is_path and isinstance(value, str) else value
+
+
+def command_text(model: str, options: Mapping[str, Any]) -> str:
+    """Return the command with file names only and without what does not shape the report."""
+    words = ["reportgen", "build", _name(model)]
+    for key, value in sorted(options.items()):
+        if key in _UNSHOWN or is_missing(value):
+            continue
+        flag = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+            continue
+        if isinstance(value, dict):
+            value = [f"{name}={item}" for name, item in value.items()]  # noqa: PLW2901
+        for item in value if isinstance(value, list | tuple) else [value]:
+            text = str(item)
+            if key == "probes" and options.get("hide_names"):
+                text = "…"
+            is_file = key in _PATHS or (key == "custom_objects" and text.endswith(".py"))
+            words += [flag, _name(text) if is_file else text]
+    return shlex.join([*words, "-o", "OUT"])
+
+
+def _name(path: str) -> str:
+    name = Path(path).name or Path(path).resolve().name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def call_text(model: Any, settings: Settings) -> str:
+    """Return the Python call that makes the report, with file names only."""
+    name = repr(Path(model).name) if isinstance(model, str | Path) else "model"
+    defaults = Settings()
+    shown = [
+        f"{field}={getattr(settings, field)!r}"
+        for field in ("resize", "input_size", "preprocess", "max_probes", "threshold", "seed")
+        if getattr(settings, field) != getattr(defaults, field)
+    ]
+    return f"reportgen.build_report({', '.join([name, *shown])})"
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether an option was not given: nothing, a switch that is off, or an empty list."""
+    return value is None or value is False or value in ((), [])

@@ -21,6 +21,8 @@ Messages say what, where and what to do; no traceback is shown for these.
 
 from __future__ import annotations
 
+import re
+
 
 class ReportgenError(Exception):
     """Base of all errors whose message is meant for the user.
@@ -101,3 +103,10 @@ def worst(codes: list[int]) -> int:
     """Return the exit code that wins: 7 > 5 > 6 > 3 > 4 > anything else > 0."""
     order = {7: 6, 5: 5, 6: 4, 3: 3, 4: 2, 0: 0}
     return max(codes, key=lambda code: order.get(code, 1), default=0)
+
+
+def error_text(error: Exception) -> str:
+    """Return an error in one line; no traceback and no folders, because reports are shared."""
+    text = re.sub(r"(?:/[\w.@+~-]+){2,}/", "…/", " ".join(str(error).split()))
+    shown = text if len(text) <= 400 else text[:399] + "…"
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

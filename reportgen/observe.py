@@ -1,6 +1,6 @@
 """Rounds over the images: blocks flow through the network once, and observers fold them.
 
-Also what a section is handed (``Context``) and what it gives back (``Collected``).
+Also what a section is made of (``SectionMaker``) and what it gives back (``Collected``).
 """
 
 from __future__ import annotations
@@ -14,87 +14,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.cache import Cache
-    from reportgen.drawing.assets import AssetStore
-    from reportgen.inputs.dataset import DataSet
-    from reportgen.inputs.history import History
-    from reportgen.inputs.preprocessing import Prepared
-    from reportgen.inputs.probes import ProbeSet
-    from reportgen.network.protocol import Batch, Network
-    from reportgen.network.tasks import Task
-    from reportgen.report.content.overview import ModelFile
+    from reportgen.context import Context
+    from reportgen.network.protocol import Batch
     from reportgen.report.leaves import Notice
     from reportgen.report.model import Content
-    from reportgen.settings import SectionKind, Settings
-
-
-class Progress(Protocol):
-    """Told what is being done; draws it or not."""
-
-    def stage(self, text: str, total: int | None = None) -> None:
-        """Begin a stage of ``total`` steps, where they can be counted."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Count steps of the current stage."""
-
-
-class Silence:
-    """Progress that nobody sees."""
-
-    def stage(self, text: str, total: int | None = None) -> None:
-        """Ignore a stage."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Ignore steps."""
-
-
-class Context(NamedTuple):
-    """What a section may look at.
-
-    Attributes:
-        classes: class names, empty where there are none.
-        tasks: what each output is taken for.
-        input_shapes: by input name, as the network is run, without the batch dimension.
-        probes: None where no probes were given.
-        prepared: the probes as the network receives them.
-        command: the command that makes this report, file names only.
-        progress: told what a section does that takes long.
-        history: of the training, None where none was given.
-        data: the data set to evaluate on, None where none was given.
-        feed: preprocesses its images.
-        preprocess: the user's function, from (n, H, W, C) in 0..255; None without one.
-        cache: finished pieces of long work.
-        identity: gives the digest of the network's calls and weights.
-        folds: what was folded of the survey, by section.
-        drawn: whether the probes are drawn from the data set.
-    """
-
-    network: Network
-    settings: Settings
-    store: AssetStore
-    classes: tuple[str, ...]
-    tasks: tuple[Task, ...]
-    input_shapes: Mapping[str, tuple[int, ...]]
-    probes: ProbeSet | None
-    prepared: Prepared | None
-    file: ModelFile | None
-    command: str
-    progress: Progress = Silence()
-    history: History | None = None
-    data: DataSet | None = None
-    feed: Callable[[Any], Any] | None = None
-    preprocess: Callable[[Any], Any] | None = None
-    cache: Cache | None = None
-    identity: Callable[[], str] = str
-    folds: Mapping[str, Any] = {}
-    drawn: bool = False
+    from reportgen.settings import SectionKind
 
 
 def probe_name(context: Context, index: int) -> str:
     """Return a probe's name; its number where names are hidden."""
     if context.settings.hide_names or context.probes is None:
         return f"probe {index + 1}"
-    return context.probes.probes[index].name
+    return context.probes.set.probes[index].name
 
 
 class Collected(NamedTuple):
@@ -109,12 +40,29 @@ class Collected(NamedTuple):
     notices: tuple[Notice, ...] = ()
 
 
+class Examples(NamedTuple):
+    """Images of the survey that are worth showing as probes.
+
+    Attributes:
+        places: where they stand in the data set, ascending.
+        wrong: those of them that are decided wrong.
+        images: how many they are chosen of.
+    """
+
+    places: tuple[int, ...]
+    wrong: frozenset[int]
+    images: int
+
+
 class Fold(Protocol):
     """What is kept of the survey, over any number of images, in bounded state.
 
     The survey is the whole data set, or the probes where no data set was given. A fold of some blocks,
     merged with one of the blocks that follow, is byte for byte the fold of all of them.
     """
+
+    def examples(self, count: int) -> Examples | None:
+        """Choose ``count`` images that are worth showing as probes; None where it cannot say."""
 
     def empty(self) -> Self:
         """Return a fold of the same kind that has seen nothing."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from reportgen.errors import InputError, NotApplicable, SectionError, UsageError
+from reportgen.errors import InputError, NotApplicable, SectionError, UsageError, error_text
 from reportgen.observe import run_round
 from reportgen.report.leaves import Notice
 from reportgen.report.model import Section
@@ -14,9 +13,14 @@ from reportgen.sections import SECTIONS
 from reportgen.survey import run_survey, with_chosen_probes
 
 if TYPE_CHECKING:
-    from reportgen.observe import Context, Fold, Observer, Progress, SectionMaker
+    from collections.abc import Callable, Sequence
+
+    from reportgen.context import Context
+    from reportgen.observe import Fold, Observer, SectionMaker
 
 log = logging.getLogger("reportgen")
+
+Part = TypeVar("Part")
 
 
 class Made(NamedTuple):
@@ -30,7 +34,7 @@ class Made(NamedTuple):
     failed: tuple[str, ...]
 
 
-def make_sections(context: Context, progress: Progress) -> Made:
+def make_sections(context: Context) -> Made:
     """Survey the images, observe the probes, and make every chosen section.
 
     Raises:
@@ -39,35 +43,40 @@ def make_sections(context: Context, progress: Progress) -> Made:
     """
     makers = [maker for maker in SECTIONS if maker.kind in context.settings.chosen_sections]
     problems: dict[str, Exception] = {}
-    folds: dict[str, Fold] = _made(context, makers, "fold", problems)
+    folds: dict[str, Fold] = _of_each(makers, lambda maker: maker.fold, context, problems)
     if folds and context.data is not None:
         run_survey(context, folds, problems)
         context = with_chosen_probes(context, folds, problems)
     context = context._replace(folds=folds)
-    observers: dict[str, Observer] = _made(context, makers, "observe", problems)
+    observers: dict[str, Observer] = _of_each(
+        makers, lambda maker: maker.observe, context, problems
+    )
     _show(context, observers, folds if context.data is None else {}, problems)
     results = {kind: o.result() for kind, o in observers.items() if kind not in problems}
     sections, failed = [], []
     for maker in makers:
-        progress.stage(maker.title)
+        context.tools.progress.stage(maker.title)
         section, problem = _make(context, maker, results.get(maker.kind), problems.get(maker.kind))
         sections.append(section)
         if problem is not None:
             failed.append(maker.kind)
             if context.settings.strict:
                 raise SectionError(
-                    f"The section {maker.title} failed: {said(problem)}"
+                    f"The section {maker.title} failed: {error_text(problem)}"
                 ) from problem
     return Made(tuple(sections), tuple(failed))
 
 
-def _made(
-    context: Context, makers: list[SectionMaker], what: str, problems: dict[str, Exception]
-) -> dict[str, Any]:
+def _of_each(
+    makers: Sequence[SectionMaker],
+    part: Callable[[SectionMaker], Callable[[Context], Part] | None],
+    context: Context,
+    problems: dict[str, Exception],
+) -> dict[str, Part]:
     """Make the folds or the observers of the sections that have them."""
-    found: dict[str, Any] = {}
+    found: dict[str, Part] = {}
     for maker in makers:
-        make = maker.fold if what == "fold" else maker.observe
+        make = part(maker)
         if make is None or maker.kind in problems:
             continue
         try:
@@ -86,9 +95,9 @@ def _show(
     problems: dict[str, Exception],
 ) -> None:
     """Run the probes through the network; they are the survey too where there is no data set."""
-    if context.prepared is None or not (observers or folds):
+    if context.probes is None or not (observers or folds):
         return
-    inputs, progress = context.prepared.inputs, context.progress
+    inputs, progress = context.probes.prepared.inputs, context.tools.progress
     progress.stage("Probes through the network", len(next(iter(inputs.values()))))
     takers: dict[str, list[Any]] = {}
     for kind, folded in folds.items():
@@ -112,16 +121,9 @@ def _make(
         return Section(maker.kind, maker.title, notices=(Notice("info", str(error)),)), None
     except Exception as error:
         log.warning("The section %s failed", maker.title, exc_info=error)
-        notice = Notice("error", f"This section could not be made: {said(error)}")
+        notice = Notice("error", f"This section could not be made: {error_text(error)}")
         return Section(maker.kind, maker.title, notices=(notice,)), error
     return (
         Section(maker.kind, maker.title, collected.lead, collected.content, collected.notices),
         None,
     )
-
-
-def said(error: Exception) -> str:
-    """Return an error in one line; no traceback and no folders, because reports are shared."""
-    text = re.sub(r"(?:/[\w.@+~-]+){2,}/", "…/", " ".join(str(error).split()))
-    shown = text if len(text) <= 400 else text[:399] + "…"
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.cache import key_of
+from reportgen.context import Probes
 from reportgen.errors import DataError
 from reportgen.inputs.dataset import MOST_BROKEN, Broken, Row
+from reportgen.inputs.fitting import shapes_of
+from reportgen.inputs.listing import Listing
 from reportgen.inputs.preprocessing import is_function
-from reportgen.inputs.probes import Offer, read, shapes_of
+from reportgen.inputs.probes import read_probes
 from reportgen.observe import run_round
 from reportgen.report.leaves import Notice
-from reportgen.sections.evaluation.decisions import DecisionFold
-from reportgen.sections.evaluation.folds import EvaluationFold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from reportgen.context import Context
     from reportgen.inputs.dataset import Block, DataSet
     from reportgen.network.protocol import Batch
-    from reportgen.observe import Context, Fold
+    from reportgen.observe import Fold
 
 _KIND = "survey"
 
@@ -43,10 +45,10 @@ def run_survey(context: Context, folds: Mapping[str, Fold], problems: dict[str, 
     Raises:
         DataError: no image can be read, or a label is not known.
     """
-    data, cache = context.data, context.cache
-    if data is None:
+    if context.data is None:
         return
-    context.progress.stage("Data through the network", data.total)
+    data, cache = context.data.set, context.tools.cache
+    context.tools.progress.stage("Data through the network", data.total)
     shards = data.shards(context.network.block)
     keys = [_key(context, folds, shard) for shard in shards]
     whole = key_of(*keys) if all(keys) else None
@@ -55,7 +57,7 @@ def run_survey(context: Context, folds: Mapping[str, Fold], problems: dict[str, 
     if parts is not None:
         for kind, fold in folds.items():
             fold.merge(parts[kind])
-        context.progress.advance(data.total or 0)
+        context.tools.progress.advance(data.total or 0)
         return
     read = 0
     for shard, key in zip(shards, keys, strict=True):
@@ -72,37 +74,35 @@ def run_survey(context: Context, folds: Mapping[str, Fold], problems: dict[str, 
 def with_chosen_probes(
     context: Context, folds: Mapping[str, Fold], problems: Mapping[str, Exception]
 ) -> Context:
-    """Replace probes that were drawn from the data set by images that are decided wrong and right.
+    """Replace probes that were drawn from the data set by those that a fold chooses.
 
-    Where the first output is no decision the even sample stays.
+    Where none can say, the even sample stays.
     """
-    data, prepared, seen = context.data, context.prepared, folds.get("evaluation")
-    if not context.drawn or data is None or prepared is None or "evaluation" in problems:
+    data, probes = context.data, context.probes
+    if not context.inputs.probes_from_data or data is None or probes is None:
         return context
-    first = seen.outputs[0] if isinstance(seen, EvaluationFold) else None
-    if not isinstance(first, DecisionFold) or not first.images or context.probes is None:
+    asked = (fold for kind, fold in folds.items() if kind not in problems)
+    answers = (fold.examples(context.settings.max_probes) for fold in asked)
+    chosen = next((found for found in answers if found is not None), None)
+    if chosen is None:
         return context
-    places = first.choose(context.settings.max_probes)
-    rows = [row for row in data.rows(places) if isinstance(row, Row)]
+    rows = [row for row in data.set.rows(chosen.places) if isinstance(row, Row)]
     if not rows:
         return context
-    offer = Offer(tuple(data.item(row) for row in rows), data.class_names)
-    inputs = shapes_of(context.network.facts.inputs, context.input_shapes)
-    probes = read(offer, inputs, context.settings)
-    wrong = first.wrong_places()
-    count = sum(row.place in wrong for row in rows)
+    listing = Listing(tuple(data.set.item(row) for row in rows), data.set.class_names)
+    inputs = shapes_of(context.network.facts.inputs, context.shapes)
+    found = read_probes(listing, inputs, context.settings)
+    count = sum(row.place in chosen.wrong for row in rows)
     text = (
-        f"The probes are drawn from the data set of {first.images:,} images: {count} that are decided wrong, "
-        f"the surest mistake of each class in turn, and {len(rows) - count} that are decided right."
+        f"The probes are drawn from the data set of {chosen.images:,} images: {count} that are decided "
+        f"wrong, the surest mistake of each class in turn, and {len(rows) - count} that are decided right."
     )
-    probes = probes._replace(
-        total=first.images, notices=(Notice("info", text), *context.probes.notices)
-    )
-    name = probes.image_input
-    fed = dict(probes.inputs)
-    if name is not None and context.feed is not None:
-        fed[name] = context.feed(fed[name])
-    return context._replace(probes=probes, prepared=prepared._replace(inputs=fed))
+    notices = (Notice("info", text), *probes.set.notices)
+    found = found._replace(total=chosen.images, notices=notices)
+    fed = dict(found.inputs)
+    if found.image_input is not None:
+        fed[found.image_input] = data.feed(fed[found.image_input])
+    return context._replace(probes=Probes(found, probes.prepared._replace(inputs=fed)))
 
 
 def _shard(
@@ -113,9 +113,9 @@ def _shard(
     key: str | None,
 ) -> int:
     """Fold one shard, from the cache or through the network; return how many images it has."""
-    data, cache, progress = context.data, context.cache, context.progress
-    if data is None:
+    if context.data is None:
         return 0
+    data, cache, progress = context.data.set, context.tools.cache, context.tools.progress
     before, broken = data.broken_count, list(data.broken)
     held = cache.read(_KIND, key) if cache and key else None
     parts = _restored(held, data, folds)
@@ -162,7 +162,7 @@ def _blocks(
     context: Context, data: DataSet, shard: range, waiting: deque[Block]
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield preprocessed blocks; they wait in ``waiting`` until they were run."""
-    feed = context.feed
+    feed = context.data.feed if context.data else None
     for block in data.blocks(shard, context.network.block):
         waiting.append(block)
         raw = block.arrays[data.image]
@@ -171,14 +171,14 @@ def _blocks(
 
 def _key(context: Context, folds: Mapping[str, Fold], shard: range) -> str | None:
     """Return the key of a shard's piece: all that it depends on; None where that cannot be told."""
-    data, prepared, settings = context.data, context.prepared, context.settings
-    mode = prepared.facts.mode if prepared else ""
-    identity = data.identity(shard) if data and not is_function(mode) else None
-    if identity is None or context.cache is None:
+    data, probes, settings = context.data, context.probes, context.settings
+    mode = probes.prepared.facts.mode if probes else ""
+    identity = data.set.identity(shard) if data and not is_function(mode) else None
+    if identity is None or context.tools.cache is None:
         return None
     return key_of(
-        context.identity(), context.network.block, identity, mode, sorted(folds), settings.resize,
-        settings.threshold, settings.device, context.classes, dict(context.input_shapes),
+        context.tools.identity(), context.network.block, identity, mode, sorted(folds), settings.resize,
+        settings.threshold, settings.device, context.classes, dict(context.shapes),
         [(task.output, task.kind, task.scale) for task in context.tasks], shard.start,
     )  # fmt: skip
 

@@ -1,13 +1,22 @@
-"""Progress on the terminal: a bar where it can be drawn, plain lines where it is piped."""
+"""What the terminal shows: progress (bars, plain lines where it is piped), findings and the outcome."""
 
 from __future__ import annotations
 
+import gc
+import logging
+import os
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, Self
+
+import click
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from reportgen.findings.judge import Judged
+    from reportgen.report.model import ReportFolder
 
 
 EVERY = 15.0
@@ -128,3 +137,38 @@ def progress(*, quiet: bool) -> Any:
 
         return nullcontext()
     return Bars() if sys.stderr.isatty() else Lines()
+
+
+def quieten(*, verbose: bool, device: str) -> None:
+    """Quieten the libraries before they are imported; this process is ours alone."""
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(message)s")
+    for noisy in ("matplotlib", "PIL", "tensorflow", "h5py", "absl"):
+        logging.getLogger(noisy).setLevel(logging.WARNING if verbose else logging.CRITICAL)
+    gc.set_threshold(50_000, 50, 100)  # tracing makes many objects, and few of them are garbage
+    if device == "cpu":
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if not verbose:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def print_findings(judged: Judged) -> None:
+    """Print a line for every error and warning that is not accepted, on stderr."""
+    for finding in judged.findings:
+        if finding.severity == "info" or finding.accepted:
+            continue
+        where = finding.where.variable or finding.where.layer
+        place = f" in {' '.join(where.split())}" if where else ""
+        click.echo(f"{finding.severity}: {finding.title}{place}: {finding.observed}", err=True)
+
+
+def print_outcome(folder: ReportFolder, judged: Judged) -> None:
+    """Print findings, notices and the verdict on stderr, and where the page is on stdout."""
+    print_findings(judged)
+    for section in folder.report.sections:
+        for notice in section.notices:
+            if notice.level != "info":
+                text = " ".join(notice.text.split())
+                click.echo(f"{notice.level}: {section.title}: {text}", err=True)
+    click.echo(folder.report.summary.verdict, err=True)
+    click.echo(folder.index)

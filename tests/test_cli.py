@@ -691,7 +691,7 @@ def test_output_that_cannot_be_written(tmp_path, capsys, old, monkeypatch):
 # -- interrupted: 130, and what nobody expects: 1 ------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["guess_tasks", "make_sections", "publish"])
+@pytest.mark.parametrize("stage", ["make_context", "make_sections", "publish"])
 def test_interrupt_keeps_the_old_report(tmp_path, capsys, old, monkeypatch, stage):
     from reportgen import build
 
@@ -711,6 +711,6 @@ def test_unexpected_error_is_one_line(tmp_path, capsys, old, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(build, "guess_tasks", broken)
+    monkeypatch.setattr(build, "make_context", broken)
     line = refused(capsys, 1, "build", models.saved("classifier"), "-o", old, "-q")
     assert "RuntimeError: two lines" in line

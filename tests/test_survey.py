@@ -11,9 +11,9 @@ from pages import check_page, page_text, tree
 from PIL import Image
 
 import reportgen
+from reportgen.context import Silence
 from reportgen.errors import DataError
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.observe import Silence
 
 NAMES = ["low", "middle", "high"]
 SECTIONS = ("overview", "evaluation", "activations")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from reportgen.errors import OutputError
 from reportgen.findings.judge import RANK
 
 if TYPE_CHECKING:
@@ -13,6 +15,23 @@ if TYPE_CHECKING:
     from reportgen.report.findings import Finding
 
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_junit(path: str | None, judged: Judged, name: str, gate: str | None) -> None:
+    """Write ``junit_xml`` to a file, through no link; nothing without a path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if path is None:
+        return
+    text = junit_xml(judged, name, gate)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError(f"--junit {path} cannot be written: {error.strerror}.") from None
 
 
 def junit_xml(judged: Judged, name: str, gate: str | None) -> str:

@@ -13,26 +13,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.cache import key_of
-from reportgen.errors import DataError, LabelError, ProbeError
-from reportgen.inputs.images import SUFFIXES, decode, decode_mask, fit
-from reportgen.inputs.label_files import find_masks, read_table
-from reportgen.inputs.probes import (
-    Item,
-    Offer,
-    as_batch,
-    by_input,
-    gather,
-    image_input,
-    typed,
-    with_zeros,
-)
+from reportgen.errors import DataError, ProbeError
+from reportgen.inputs.data_source import elements
+from reportgen.inputs.fitting import as_batch, by_input, image_input, typed, with_zeros
+from reportgen.inputs.images import decode, decode_mask, fit
+from reportgen.inputs.listing import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from reportgen.inputs.probes import InputShape
+    from reportgen.inputs.data_source import DataSource
+    from reportgen.inputs.fitting import InputShape
     from reportgen.settings import Settings
 
 MOST_BROKEN = 50
@@ -78,23 +71,11 @@ class Broken(NamedTuple):
     reason: str
 
 
-class Given(NamedTuple):
-    """A data set as it was given.
-
-    Attributes:
-        offer: its images, or the first of a ``tf.data.Dataset``.
-        stream: the ``tf.data.Dataset``; None for files and arrays.
-    """
-
-    offer: Offer
-    stream: Any = None
-
-
 class DataSet:
     """Images with labels that are read in order.
 
     Args:
-        given: the images, from ``gather_data``.
+        given: the images, from ``list_data``.
         inputs: of the network.
         settings: how images are fitted.
 
@@ -104,8 +85,8 @@ class DataSet:
         broken_count: how many could not.
     """
 
-    def __init__(self, given: Given, inputs: Sequence[InputShape], settings: Settings) -> None:
-        self._items = given.offer.items
+    def __init__(self, given: DataSource, inputs: Sequence[InputShape], settings: Settings) -> None:
+        self._items = given.listing.items
         self._stream = given.stream
         self._inputs = list(inputs)
         self._settings = settings
@@ -113,7 +94,7 @@ class DataSet:
         self._arrays: dict[str, NDArray[Any]] = {}
         self._labels: Any = None
         self._sums: dict[int, int] = {}
-        self.class_names = given.offer.class_names
+        self.class_names = given.listing.class_names
         self.broken: list[Broken] = []
         self.broken_count = 0
         self.total = self._count()
@@ -323,7 +304,7 @@ class DataSet:
         if not len(places):
             return
         wanted: Any = places if isinstance(places, range) else set(places)
-        for place, (arrays, label) in enumerate(_elements(self._stream)):
+        for place, (arrays, label) in enumerate(elements(self._stream)):
             if place > places[-1]:
                 return
             if place not in wanted:
@@ -364,107 +345,3 @@ def _stamp(item: Item) -> list[Any]:
         elif path is not None:
             found.append([str(path)])
     return found
-
-
-def gather_data(source: Any, settings: Settings) -> Given:
-    """List the images of a data set with their labels, without reading image files.
-
-    Args:
-        source: a folder of class folders, a folder of images with a folder of masks beside it, an ``.npz``
-            with images and labels, a CSV of ``file,label``, an ``(x, y)`` pair (``y`` may be a mapping from
-            output name to labels), or a ``tf.data.Dataset``, which is read element by element.
-        settings: for ``labels`` and ``max_probes``.
-
-    Raises:
-        DataError: nothing there, or no labels.
-    """
-    try:
-        given = _gathered(source, settings)
-    except (ProbeError, LabelError) as error:
-        raise DataError(f"--data: {error}") from error
-    if all(item.label is None for item in given.offer.items):
-        raise DataError(
-            "--data: the images have no labels. A folder of class folders, a folder of images with a folder "
-            "of masks beside it, a CSV of file,label, an .npz with x and y, or an (x, y) pair have them."
-        )
-    return given
-
-
-def _gathered(source: Any, settings: Settings) -> Given:
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if path.suffix.lower() == ".csv":
-            return Given(_of_csv(path))
-        masks = find_masks(path)
-        if masks is not None:
-            return Given(Offer(masks))
-    if hasattr(source, "as_numpy_iterator"):
-        return _of_stream(source, settings)
-    if isinstance(source, tuple) and len(source) >= 2 and isinstance(source[1], dict):
-        offer = gather(source[0], settings)
-        labels = {str(name): np.asarray(array) for name, array in source[1].items()}
-        if len(offer.items) > 1:
-            raise ProbeError("labels by output name need the images in one array")
-        return Given(offer._replace(items=(offer.items[0]._replace(label=labels),)))
-    return Given(gather(source, settings))
-
-
-def _of_csv(path: Path) -> Offer:
-    table = read_table(path)
-    items = tuple(
-        Item(name, path.parent / name, _mask_of(label, path.parent))
-        for name, label in table.items()
-    )
-    missing = [item.name for item in items if not Path(str(item.source)).is_file()]
-    if len(missing) == len(items):
-        raise ProbeError(
-            f"{path}: none of its files exists beside it (the first is {missing[0]!r}); paths count from the "
-            "folder of the CSV"
-        )
-    return Offer(items)
-
-
-def _mask_of(label: Any, folder: Path) -> Any:
-    """Return the path of a mask where the label is one; any other label as it is."""
-    if isinstance(label, str) and Path(label).suffix.lower() in SUFFIXES:
-        return folder / label if (folder / label).is_file() else label
-    return label
-
-
-def _of_stream(dataset: Any, settings: Settings) -> Given:
-    """Take the first images as a sample; the rest is read when it is needed."""
-    if int(getattr(dataset, "cardinality", lambda: 0)()) == -1:
-        raise ProbeError("the data set has no end; dataset.take(n) gives it one")
-    items: list[Item] = []
-    for arrays, label in _elements(dataset):
-        items.append(Item(f"image {len(items)}", arrays, label))
-        if len(items) == settings.max_probes:
-            break
-    if not items:
-        raise ProbeError("the data set is empty")
-    names = tuple(str(name) for name in getattr(dataset, "class_names", None) or ())
-    return Given(Offer(tuple(items), names), dataset)
-
-
-def _elements(dataset: Any) -> Iterator[tuple[dict[str | None, NDArray[Any]], Any]]:
-    """Yield each image of a ``tf.data.Dataset`` with its label, batched or not."""
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) < 2:
-        raise DataError("--data: the data set must yield (images, labels).")
-    first = next(iter(spec[0].values())) if isinstance(spec[0], dict) else spec[0]
-    label = next(iter(spec[1].values())) if isinstance(spec[1], dict) else spec[1]
-    rank = getattr(getattr(first, "shape", None), "rank", None)
-    # A batch of images has rank 4; of flat rows 2, and then its labels have a rank too.
-    batched = rank is not None and (rank >= 4 or (rank == 2 and label.shape.rank != 0))
-    for element in dataset.as_numpy_iterator():
-        images = element[0] if isinstance(element[0], dict) else {None: element[0]}
-        if not batched:
-            yield {k: np.asarray(v) for k, v in images.items()}, element[1]
-            continue
-        for row in range(len(next(iter(images.values())))):
-            arrays = {k: np.asarray(v)[row] for k, v in images.items()}
-            labels = element[1]
-            one = (
-                {k: v[row] for k, v in labels.items()} if isinstance(labels, dict) else labels[row]
-            )
-            yield arrays, one

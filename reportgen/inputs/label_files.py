@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen.errors import LabelError, ProbeError
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.labels import FILE_COLUMN, read_text
-from reportgen.inputs.probes import Item, shown_name
+from reportgen.inputs.listing import Item, shown_name
 
 if TYPE_CHECKING:
     from pathlib import Path

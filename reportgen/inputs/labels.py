@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from reportgen.errors import LabelError
 from reportgen.report.leaves import ProbeLabel
 
@@ -146,3 +148,16 @@ def resolve(label: Any, classes: Sequence[str], count: int) -> ProbeLabel:
 
 def _folded(name: str) -> str:
     return name.casefold().replace("_", " ").replace("-", " ").strip()
+
+
+def label_value(value: Any) -> Any | None:
+    """Return a label as a scalar: an index, a name, or the position of the one in a one-hot row."""
+    array = np.asarray(value)
+    if array.ndim == 0 or array.size == 1:
+        item = array.reshape(-1)[0].item()
+        return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+    if array.ndim == 1 and array.dtype.kind in "fiub":
+        if np.isclose(array.sum(), 1) and np.isclose(array.max(), 1):
+            return int(array.argmax())
+        return "|".join(str(int(i)) for i in np.flatnonzero(array)) if array.max() <= 1 else None
+    return None

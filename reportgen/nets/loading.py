@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reportgen.errors import InputError, ModelError
+from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 
 if TYPE_CHECKING:
@@ -36,6 +36,23 @@ class LoadedModel(NamedTuple):
 
     model: Any
     compiled: dict[str, Any]
+
+
+def open_model(
+    model: Any, *, custom_objects: Sequence[str] = (), allow_code: bool = False
+) -> LoadedModel:
+    """Return a live ``keras.Model`` as it is, and load a file; see ``load_model``.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    import keras
+
+    if isinstance(model, str | Path):
+        return load_model(Path(model), custom_objects=custom_objects, allow_code=allow_code)
+    if isinstance(model, keras.Model):
+        return LoadedModel(model, {})
+    raise UsageError(f"The model must be a keras.Model or a path, not {type(model).__name__}.")
 
 
 def load_model(

@@ -222,6 +222,9 @@ class Network(Protocol):
     def facts(self) -> NetworkFacts:
         """What the network is."""
 
+    def input_shape(self, name: str) -> tuple[int, ...]:
+        """Return the size that an input is run with, without the batch dimension."""
+
     def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
         """Yield every weight once, in the order of the layers; one array in memory at a time."""
 

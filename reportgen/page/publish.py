@@ -13,7 +13,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
+import tempfile
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError, ReportError
@@ -22,7 +25,6 @@ from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from reportgen.report.model import Report
 
@@ -63,6 +65,20 @@ def _is_report(folder: Path) -> bool:
             return b'"schema"' in file.read(200)
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def output_folder(output: str | Path | None) -> Iterator[Path]:
+    """Give the report's folder; where none is named a temporary one, which goes again on failure."""
+    if output is not None:
+        yield Path(output)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="reportgen-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reportgen.errors import LabelError, ProbeError
-from reportgen.inputs.probes import InputShape, Item, gather, read, sample
+from reportgen.inputs.fitting import InputShape
+from reportgen.inputs.listing import Item, list_images
+from reportgen.inputs.probes import read_probes, sample
 from reportgen.settings import make_settings
 
 COLOUR = (InputShape("x", (4, 4, 3), "float32"),)
@@ -37,11 +39,11 @@ def folder_of(base, *names):
 
 def probes_of(source, inputs=COLOUR, **options):
     settings = make_settings(options)
-    return read(gather(source, settings), inputs, settings)
+    return read_probes(list_images(source, settings), inputs, settings)
 
 
 def names_of(source, **options):
-    return [item.name for item in gather(source, make_settings(options)).items]
+    return [item.name for item in list_images(source, make_settings(options)).items]
 
 
 def labels_of(source, inputs=COLOUR, **options):
@@ -61,11 +63,11 @@ def test_folder_in_natural_order(tmp_path):
 
 
 def test_class_folders_label_their_images(tmp_path):
-    offer = gather(
+    listing = list_images(
         folder_of(tmp_path, "dog/1.png", "cat/1.png", "cat/sub/2.png"), make_settings({})
     )
-    assert offer.class_names == ("cat", "dog")
-    assert [(item.name, item.label) for item in offer.items] == [
+    assert listing.class_names == ("cat", "dog")
+    assert [(item.name, item.label) for item in listing.items] == [
         ("1.png", "cat"), ("2.png", "cat"), ("1.png", "dog")
     ]  # fmt: skip
 
@@ -73,14 +75,14 @@ def test_class_folders_label_their_images(tmp_path):
 def test_class_folder_without_images_keeps_its_place(tmp_path):
     (tmp_path / "bird").mkdir()
     (tmp_path / ".cache").mkdir()
-    offer = gather(folder_of(tmp_path, "cat/1.png", "dog/1.png"), make_settings({}))
-    assert offer.class_names == ("bird", "cat", "dog")
+    listing = list_images(folder_of(tmp_path, "cat/1.png", "dog/1.png"), make_settings({}))
+    assert listing.class_names == ("bird", "cat", "dog")
 
 
 def test_images_beside_folders_are_no_classes(tmp_path):
-    offer = gather(folder_of(tmp_path, "1.png", "cat/2.png"), make_settings({}))
-    assert offer.class_names == ()
-    assert {item.label for item in offer.items} == {None}
+    listing = list_images(folder_of(tmp_path, "1.png", "cat/2.png"), make_settings({}))
+    assert listing.class_names == ()
+    assert {item.label for item in listing.items} == {None}
 
 
 def test_order_does_not_depend_on_the_disk(tmp_path, monkeypatch):
@@ -100,7 +102,7 @@ def test_order_does_not_depend_on_the_disk(tmp_path, monkeypatch):
     orders = []
     for order in (forwards, backwards):
         monkeypatch.setattr(os, "walk", order)
-        orders.append([item.source for item in gather(tmp_path, make_settings({})).items])
+        orders.append([item.source for item in list_images(tmp_path, make_settings({})).items])
     assert orders[0] == orders[1]
 
 
@@ -140,8 +142,8 @@ def test_file_name_that_is_no_utf8(tmp_path):
     raw = os.fsdecode(b"caf\xe9.png")
     folder = tmp_path / os.fsdecode(b"cl\xe4ss")
     picture(folder / raw, 7)
-    offer = gather(tmp_path, make_settings({}))
-    texts = (offer.items[0].name, offer.items[0].label, *offer.class_names)
+    listing = list_images(tmp_path, make_settings({}))
+    texts = (listing.items[0].name, listing.items[0].label, *listing.class_names)
     assert texts == ("caf\ufffd.png", "cl\ufffdss", "cl\ufffdss")
     assert probes_of(folder / raw).inputs["x"][0, 0, 0, 0] == 7
     (folder / raw).write_bytes(b"")
@@ -157,14 +159,14 @@ def test_file_name_that_is_no_utf8(tmp_path):
 def test_what_is_not_there(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ProbeError) as caught:
-        gather(source, make_settings({}))
+        list_images(source, make_settings({}))
     assert source in str(caught.value)
 
 
 def test_folder_without_images(tmp_path):
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(ProbeError, match=r"holds no images \(.*\.png"):
-        gather(tmp_path, make_settings({}))
+        list_images(tmp_path, make_settings({}))
 
 
 # -- unreadable files ----------------------------------------------------------------------------
@@ -263,7 +265,7 @@ def test_npz_of_a_data_set_gives_its_test_part(tmp_path):
 )
 def test_pickled_arrays_are_refused(tmp_path, make):
     with pytest.raises(ProbeError, match=r"pickled Python objects.*refused"):
-        gather(make(tmp_path), make_settings({}))
+        list_images(make(tmp_path), make_settings({}))
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
@@ -273,7 +275,7 @@ def test_damaged_array_file(tmp_path, name, part):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     with pytest.raises(ProbeError) as caught:
-        gather(path, make_settings({}))
+        list_images(path, make_settings({}))
     assert name in str(caught.value)
 
 
@@ -286,7 +288,7 @@ def test_wrong_rank_says_what_fits(shape):
 @pytest.mark.parametrize("value", [np.array(["a"]), np.array([1j]), object(), {"x": ["a"]}])
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(ProbeError):
-        gather(value, make_settings({}))
+        list_images(value, make_settings({}))
 
 
 @pytest.mark.parametrize("value", [[], np.zeros((0, 4, 4, 3), np.float32)])
@@ -298,7 +300,7 @@ def test_no_probes_at_all(value):
 def test_array_file_must_come_alone(tmp_path):
     array, image = stored(tmp_path / "a.npy", ROWS), picture(tmp_path / "a.png")
     with pytest.raises(ProbeError, match="must be the only source"):
-        gather([array, image], make_settings({}))
+        list_images([array, image], make_settings({}))
 
 
 def test_pil_images_are_read_like_files():

@@ -74,6 +74,9 @@ class ActivityFold:
         self._positions = np.zeros(0, np.int64)
         self._waiting: list[NDArray[Any]] = []
 
+    def examples(self, count: int) -> None:
+        """Say nothing: activations tell no image from another."""
+
     def empty(self) -> ActivityFold:
         """Return a fold of the same kind that has seen nothing."""
         return ActivityFold()

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.context import Context
     from reportgen.network.facts import CallFacts, CallId
     from reportgen.network.protocol import Batch
-    from reportgen.observe import Context
     from reportgen.report.leaves import Figure
     from reportgen.sections.activations.activity import Activity
 
@@ -78,7 +78,7 @@ def observe(context: Context) -> ActivationObserver:
     """
     if context.probes is None:
         raise NotApplicable("No probes were given.")
-    return ActivationObserver(len(context.probes.probes))
+    return ActivationObserver(len(context.probes.set.probes))
 
 
 def collect(context: Context, observed: ActivationObserver) -> Collected:
@@ -259,7 +259,7 @@ def _picture(
     if kind == "strip":
         tiles = tiles.repeat(8, axis=1).repeat(8, axis=2)
     return map_sheet(
-        context.store, tiles, 64 if kind == "strip" else len(tiles), viridis_palette(), alt
+        context.tools.store, tiles, 64 if kind == "strip" else len(tiles), viridis_palette(), alt
     )
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.context import Context
     from reportgen.network.facts import CallId
-    from reportgen.observe import Context
     from reportgen.report.content.activations import ShownCall
     from reportgen.sections.activations.activity import Activity
 
@@ -39,19 +39,19 @@ def with_top_images(
         shown: the calls.
         activity: of all calls.
     """
-    data = context.data
-    if data is None:
+    if context.data is None:
         return list(shown)
+    data = context.data.set
     wanted = {
         int(place)
         for call in shown
         for place in activity[call.id].top_places[:, call.channels[:MOST_CHANNELS]].reshape(-1)
         if place >= 0
     }
-    context.progress.stage("The strongest images of every channel", len(wanted))
+    context.tools.progress.stage("The strongest images of every channel", len(wanted))
     thumbs: dict[int, NDArray[Any]] = {}
     for row in data.rows(sorted(wanted)):
-        context.progress.advance()
+        context.tools.progress.advance()
         if isinstance(row, Row) and (thumb := _thumb(row.arrays.get(data.image))) is not None:
             thumbs[row.place] = thumb
     if not thumbs:
@@ -91,7 +91,7 @@ def _sheet(
         f"{call.id}: of {len(channels)} channels the {len(rows)} images with the largest values, a column a "
         "channel, the strongest above."
     )
-    figure = photograph_sheet(context.store, tiles(pictures, len(channels), 2, 128), alt)
+    figure = photograph_sheet(context.tools.store, tiles(pictures, len(channels), 2, 128), alt)
     return TopImages(
         channels=tuple(channels),
         places=tuple(tuple(row) for row in rows),

@@ -25,8 +25,8 @@ from reportgen.wording import size_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reportgen.context import Context
     from reportgen.network.facts import CallFacts, LayerFacts, NetworkFacts
-    from reportgen.observe import Context
     from reportgen.report.content.architecture import (
         Diagram,
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from reportgen.drawing.figures import square_figure
 from reportgen.numerics import sigmoid, six, softmax
+from reportgen.observe import Examples
 from reportgen.report.content.evaluation import Bin, Classified, ClassRow, Confused, ThresholdRow
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.folds import OutputFold, Seen
@@ -87,6 +88,12 @@ class DecisionFold(OutputFold):
             )
             for row in rows
         ]  # fmt: skip
+
+    def examples(self, count: int) -> Examples | None:
+        """Choose images that were decided wrong and right; see ``choose``."""
+        if not self.images:
+            return None
+        return Examples(tuple(self.choose(count)), self.wrong_places(), self.images)
 
     def choose(self, most: int) -> list[int]:
         """Return places of images that were decided wrong and right, both over the classes.

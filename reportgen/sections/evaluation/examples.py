@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.observe import Context
+    from reportgen.context import Context
     from reportgen.report.leaves import Figure
     from reportgen.sections.evaluation.folds import OutputFold, Seen
 
@@ -65,26 +65,26 @@ def _read(context: Context, places: Sequence[int]) -> dict[int, Row]:
     """Read images again; those that changed meanwhile are left out."""
     if context.data is None:
         return {}
-    rows = context.data.rows(sorted(set(places)))
+    rows = context.data.set.rows(sorted(set(places)))
     return {row.place: row for row in rows if isinstance(row, Row)}
 
 
 def _fed(context: Context, row: Row) -> dict[str, NDArray[Any]]:
     """Return one image as the network receives it, without the batch dimension."""
-    data, feed = context.data, context.feed
-    if data is None or feed is None:
+    if context.data is None:
         return {}
+    data, feed = context.data
     arrays = data.inputs([row])
     fed = {**arrays, data.image: feed(arrays[data.image])}
     return {name: array[0] for name, array in fed.items()}
 
 
 def _name(context: Context, place: int) -> str:
-    return context.data.name(place) if context.data is not None else f"image {place}"
+    return context.data.set.name(place) if context.data is not None else f"image {place}"
 
 
 def _bytes(context: Context, row: Row) -> NDArray[Any] | None:
-    pixels = row.arrays.get(context.data.image if context.data else "")
+    pixels = row.arrays.get(context.data.set.image if context.data else "")
     if pixels is None or pixels.ndim not in {2, 3} or min(pixels.shape[:2]) < 4:
         return None
     return own_window(pixels)
@@ -92,7 +92,7 @@ def _bytes(context: Context, row: Row) -> NDArray[Any] | None:
 
 def _picture(context: Context, row: Row, place: int) -> Figure | None:
     image = _bytes(context, row)
-    return None if image is None else exact(context.store, image, f"{_name(context, place)}.")
+    return None if image is None else exact(context.tools.store, image, f"{_name(context, place)}.")
 
 
 def _example(
@@ -142,4 +142,4 @@ def _beside(context: Context, fold: MaskFold, row: Row, output: NDArray[Any]) ->
     name = _name(context, row.place)
     painted = ", ".join(about.name(k) for k in np.unique(said).tolist() if k)
     alt = f"{name}: the image, its true mask, and the decided one ({painted or 'nothing painted'})."
-    return exact(context.store, shrunk(sheet), alt)
+    return exact(context.tools.store, shrunk(sheet), alt)

@@ -8,8 +8,7 @@ import numpy as np
 
 from reportgen.drawing.pictures import MASK_COLOURS
 from reportgen.errors import DataError
-from reportgen.inputs.labels import resolve
-from reportgen.inputs.probes import label_value
+from reportgen.inputs.labels import label_value, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from reportgen.network.facts import OutputFacts
     from reportgen.network.protocol import Batch
     from reportgen.network.tasks import Task
+    from reportgen.observe import Examples
 
 
 class About(NamedTuple):
@@ -100,6 +100,10 @@ class OutputFold:
         """Take in the outputs of one block, float64, with their labels and places."""
         raise NotImplementedError
 
+    def examples(self, count: int) -> Examples | None:  # noqa: ARG002 - for decisions alone
+        """Choose ``count`` images that are worth showing; None where the output is no decision."""
+        return None
+
     def keep(self, **columns: NDArray[Any]) -> None:
         """Append rows to columns."""
         for name, rows in columns.items():
@@ -149,6 +153,10 @@ class EvaluationFold:
 
     def __init__(self, outputs: Sequence[OutputFold]) -> None:
         self.outputs = tuple(outputs)
+
+    def examples(self, count: int) -> Examples | None:
+        """Choose of the first output's images; None where it is no decision."""
+        return self.outputs[0].examples(count)
 
     def empty(self) -> EvaluationFold:
         """Return a fold of the same kind that has seen nothing."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.inputs.probes import label_value
+from reportgen.inputs.labels import label_value
 from reportgen.numerics import sigmoid, six
 from reportgen.report.content.evaluation import ClassRow, Labelled
 from reportgen.sections.evaluation import metrics

@@ -25,9 +25,9 @@ from reportgen.sections.evaluation.quantities import QuantityFold, regressed
 from reportgen.wording import number_text, percent_text
 
 if TYPE_CHECKING:
+    from reportgen.context import Context
     from reportgen.inputs.dataset import DataSet
     from reportgen.network.tasks import Task
-    from reportgen.observe import Context
     from reportgen.sections.evaluation.folds import OutputFold
 
 _FOLDS: dict[str, type[OutputFold]] = {
@@ -46,12 +46,12 @@ def fold(context: Context) -> EvaluationFold:
         NotApplicable: there is no data set, or no metric for this kind of output.
         DataError: the labels are of outputs that the network does not have.
     """
-    data = context.data
-    if data is None:
+    if context.data is None:
         raise NotApplicable(
             "No data set was given: --data PATH says how good the network is, on a folder of class folders, "
             "a folder of images with a folder of masks beside it, a CSV of file,label or an .npz with x and y."
         )
+    data = context.data.set
     tasks = _labelled_tasks(context, data)
     folds = [
         _FOLDS[task.kind](_about(context, data, task)) for task in tasks if task.kind in _FOLDS
@@ -83,9 +83,10 @@ def _about(context: Context, data: DataSet, task: Task) -> About:
 
 def collect(context: Context, _observed: Any) -> Collected:
     """Return the metrics of the data set."""
-    data, seen = context.data, context.folds.get("evaluation")
-    if data is None or seen is None or not seen.outputs[0].images:
+    seen = context.folds.get("evaluation")
+    if context.data is None or seen is None or not seen.outputs[0].images:
         raise NotApplicable("No image of the data set was evaluated.")
+    data = context.data.set
     results = [
         OutputEvaluation(one.about.task.output, one.non_finite, _result(context, one))
         for one in seen.outputs
@@ -111,7 +112,7 @@ def _told(context: Context, data: DataSet) -> list[str]:
 
 
 def _result(context: Context, one: OutputFold) -> Any:
-    store = context.store
+    store = context.tools.store
     result: Any = None
     if isinstance(one, DecisionFold):
         result = classified(one, store)

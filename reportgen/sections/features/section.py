@@ -8,8 +8,8 @@ import numpy as np
 
 from reportgen.drawing.pictures import exact, to_bytes, window_of
 from reportgen.errors import NotApplicable, UsageError
+from reportgen.inputs.fitting import image_input, shapes_of
 from reportgen.inputs.labels import resolve
-from reportgen.inputs.probes import image_input, shapes_of
 from reportgen.network.protocol import Recipe
 from reportgen.network.tasks import class_count
 from reportgen.numerics import even_sample, resize_bilinear, six
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.inputs.probes import InputShape
+    from reportgen.context import Context
+    from reportgen.inputs.fitting import InputShape
     from reportgen.network.protocol import Ascent, Batch
     from reportgen.network.tasks import Task
-    from reportgen.observe import Context
     from reportgen.sections.features.optimisation import Climbed, Group
 
 MOST_POINTS = 32
@@ -99,7 +99,7 @@ def observe(context: Context) -> DecisionObserver:
 
 
 def _image(context: Context) -> InputShape | None:
-    return image_input(shapes_of(context.network.facts.inputs, context.input_shapes))
+    return image_input(shapes_of(context.network.facts.inputs, context.shapes))
 
 
 def _class_task(context: Context) -> Task | None:
@@ -124,7 +124,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     counts = _counts(chosen, settings.diversity)
     ascents = Ascents(bench, counts)
     groups = groups_of(chosen, settings.diversity)
-    context.progress.stage("Feature visualization", len(chosen))
+    context.tools.progress.stage("Feature visualization", len(chosen))
     held: dict[str, NDArray[Any]] = {}
 
     def goal(unit: Unit, ascent: Ascent) -> NDArray[Any]:
@@ -134,8 +134,8 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
 
     climbed, left, refused = climb_all(
         groups, ascents, lambda group: _recipe(context, group, min(spec.shape[:2])), goal,
-        copies=settings.diversity, cache=context.cache, identity=context.identity,
-        budget=settings.feature_budget, advance=context.progress.advance,
+        copies=settings.diversity, cache=context.tools.cache, identity=context.tools.identity,
+        budget=settings.feature_budget, advance=context.tools.progress.advance,
     )  # fmt: skip
     notices = [Notice("warning", f"{target}: {reason}") for target, reason in refused.items()]
     if not climbed and not left:
@@ -159,14 +159,16 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
 
 def _bench(context: Context, spec: InputShape) -> tuple[Bench, str]:
     """Return where units are climbed, and what the other inputs are held at, in words."""
-    prepared, probes = context.prepared, context.probes
+    probes, prepared = context.probes or (None, None)
     channels = spec.shape[2] if len(spec.shape) > 2 else 1
-    fed = range_of(prepared, probes, context.network.facts.raw_input, channels, context.preprocess)
+    fed = range_of(
+        prepared, probes, context.network.facts.raw_input, channels, context.inputs.preprocess
+    )
     held, words = {}, ""
     for tensor in context.network.facts.inputs:
         if tensor.name == spec.name:
             continue
-        shape = context.input_shapes[tensor.name]
+        shape = context.shapes[tensor.name]
         if prepared is not None and tensor.name in prepared.inputs:
             held[tensor.name] = prepared.inputs[tensor.name][0]
             words = "the first probe's values"
@@ -180,9 +182,9 @@ def _bench(context: Context, spec: InputShape) -> tuple[Bench, str]:
 
 def _pixels(context: Context, bench: Bench) -> NDArray[Any] | None:
     """Return the probes as pixel values in 0..1, (n, H, W, C)."""
-    if context.prepared is None or context.probes is None or not context.probes.image_input:
+    if context.probes is None or not context.probes.set.image_input:
         return None
-    fed = context.prepared.inputs[context.probes.image_input]
+    fed = context.probes.prepared.inputs[context.probes.set.image_input]
     fed = fed if fed.ndim == 4 else fed[..., None]
     finite = np.isfinite(fed.reshape(len(fed), -1)).all(axis=1)
     return pixels_of(np.where(finite[:, None, None, None], fed, bench.fed.offset), bench.fed)
@@ -214,7 +216,7 @@ def _default_units(
 def _of_probes(context: Context, task: Task, classes: Sequence[int]) -> list[Unit]:
     facts = next(o for o in context.network.facts.outputs if o.name == task.output)
     names, count = names_of(context, task, facts), class_count(task, facts)
-    given = context.probes.probes if context.probes else ()
+    given = context.probes.set.probes if context.probes else ()
     labels = [resolve(p.label, names, count).index for p in given if p.label is not None]
     known = [index for index in labels if index is not None] if task.kind != "binary" else []
     return of_classes(task, [*known, *classes], names)
@@ -241,7 +243,7 @@ def _caricatures(context: Context) -> list[Unit]:
     if context.settings.caricature is None:
         return []
     wanted = str(context.settings.caricature)
-    given = context.probes.probes if context.probes else ()
+    given = context.probes.set.probes if context.probes else ()
     names = [probe.name for probe in given]
     if wanted not in names and not (wanted.isdecimal() and int(wanted) < len(names)):
         raise UsageError(
@@ -354,7 +356,9 @@ def _image_of(context: Context, unit: Unit, picture: NDArray[Any], copy: int) ->
     eight = stored(picture)
     eight = eight if eight.shape[2] in {1, 3} else to_bytes(picture[..., :1], window_of(picture))
     which = f", picture {copy + 1}" if copy else ""
-    return exact(context.store, eight, f"What {unit.id} looks for{which}: an optimised picture.")
+    return exact(
+        context.tools.store, eight, f"What {unit.id} looks for{which}: an optimised picture."
+    )
 
 
 def _crops(
@@ -379,7 +383,7 @@ def _crops(
         where = f"rows {top} to {bottom}, columns {left} to {right}"
         alt = f"{name}, {where}: {unit.id} answers {answers[k].peak:.4g}."
         crops.append(
-            ProbeCrop(k, name, six(answers[k].peak) or 0.0, exact(context.store, piece, alt))
+            ProbeCrop(k, name, six(answers[k].peak) or 0.0, exact(context.tools.store, piece, alt))
         )
     return tuple(crops)
 

@@ -17,8 +17,8 @@ from reportgen.wording import number_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reportgen.context import Context
     from reportgen.inputs.history import Series
-    from reportgen.observe import Context
 
 MOST_FIGURES = 8
 
@@ -29,7 +29,7 @@ def collect(context: Context, _: Any) -> Collected:
     Raises:
         NotApplicable: no history was given.
     """
-    history = context.history
+    history = context.inputs.history
     if history is None:
         raise NotApplicable(
             "No training history was given, so over- and underfitting cannot be judged: --history FILE takes "
@@ -66,7 +66,7 @@ def _curve(context: Context, one: Series, epochs: Sequence[int], number: int) ->
             if any(v is not None for v in values)
         ]
         mark = epochs[best] if best is not None else None
-        figure = lines_figure(context.store, epochs, lines, one.name, alt, mark=mark)
+        figure = lines_figure(context.tools.store, epochs, lines, one.name, alt, mark=mark)
     return Curve(
         one.name, "higher" if one.higher else "lower", train, validation, best, broken, figure
     )
@@ -94,7 +94,7 @@ def _rate_figure(context: Context, epochs: Sequence[int], rate: Sequence[float |
         return None
     alt = f"Learning rate from {number_text(rate[0])} to {number_text(rate[-1])}."
     lines = [Lines("learning rate", rate)]
-    return lines_figure(context.store, epochs, lines, "learning rate", alt, log=True)
+    return lines_figure(context.tools.store, epochs, lines, "learning rate", alt, log=True)
 
 
 def sentence(content: HistoryContent) -> str:
@@ -122,8 +122,8 @@ def _notices(context: Context, content: HistoryContent) -> list[Notice]:
             f"from fewer than {FEWEST}."
         )
         notices.append(Notice("warning", text))
-    if context.history is not None and context.history.left_out:
-        names = ", ".join(context.history.left_out[:5])
+    if context.inputs.history is not None and context.inputs.history.left_out:
+        names = ", ".join(context.inputs.history.left_out[:5])
         notices.append(Notice("info", f"Columns without numbers were left out: {names}."))
     hidden = len(content.curves) - MOST_FIGURES
     if hidden > 0:

@@ -12,8 +12,8 @@ from reportgen.report.leaves import Notice
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
+    from reportgen.context import Context
     from reportgen.network.facts import NetworkFacts
-    from reportgen.observe import Context
     from reportgen.settings import Settings
 
 _TASKS = {
@@ -44,16 +44,16 @@ def collect(context: Context, _: Any) -> Collected:
         weight_bytes=facts.weight_bytes,
         flops=sum(call.flops for call in facts.calls) if traced else None,
         activation_bytes=(
-            peak_bytes(facts.calls, context.input_shapes, facts.outputs) if traced else None
+            peak_bytes(facts.calls, context.shapes, facts.outputs) if traced else None
         ),
-        input_shapes=tuple(context.input_shapes.values()),
+        input_shapes=tuple(context.shapes.values()),
         dtype_policy=_policies(facts),
         optimizer=facts.optimizer,
         learning_rate=facts.learning_rate,
         loss=facts.loss,
-        file=context.file,
+        file=context.inputs.file,
         versions=(("reportgen", __version__), *facts.versions),
-        command=context.command,
+        command=context.inputs.command,
         seed=context.settings.seed,
         meta=context.settings.meta,
         classes=context.classes,
@@ -103,7 +103,7 @@ def _notices(context: Context) -> tuple[Notice, ...]:
         )
     for tensor in facts.inputs:
         if any(n is None for n in tensor.shape[1:]):
-            shape = context.input_shapes[tensor.name]
+            shape = context.shapes[tensor.name]
             text = (
                 f"The model leaves the size of its input {tensor.name} open; it was run at {shape}."
             )

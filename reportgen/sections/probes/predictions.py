@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.context import Context
     from reportgen.network.tasks import Task
-    from reportgen.observe import Context
     from reportgen.report.content.probes import (
         OutputResult,
     )
@@ -251,9 +251,9 @@ def _segmentation(
     return SegmentationResult(
         output=task.output,
         overlay=photograph(
-            context.store, overlay(below, decided, slots), f"Mask over the image: {said}."
+            context.tools.store, overlay(below, decided, slots), f"Mask over the image: {said}."
         ),
-        mask=exact(context.store, mask_picture(decided, slots), f"Mask alone: {said}."),
+        mask=exact(context.tools.store, mask_picture(decided, slots), f"Mask alone: {said}."),
         legend=legend,
         threshold=threshold if single else None,
         mean_confidence=six(float(confidence.mean())),
@@ -291,7 +291,7 @@ def _image(
     alt = f"The network's picture, {shape} pixels, values {window.low:.4g} to {window.high:.4g}."
     return ImageResult(
         output=task.output,
-        figure=exact(context.store, to_bytes(values, window), alt),
+        figure=exact(context.tools.store, to_bytes(values, window), alt),
         low=six(window.low) or 0.0,
         high=six(window.high) or 0.0,
         rmse=rmse,

@@ -26,11 +26,11 @@ from reportgen.sections.probes.predictions import judge
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from reportgen.context import Context, Probes
     from reportgen.drawing.assets import AssetStore
     from reportgen.inputs.probes import Probe, ProbeSet
     from reportgen.network.protocol import Batch
     from reportgen.network.tasks import Task
-    from reportgen.observe import Context
     from reportgen.report.leaves import Figure, ProbeLabel
 
 _RESIZE = {
@@ -91,7 +91,7 @@ class ProbeObserver:
             size=probe.size,
             kind=probe.kind,
             label=label,
-            given=_given(context.store, probe, name),
+            given=_given(context.tools.store, probe, name),
             received=received,
             outputs=tuple(results),
             notes=probe.notes,
@@ -116,7 +116,9 @@ class ProbeObserver:
         high = float(finite.max()) if finite.size else None
         figure, window = None, None
         if not zeros and _is_picture(array):
-            figure, window = _received_picture(self._context.store, array, name, probe, low, high)
+            figure, window = _received_picture(
+                self._context.tools.store, array, name, probe, low, high
+            )
         return ReceivedInput(
             input=name,
             figure=figure,
@@ -187,14 +189,14 @@ def observe(context: Context) -> ProbeObserver:
         raise NotApplicable(
             "No probes were given: --probes PATH shows what the network says about images."
         )
-    return ProbeObserver(context, context.probes)
+    return ProbeObserver(context, context.probes.set)
 
 
 def collect(context: Context, results: list[ProbeResult]) -> Collected:
     """Return the probes' results with how they were prepared."""
-    probes, prepared = context.probes, context.prepared
-    if probes is None or prepared is None:
+    if context.probes is None:
         raise NotApplicable("No probes were given.")
+    probes, prepared = context.probes
     judged = [r.outputs[0] for r in results if r.outputs]
     verdicts = [v for o in judged if (v := getattr(o, "correct", None)) is not None]
     content = ProbesContent(
@@ -205,7 +207,7 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
         normalization=match_normalization(prepared.inputs, probes.image_input, context.network)
         if probes.image_input
         else None,
-        controls=_controls(context, probes, results),
+        controls=_controls(context, context.probes, results),
         labelled=len(verdicts),
         correct=sum(bool(v) for v in verdicts),
     )
@@ -213,14 +215,12 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
     return Collected(content, _sentence(content), notices)
 
 
-def _controls(
-    context: Context, probes: ProbeSet, results: list[ProbeResult]
-) -> tuple[Control, ...]:
+def _controls(context: Context, probes: Probes, results: list[ProbeResult]) -> tuple[Control, ...]:
     """Show the network artificial inputs where it says one class to all probes."""
-    name, prepared = probes.image_input, context.prepared
+    name, prepared = probes.set.image_input, probes.prepared
     decided = [o for r in results for o in r.outputs[:1] if isinstance(o, ClassificationResult)]
     classes = {o.top[0].index for o in decided if o.top}
-    if name is None or prepared is None or len(decided) < 4 or len(classes) != 1:
+    if name is None or len(decided) < 4 or len(classes) != 1:
         return ()
     inputs = {
         key: np.repeat(array[:1], len(_CONTROLS), axis=0) for key, array in prepared.inputs.items()

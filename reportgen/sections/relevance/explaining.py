@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.context import Context
     from reportgen.network.facts import OutputFacts
     from reportgen.network.tasks import Task
-    from reportgen.observe import Context
     from reportgen.report.leaves import Figure
     from reportgen.sections.relevance.methods import Method
 
@@ -51,13 +51,13 @@ def names_of(context: Context, task: Task, facts: OutputFacts) -> tuple[str, ...
 def layer_of(context: Context, name: str) -> str | None:
     """Return the call whose features the CAM family weighs; None where none keeps places."""
     facts = context.network.facts
-    image = context.probes.image_input if context.probes else None
+    image = context.probes.set.image_input if context.probes else None
     output = next(o for o in facts.outputs if o.name == name)
     return choose_features(
         facts.calls,
         output.layer,
         image or "",
-        context.input_shapes[image or ""],
+        context.shapes[image or ""],
         context.settings.relevance_layer,
     )
 
@@ -93,11 +93,12 @@ def explain_decisions(
     Returns:
         None where the section Relevance is left out or no method fits.
     """
-    settings, probes, prepared = context.settings, context.probes, context.prepared
-    image = probes.image_input if probes else None
-    if "relevance" not in settings.chosen_sections or image is None or not inputs:
+    settings = context.settings
+    if "relevance" not in settings.chosen_sections or context.probes is None or not inputs:
         return None
-    if prepared is None or prepared.black is None:
+    probes, prepared = context.probes
+    image = probes.image_input
+    if image is None or prepared.black is None:
         return None
     try:
         layer = layer_of(context, task.output)
@@ -114,7 +115,7 @@ def explain_decisions(
             question = Question(fed, image, target.weights, prepared.black)
             asked.append(Asked(index, target, question, output))
         aim = Aim(task.output, asked[0].target.kind, image, layer)
-        passes = context.network.passes(aim, context.progress.advance)
+        passes = context.network.passes(aim, context.tools.progress.advance)
         questions = [one.question for one in asked]
         maps = list(method.run(passes, questions, method.samples, settings.seed))
     except NotApplicable:
@@ -126,7 +127,7 @@ def explain_decisions(
             figures.append(None)
             continue
         alt = f"{name}: {method.title} for {one.target.name}."
-        figures.append(over_image(context.store, made, full_colour(found.values), alt))
+        figures.append(over_image(context.tools.store, made, full_colour(found.values), alt))
     return Explained(method.title, tuple(figures))
 
 

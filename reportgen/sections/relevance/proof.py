@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.context import Progress
     from reportgen.network.protocol import Passes, Sample
-    from reportgen.observe import Progress
     from reportgen.sections.relevance.methods import Map, Method, Question
     from reportgen.sections.relevance.targets import Target
 

@@ -46,8 +46,8 @@ from reportgen.settings import CAM_FAMILY, RELEVANCE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from reportgen.context import Context
     from reportgen.network.protocol import Batch, Passes
-    from reportgen.observe import Context
     from reportgen.sections.relevance.methods import Method
     from reportgen.sections.relevance.sanity import Stage
     from reportgen.sections.relevance.targets import Target
@@ -82,7 +82,7 @@ def observe(context: Context) -> OutputObserver:
         raise NotApplicable("No probes were given: --probes PATH shows what decisions rest on.")
     if "none" in context.settings.relevance:
         raise NotApplicable("Left out by --relevance none.")
-    if context.probes.image_input is None:
+    if context.probes.set.image_input is None:
         raise NotApplicable("No input takes images, so there is no picture to lay a map over.")
     task, facts, texts = explained(context)
     for text in texts:
@@ -102,7 +102,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         raise NotApplicable("No method could make a map: " + " ".join(n.text for n in notices))
     tested: dict[str, list[Stage]] = {}
     if not context.settings.quick:
-        seed, progress = context.settings.seed, context.progress
+        seed, progress = context.settings.seed, context.tools.progress
         tested = test_weights(passes, made, seed, progress, notices)
         made = prove(passes, made, seed, progress)
     content = RelevanceContent(
@@ -112,7 +112,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         agreements=_agreements(made),
         contrasts=_contrasts(context, passes, asked, _trusted(methods, tested), notices),
         attention=_attention(passes, asked, methods),
-        baseline=context.prepared.black_words if context.prepared else "",
+        baseline=context.probes.prepared.black_words if context.probes else "",
         quick=context.settings.quick,
         seed=context.settings.seed,
     )
@@ -125,8 +125,10 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
 
 def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -> list[Asked]:
     task, facts, texts = explained(context)
-    prepared, probes = context.prepared, context.probes
-    if prepared is None or probes is None or prepared.black is None or not probes.image_input:
+    if context.probes is None:
+        raise NotApplicable("No probes were given.")
+    probes, prepared = context.probes
+    if prepared.black is None or not probes.image_input:
         raise NotApplicable("No probes were given.")
     count = class_count(task, facts)
     names = names_of(context, task, facts)
@@ -165,10 +167,10 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
 
 
 def _passes(context: Context, target: Target) -> tuple[Passes, str | None]:
-    name = context.probes.image_input if context.probes else None
+    name = context.probes.set.image_input if context.probes else None
     layer = layer_of(context, target.output)
     aim = Aim(target.output, target.kind, name or "", layer)
-    return context.network.passes(aim, context.progress.advance), layer
+    return context.network.passes(aim, context.tools.progress.advance), layer
 
 
 def _methods(
@@ -211,7 +213,7 @@ def _run(
 ) -> list[Made]:
     questions = [one.question for one in asked]
     total = sum(method.samples for method in methods) * len(asked)
-    context.progress.stage("Relevance: maps", total)
+    context.tools.progress.stage("Relevance: maps", total)
     made = []
     for method in list(methods):
         try:
@@ -311,7 +313,7 @@ def _map(context: Context, made: Made, failing: set[str]) -> RelevanceMap:
     )
     if made.flat:
         return one
-    return drawn(context.store, made, one)
+    return drawn(context.tools.store, made, one)
 
 
 def _verdict(made: Made, failing: set[str]) -> Any:
@@ -381,7 +383,7 @@ def _contrasts(
             f"{ev.place_in_words(x, y)}."
         )
         contrast = Made(one, method._replace(signed=True), a._replace(values=values), flat=False)
-        overlay = over_image(context.store, contrast, full, alt)
+        overlay = over_image(context.tools.store, contrast, full, alt)
         pair = (sixth(scores[0]), sixth(scores[1]))
         peak = Peak(sixth(x), sixth(y))
         contrasts.append(Contrast(one.probe, probe, method.name, name, other, pair, overlay, peak))
@@ -454,13 +456,11 @@ def _notices(context: Context, content: RelevanceContent) -> list[Notice]:
         )
         notices.append(Notice("info", text))
     held = [
-        name
-        for name in context.input_shapes
-        if context.probes and name != context.probes.image_input
+        name for name in context.shapes if context.probes and name != context.probes.set.image_input
     ]
     if held and context.probes:
         text = (
-            f"The input {context.probes.image_input} is explained, {', '.join(held)} held at the probe's "
+            f"The input {context.probes.set.image_input} is explained, {', '.join(held)} held at the probe's "
             "own values."
         )
         notices.append(Notice("info", text))

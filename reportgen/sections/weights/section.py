@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.context import Context
     from reportgen.drawing.assets import AssetStore
     from reportgen.network.facts import VariableFacts
-    from reportgen.observe import Context
     from reportgen.report.content.health import BatchNormHealth
 
 _MOST_FILTERS = 256
@@ -46,7 +46,7 @@ def collect(context: Context, _: Any) -> Collected:
             array.nbytes if array.dtype.name == facts.dtype else array.size * _width(facts.dtype)
         )
         if facts.layer == first and facts.role == "kernel" and kernels is None:
-            kernels = _kernel_picture(context.store, facts, array)
+            kernels = _kernel_picture(context.tools.store, facts, array)
     if not variables:
         raise NotApplicable("The model has no variables.")
     content = WeightsContent(
@@ -57,7 +57,7 @@ def collect(context: Context, _: Any) -> Collected:
         zeros=sum(v.zeros for v in variables),
         nan=sum(v.nan for v in variables),
         inf=sum(v.inf for v in variables),
-        depth=_depth(context.store, variables),
+        depth=_depth(context.tools.store, variables),
         kernels=kernels,
         batch_norms=_batch_norms(context, norms),
     )

@@ -11,11 +11,11 @@ from keras import layers
 from pages import check_page, page_text, tree
 
 import reportgen
+from reportgen.context import Silence
 from reportgen.errors import InputError, UsageError
 from reportgen.inputs.preprocessing import apply
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.tasks import Task
-from reportgen.observe import Silence
 from reportgen.sections.features.optimisation import groups_of
 from reportgen.sections.features.ranges import pixels_of, range_of
 from reportgen.sections.features.scoring import crop_box, read_answers

@@ -1,0 +1,203 @@
+"""What a section may look at: what was given, and what the network makes of it."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from reportgen.cache import Cache, key_of
+from reportgen.drawing.assets import AssetStore
+from reportgen.inputs.dataset import DataSet
+from reportgen.inputs.fitting import shapes_of
+from reportgen.inputs.preprocessing import feeder, prepare
+from reportgen.inputs.probes import read_probes
+from reportgen.network.tasks import class_count, guess_tasks
+from reportgen.numerics import digest
+from reportgen.report.leaves import Notice
+from reportgen.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from reportgen.inputs.data_source import DataSource
+    from reportgen.inputs.given import Inputs
+    from reportgen.inputs.listing import Listing
+    from reportgen.inputs.preprocessing import Prepared
+    from reportgen.inputs.probes import ProbeSet
+    from reportgen.network.protocol import Network
+    from reportgen.network.tasks import Task
+    from reportgen.settings import Settings
+
+_ON_PROBES = {"probes", "activations", "relevance", "features"}
+"""Sections that look at probes."""
+
+
+class Progress(Protocol):
+    """Told what is being done; draws it or not."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Begin a stage of ``total`` steps, where they can be counted."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps of the current stage."""
+
+
+class Silence:
+    """Progress that nobody sees."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Ignore a stage."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Ignore steps."""
+
+
+class Tools(NamedTuple):
+    """What sections work with.
+
+    Attributes:
+        store: takes their pictures.
+        progress: told what a section does that takes long.
+        cache: finished pieces of long work, None where none are kept.
+        identity: gives the digest of the network's calls and weights.
+    """
+
+    store: AssetStore
+    progress: Progress = Silence()
+    cache: Cache | None = None
+    identity: Callable[[], str] = str
+
+
+class Probes(NamedTuple):
+    """The probes.
+
+    Attributes:
+        set: read and fitted, before preprocessing.
+        prepared: as the network receives them.
+    """
+
+    set: ProbeSet
+    prepared: Prepared
+
+
+class Data(NamedTuple):
+    """The data set to evaluate on.
+
+    Attributes:
+        set: its images in order, before preprocessing.
+        feed: preprocesses them.
+    """
+
+    set: DataSet
+    feed: Callable[[NDArray[Any]], NDArray[Any]]
+
+
+class Context(NamedTuple):
+    """What a section may look at.
+
+    Attributes:
+        inputs: what the user gave.
+        classes: class names, given or the folders' own; empty where there are none.
+        tasks: what each output is taken for.
+        shapes: of the inputs by name, as the network is run, without the batch dimension.
+        probes: None where no probes were given, or no section looks at them.
+        data: None where no data set was given, or it is not evaluated.
+        folds: what was folded of the survey, by section.
+    """
+
+    network: Network
+    inputs: Inputs
+    tools: Tools
+    classes: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    probes: Probes | None = None
+    data: Data | None = None
+    folds: Mapping[str, Any] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """The options."""
+        return self.inputs.settings
+
+
+def make_context(network: Network, inputs: Inputs, progress: Progress) -> Context:
+    """Hold what was given against the network: tasks, class names, probes and data as it takes them.
+
+    Raises:
+        InputError: class names, probes or data do not fit the network.
+    """
+    settings = inputs.settings
+    tools = Tools(
+        AssetStore(),
+        progress,
+        Cache(settings.cache, fresh=settings.fresh),
+        cache(partial(identity_of, network)),
+    )
+    shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
+    tasks = guess_tasks(network.facts, inputs.classes)
+    context = Context(network, inputs, tools, inputs.classes, tasks, shapes)
+    if inputs.probes is not None and _ON_PROBES & set(settings.chosen_sections):
+        probes, context = _read(inputs.probes, context)
+        context = context._replace(probes=probes)
+    if inputs.data is not None and "evaluation" in settings.chosen_sections:
+        context = _with_data(context, inputs.data)
+    return context
+
+
+def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
+    """Read and preprocess a sample; without class names the folders' are taken where they fit."""
+    network, inputs = context.network, context.inputs
+    found = read_probes(listing, shapes_of(network.facts.inputs, context.shapes), inputs.settings)
+    if not context.classes and (names := _fitting_names(listing, context)):
+        text = (
+            "The class names are those of the folders or the data set in alphabetical order, as "
+            "image_dataset_from_directory numbers them. --classes gives others."
+        )
+        found = found._replace(notices=(*found.notices, Notice("info", text)))
+        context = context._replace(classes=names)
+    prepared = prepare(found, network, inputs.settings.preprocess, inputs.preprocess)
+    return Probes(found, prepared), context
+
+
+def _fitting_names(listing: Listing, context: Context) -> tuple[str, ...]:
+    """Return the folders' or data set's class names where they are as many as an output has."""
+    counts = [
+        class_count(task, output)
+        for task, output in zip(context.tasks, context.network.facts.outputs, strict=True)
+        if task.kind in {"classification", "binary"}
+    ]
+    return listing.class_names if len(listing.class_names) in counts else ()
+
+
+def _with_data(context: Context, source: DataSource) -> Context:
+    """Add the data set, preprocessed as a sample of it asks for."""
+    sample, context = _read(source.listing.with_single_labels(), context)
+    feed = feeder(sample.prepared, sample.set, context.inputs.preprocess)
+    inputs = shapes_of(context.network.facts.inputs, context.shapes)
+    return context._replace(data=Data(DataSet(source, inputs, context.settings), feed))
+
+
+def identity_of(network: Network) -> str:
+    """Return the digest of what a network computes, as far as can be told: its calls and its weights.
+
+    This package's own code is part of it. A custom layer whose code changes while its name, its calls and its
+    weights stay is not noticed.
+    """
+    facts = network.facts
+    described = (facts.layers, facts.calls, facts.inputs, facts.outputs, facts.versions)
+    root = Path(__file__).parent
+    code = {
+        path.relative_to(root).as_posix(): path.read_text("utf-8") for path in root.rglob("*.py")
+    }
+    return key_of(
+        __version__,
+        code,
+        msgspec.to_builtins(described),
+        *((variable.path, digest(array)) for variable, array in network.variables()),
+    )

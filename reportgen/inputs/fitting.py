@@ -1,0 +1,146 @@
+"""Arrays as a network's inputs take them: which input, which axes, which type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.errors import LabelError, ProbeError
+from reportgen.inputs.labels import label_value
+from reportgen.report.leaves import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.network.facts import TensorFacts
+
+
+class InputShape(NamedTuple):
+    """An input of the network, with the size that it is run with (without the batch dimension)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def shapes_of(
+    inputs: Sequence[TensorFacts], shapes: Mapping[str, tuple[int, ...]]
+) -> list[InputShape]:
+    """Return the network's inputs with the sizes, by name, that they are run with."""
+    return [InputShape(one.name, shapes[one.name], one.dtype) for one in inputs]
+
+
+def image_input(inputs: Sequence[InputShape]) -> InputShape | None:
+    """Return the first input that takes images: (H, W, C) with up to four channels, or (H, W) grey."""
+    for spec in inputs:
+        if len(spec.shape) == 3 and spec.shape[2] <= 4:
+            return spec
+    for spec in inputs:
+        if len(spec.shape) == 2 and "int" not in spec.dtype and min(spec.shape) >= 8:
+            return spec
+    return next((spec for spec in inputs if len(spec.shape) == 3), None)
+
+
+def with_zeros(
+    given: dict[str, NDArray[Any]], inputs: Sequence[InputShape]
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Fill inputs that were not given with zeros, and return their names."""
+    count = len(next(iter(given.values())))
+    zeros = tuple(spec.name for spec in inputs if spec.name not in given)
+    arrays = {
+        spec.name: given[spec.name]
+        if spec.name in given
+        else np.zeros((count, *spec.shape), spec.dtype if "float" not in spec.dtype else np.float32)
+        for spec in inputs
+    }
+    return arrays, zeros
+
+
+def typed(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return an array in an input's type; integers are rounded to."""
+    if "float" in dtype:
+        return array.astype(np.float32, copy=False)
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise ProbeError(
+            f"The model takes values of the type {dtype}, which probes cannot have."
+        ) from None
+    return np.rint(array).astype(kind) if array.dtype.kind == "f" else array.astype(kind)
+
+
+def row_labels(labels: Any, count: int, *, single: bool) -> list[Any]:
+    """Return one label a row, None for each without labels."""
+    if labels is None:
+        return [None] * count
+    if single and count == 1:
+        return [label_value(labels)]
+    array = np.asarray(labels)
+    if len(array) != count:
+        raise LabelError(f"There are {count} probes and {len(array)} labels.")
+    return [label_value(row) for row in array]
+
+
+def spec_of(inputs: Sequence[InputShape], name: str) -> InputShape:
+    """Return the input of this name."""
+    return next(spec for spec in inputs if spec.name == name)
+
+
+def by_input(
+    arrays: Mapping[str | None, NDArray[Any]], inputs: Sequence[InputShape], target: InputShape
+) -> dict[str, NDArray[Any]]:
+    """Return arrays by input name; one without a name is the target's."""
+    names = {spec.name for spec in inputs}
+    matching = {str(name): array for name, array in arrays.items() if name in names}
+    if matching:
+        return matching
+    if None in arrays or len(arrays) == 1:
+        return {target.name: arrays.get(None, next(iter(arrays.values())))}
+    raise ProbeError(
+        f"The arrays are called {', '.join(map(repr, arrays))}; the model's inputs are called "
+        f"{', '.join(sorted(map(repr, names)))}. Name the arrays after the inputs."
+    )
+
+
+def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
+    """Give ``array`` a first axis that counts probes, and the input's rank behind it."""
+    rank, size = len(spec.shape), int(np.prod(spec.shape))
+    if array.ndim == rank and array.shape == spec.shape:
+        return array[None]
+    if array.ndim == rank + 1:
+        return array
+    if rank == 3 and array.ndim == 3 and array.shape[2] in {1, 3, 4} and spec.shape[2] != 1:
+        return array[None]
+    if rank == 3 and array.ndim == 3 and spec.shape[2] == 1:
+        single = array.shape[2] == 1 and array.shape[:2] != spec.shape[:2][::-1]
+        return array[None] if single and array.shape[1] != 1 else array[..., None]
+    if rank == 3 and array.ndim == 2 and spec.shape[2] == 1 and array.shape[1] != size:
+        return array[None, :, :, None]
+    if rank == 2 and array.ndim == 4 and array.shape[3] == 1:
+        return array[..., 0]
+    if array.ndim > 1 and int(np.prod(array.shape[1:])) == size:
+        return array.reshape(len(array), *spec.shape)
+    if array.size == size:
+        return array.reshape(1, *spec.shape)
+    raise ProbeError(
+        f"An array of shape {array.shape} does not fit the input {spec.name!r}, which takes "
+        f"(n, {', '.join(map(str, spec.shape))})."
+    )
+
+
+def white_of(arrays: Sequence[NDArray[Any]], notices: list[Notice]) -> float | None:
+    """Return what counts as white in integer arrays: their type's maximum; None for floats."""
+    if not arrays or arrays[0].dtype.kind == "f":
+        return None
+    kind = arrays[0].dtype
+    if kind.kind == "b":
+        return 1.0
+    if kind.itemsize > 2 and max(int(a.max()) for a in arrays) <= 255:
+        notices.append(
+            Notice("info", f"Values of the type {kind.name} up to 255 are taken as 0..255.")
+        )
+        return 255.0
+    return float(np.iinfo(kind).max)

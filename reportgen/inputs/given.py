@@ -1,0 +1,133 @@
+"""All that the user gave beside the model, in one record that is whole before TensorFlow starts."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from reportgen.errors import InputError, error_text
+from reportgen.inputs.data_source import list_data
+from reportgen.inputs.history import read_history
+from reportgen.inputs.labels import read_classes
+from reportgen.inputs.listing import list_images
+from reportgen.nets.loading import import_from_here
+from reportgen.report.content.overview import ModelFile
+from reportgen.settings import BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reportgen.inputs.data_source import DataSource
+    from reportgen.inputs.history import History
+    from reportgen.inputs.listing import Listing
+    from reportgen.settings import Settings
+
+
+class Inputs(NamedTuple):
+    """What the user gave; images are listed and not yet read.
+
+    Attributes:
+        classes: class names, empty where none were given.
+        probes: what may be shown; images of the data set where only that was given; None without either.
+        data: the data set to evaluate on, None where none was given.
+        history: of the training, likewise.
+        preprocess: the user's function, from (n, H, W, C) float32 in 0..255; None without one.
+        file: the model's file, None for a live model.
+        command: that makes this report, file names only.
+        probes_from_data: whether the probes are images of the data set.
+    """
+
+    settings: Settings
+    classes: tuple[str, ...] = ()
+    probes: Listing | None = None
+    data: DataSource | None = None
+    history: History | None = None
+    preprocess: Callable[[Any], Any] | None = None
+    file: ModelFile | None = None
+    command: str = ""
+    probes_from_data: bool = False
+
+    @property
+    def block(self) -> int:
+        """How many images the network is run on at once."""
+        if self.data is not None or self.probes is None:
+            return BLOCK
+        return min(self.probes.size or BLOCK, self.settings.max_probes)
+
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        """Shape of one probe where arrays say it, or what ``--input-size`` says."""
+        shape = self.probes.example_shape if self.probes is not None else None
+        size = self.settings.input_size
+        return shape or ((*size, 3) if size else None)
+
+
+def read_inputs(
+    model: Any,
+    *,
+    probes: Any,
+    data: Any,
+    history: Any,
+    settings: Settings,
+    preprocess: Callable[[Any], Any] | None,
+    command: str,
+) -> Inputs:
+    """Read what the user gave, as far as that needs no network.
+
+    Args:
+        model: its file is described where it is one.
+        probes: as ``build_report`` takes them.
+        data: likewise.
+        history: likewise.
+        settings: the options.
+        preprocess: the user's function; what ``settings.preprocess`` names is imported without one.
+        command: that makes this report.
+
+    Raises:
+        InputError: something that was given cannot be used; its subclass says what.
+    """
+    classes = read_classes(settings.classes)
+    source = list_data(data, settings) if data is not None else None
+    listing = list_images(probes, settings) if probes is not None else None
+    if listing is None and source is not None:
+        listing = source.listing.with_single_labels()
+    return Inputs(
+        settings=settings,
+        classes=classes,
+        probes=listing,
+        data=source,
+        history=read_history(history),
+        preprocess=preprocess or _imported_function(settings.preprocess),
+        file=_file_facts(Path(model), settings) if isinstance(model, str | Path) else None,
+        command=command,
+        probes_from_data=probes is None and source is not None,
+    )
+
+
+def _imported_function(mode: str | None) -> Callable[[Any], Any] | None:
+    """Import ``module:function``, on the user's word."""
+    if mode is None or ":" not in mode:
+        return None
+    dotted, _, name = mode.partition(":")
+    try:
+        function: Any = import_from_here(dotted)
+        for part in name.split("."):
+            function = getattr(function, part)
+    except Exception as error:
+        raise InputError(
+            f"--preprocess {mode}: it cannot be imported ({error_text(error)})."
+        ) from error
+    if not callable(function):
+        raise InputError(f"--preprocess {mode}: it is no function.")
+    return function  # type: ignore[no-any-return]
+
+
+def _file_facts(path: Path, settings: Settings) -> ModelFile:
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    name = str(path.resolve()) if settings.show_paths else path.name
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return ModelFile(shown, path.stat().st_size, hasher.hexdigest())
