@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reportgen.inputs.given import Inputs
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.nets.loading import LoadedModel
-    from reportgen.pipeline import Made
+    from reportgen.pipeline import SectionResults
 
 
 class Built(NamedTuple):
@@ -142,7 +142,7 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
     )
 
 
-def _assemble(context: Context, made: Made) -> Built:
+def _assemble(context: Context, made: SectionResults) -> Built:
     settings = context.settings
     judged = judge(made.sections, settings.ignore, settings.thresholds)
     summary = summarise(

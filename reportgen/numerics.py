@@ -41,7 +41,7 @@ class Statistics(NamedTuple):
 PERCENTILES = (1, 25, 50, 75, 99)
 
 
-def six(value: float | np.floating | None) -> float | None:
+def six_digits(value: float | np.floating | None) -> float | None:
     """Return ``value`` to six significant digits, None for NaN and infinity.
 
     More digits would differ between batch sizes and machines (about 3e-6) and say nothing.
@@ -78,12 +78,12 @@ def describe(array: NDArray[Any]) -> Statistics:
         zeros=int(right[0] - left[0]),
         nan=nan,
         inf=inf,
-        min=six(ordered[0]),
-        max=six(ordered[-1]),
-        mean=six(mean),
-        std=six(math.sqrt(max(variance, 0.0))),
-        percentiles=tuple(six(_percentile(ordered, q)) for q in PERCENTILES),
-        l2=six(math.sqrt(square)),
+        min=six_digits(ordered[0]),
+        max=six_digits(ordered[-1]),
+        mean=six_digits(mean),
+        std=six_digits(math.sqrt(max(variance, 0.0))),
+        percentiles=tuple(six_digits(_percentile(ordered, q)) for q in PERCENTILES),
+        l2=six_digits(math.sqrt(square)),
         histogram=histogram_of_sorted(ordered),
     )
 

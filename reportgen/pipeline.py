@@ -23,7 +23,7 @@ log = logging.getLogger("reportgen")
 Part = TypeVar("Part")
 
 
-class Made(NamedTuple):
+class SectionResults(NamedTuple):
     """The sections, and those that failed.
 
     Attributes:
@@ -34,7 +34,7 @@ class Made(NamedTuple):
     failed: tuple[str, ...]
 
 
-def make_sections(context: Context) -> Made:
+def make_sections(context: Context) -> SectionResults:
     """Survey the images, observe the probes, and make every chosen section.
 
     Raises:
@@ -64,7 +64,7 @@ def make_sections(context: Context) -> Made:
                 raise SectionError(
                     f"The section {maker.title} failed: {error_text(problem)}"
                 ) from problem
-    return Made(tuple(sections), tuple(failed))
+    return SectionResults(tuple(sections), tuple(failed))
 
 
 def _of_each(

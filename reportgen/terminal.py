@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reportgen.report.model import ReportFolder
 
 
-EVERY = 15.0
+LINE_EVERY = 15.0
 """Seconds between lines about a long stage."""
 
 
@@ -48,7 +48,7 @@ class Lines:
         """Say from time to time how far it is: a line a step would drown the log."""
         self._done += steps
         now = time.monotonic()
-        if now - self._said < EVERY:
+        if now - self._said < LINE_EVERY:
             return
         self._said = now
         far = f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,}"

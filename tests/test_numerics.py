@@ -259,7 +259,7 @@ def test_digest_is_of_the_content_alone():
 
 @given(st.floats())
 def test_six_keeps_six_digits_and_no_nan(value):
-    found = numerics.six(value)
+    found = numerics.six_digits(value)
     if not math.isfinite(value):
         assert found is None
     else:
@@ -268,4 +268,4 @@ def test_six_keeps_six_digits_and_no_nan(value):
 
 
 def test_six_of_nothing():
-    assert numerics.six(None) is None
+    assert numerics.six_digits(None) is None

@@ -3,7 +3,7 @@
 import pytest
 
 from reportgen import terminal
-from reportgen.terminal import EVERY, Bars, Lines, pace
+from reportgen.terminal import LINE_EVERY, Bars, Lines, pace
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def test_a_long_stage_says_now_and_then_how_far_it_is(clock, capsys):
     with Lines() as lines:
         lines.stage("Data through the network", 10_000)
         for _ in range(10):
-            clock[0] += EVERY / 5
+            clock[0] += LINE_EVERY / 5
             lines.advance(300)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "reportgen: Data through the network (10,000)"
@@ -30,7 +30,7 @@ def test_a_long_stage_says_now_and_then_how_far_it_is(clock, capsys):
 def test_a_stage_without_a_total_has_a_pace_only(clock, capsys):
     with Lines() as lines:
         lines.stage("Data")
-        clock[0] += EVERY
+        clock[0] += LINE_EVERY
         lines.advance(30)
     assert capsys.readouterr().err.splitlines()[1] == "reportgen: Data: 30, 2.0 a second"
 

@@ -117,7 +117,7 @@ def photograph_sheet(store: AssetStore, sheet: NDArray[Any], alt: str) -> Figure
     return _webp(store, Image.fromarray(sheet), alt, lossless=False)
 
 
-def exact(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
+def lossless(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
     """Store (H, W, C) uint8 without loss, pixel for pixel."""
     image = as_rgb(image)
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

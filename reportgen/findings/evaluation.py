@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from reportgen.findings.facts import Facts, Judgement
     from reportgen.report.content.evaluation import ClassRow
 
-ENOUGH = 10
+LEAST_IMAGES = 10
 """Images of a class below which its recall is an anecdote."""
-MANY = 200
+MANY_IMAGES = 200
 
 
 def _each(facts: Facts, judge: Callable[[Any], list[Hit]], *kinds: type) -> Judgement:
@@ -106,7 +106,7 @@ def _classes(facts: Facts, hit: Callable[[ClassRow | MaskRow], bool]) -> Judgeme
         there = [
             row
             for row in rows
-            if (row.pixels if isinstance(row, MaskRow) else row.support) >= ENOUGH
+            if (row.pixels if isinstance(row, MaskRow) else row.support) >= LEAST_IMAGES
         ]
         found = [row for row in there if hit(row)]
         if not found:
@@ -165,7 +165,7 @@ def miscalibrated(facts: Facts) -> Judgement:
         ]
 
     judged = _each(facts, judge, Classified)
-    if isinstance(judged, list) and _images(facts) < MANY:
+    if isinstance(judged, list) and _images(facts) < MANY_IMAGES:
         return NotJudged("fewer than 200 images")
     return judged
 
@@ -174,7 +174,7 @@ def too_good(facts: Facts) -> Judgement:
     """Report a perfect score on many images: training data among them, or labels that leak."""
 
     def judge(result: Classified) -> list[Hit]:
-        if result.accuracy < 1 or _images(facts) < MANY:
+        if result.accuracy < 1 or _images(facts) < MANY_IMAGES:
             return []
         return [Hit(f"every one of {plural(_images(facts), 'image')} is right")]
 

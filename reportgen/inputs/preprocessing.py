@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import InputError, ReportgenError
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.report.content.probes import Candidate, NormalizationMatch, Preprocessing
 from reportgen.report.leaves import Notice
 
@@ -302,7 +302,7 @@ def _candidates(
         layer = measured.layer
         if _untouched(measured):
             return (), layer  # still as created
-        distance = six(_distance(measured))
+        distance = six_digits(_distance(measured))
         if distance is not None:
             found.append(Candidate(mode, distance))
     return tuple(sorted(found, key=lambda candidate: candidate.distance)), layer
@@ -339,7 +339,7 @@ def _match(inputs: dict[str, NDArray[Any]], network: Network) -> tuple[str, floa
         return None
     if measured is None or _untouched(measured):
         return None
-    distance = six(_distance(measured))
+    distance = six_digits(_distance(measured))
     return None if distance is None else (measured.layer, distance)
 
 

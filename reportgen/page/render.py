@@ -123,8 +123,8 @@ def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
         percent=wording.percent_text,
         shape=wording.size_text,
         tag=tag,
-        tips=tips,
-        two=two,
+        arrow_heads=arrow_heads,
+        two_decimals=two_decimals,
     )
     environment.globals.update(
         bar=bar,
@@ -133,7 +133,7 @@ def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
         by_rule=by_rule,
         by_target=by_target,
         columns=columns,
-        level=level,
+        shade=shade,
         method_titles=method_titles,
         score_curve=score_curve,
         curve_over_depth=curve_over_depth,
@@ -155,7 +155,7 @@ def tag(part: Any) -> str:
     return str(part.__struct_config__.tag)
 
 
-def tips(edges: Sequence[str]) -> str:
+def arrow_heads(edges: Sequence[str]) -> str:
     """Return the arrow heads of edges (``M x y L x y …``) as one path."""
     heads = []
     for edge in edges:
@@ -240,7 +240,7 @@ def columns(counts: Sequence[int], width: int, height: int) -> str:
     )
 
 
-def level(count: int, whole: int) -> int:
+def shade(count: int, whole: int) -> int:
     """Return the shade of a cell of a confusion matrix, 0 to 9."""
     return min(9, math.ceil(9 * count / whole)) if whole and count else 0
 
@@ -250,7 +250,7 @@ def method_titles(methods: Sequence[MethodFacts]) -> dict[str, str]:
     return {method.name: method.title for method in methods}
 
 
-def two(value: float | None) -> str:
+def two_decimals(value: float | None) -> str:
     """Return a correlation with two decimals; an en dash for none."""
     return (
         "\u2013"

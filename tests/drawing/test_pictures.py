@@ -140,7 +140,7 @@ def smooth(height, width, channels=3):
     return np.repeat(ramp, channels, axis=2).astype(np.uint8)
 
 
-@pytest.mark.parametrize("store_picture", [pictures.photograph, pictures.exact])
+@pytest.mark.parametrize("store_picture", [pictures.photograph, pictures.lossless])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_small_pictures_are_stored_pixel_for_pixel(store_picture, channels):
     store = AssetStore()
@@ -156,7 +156,7 @@ def test_small_pictures_are_stored_pixel_for_pixel(store_picture, channels):
 def test_exact_is_exact_at_any_size(channels):
     store = AssetStore()
     values = RNG.integers(0, 256, (120, 700, channels), np.uint8)
-    image = opened(store, pictures.exact(store, values, "seen")).convert("RGB")
+    image = opened(store, pictures.lossless(store, values, "seen")).convert("RGB")
     assert (np.asarray(image) == values).all()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TOP = 4
 """Images that are remembered of each channel: those of its largest values."""
-AT_ONCE = 1 << 16
+WAITING_SUMS = 1 << 16
 """Sums from which waiting blocks are added; more at once saves calls, and takes memory."""
 
 
@@ -104,7 +104,7 @@ class ActivityFold:
         else:
             sums = [self._positions * part.sum(axis=0, dtype=np.float64) for part in (mean, square)]
         self._waiting.append(np.concatenate(sums))
-        if len(self._waiting) * self._low.size >= AT_ONCE:
+        if len(self._waiting) * self._low.size >= WAITING_SUMS:
             self._take_in()
         broken = count * self._positions - finite
         counts = (finite, zeros.sum(axis=0, dtype=np.float64), broken)

@@ -10,7 +10,7 @@ import numpy as np
 from reportgen.drawing.pictures import map_sheet, viridis_palette
 from reportgen.errors import NotApplicable
 from reportgen.network.calls import choose_calls
-from reportgen.numerics import even_sample, six
+from reportgen.numerics import even_sample, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.report.leaves import Notice
@@ -151,10 +151,10 @@ def _row(call: CallFacts, depth: int, sums: Activity, *, rectified: bool) -> Cal
         shape=call.shapes[0],
         values=sums.values,
         channels=len(sums.fired),
-        mean=six(mean),
-        std=six(std),
-        min=six(sums.low),
-        max=six(sums.high),
+        mean=six_digits(mean),
+        std=six_digits(std),
+        min=six_digits(sums.low),
+        max=six_digits(sums.high),
         zeros=sums.zeros,
         non_finite=sums.non_finite,
         silent=int((~sums.fired).sum()),
@@ -195,8 +195,8 @@ def _shown(
         kind=kind,
         channels=tuple(int(c) for c in channels),
         total=total,
-        low=six(low) or 0.0,
-        high=six(high) or 0.0,
+        low=six_digits(low) or 0.0,
+        high=six_digits(high) or 0.0,
         grid=(1, len(channels)) if kind == "strip" else (stacked.shape[1], stacked.shape[2]),
         reduced=halved,
         columns=columns,
@@ -239,8 +239,8 @@ def _map_row(
 ) -> MapRow:
     name, count = probe_name(context, probe), maps.shape[-1]
     finite = maps[np.isfinite(maps)]
-    low = six(float(finite.min())) if finite.size else None
-    high = six(float(finite.max())) if finite.size else None
+    low = six_digits(float(finite.min())) if finite.size else None
+    high = six_digits(float(finite.max())) if finite.size else None
     said = low if low is not None else "no finite value"
     alt = f"{call.id}, {name}: {count} channel{'' if count == 1 else 's'}, {said} to {high}."
     figure = _picture(context, maps, scale, kind, alt)

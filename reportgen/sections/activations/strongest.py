@@ -10,7 +10,7 @@ from PIL import Image
 
 from reportgen.drawing.pictures import own_window, photograph_sheet, tiles
 from reportgen.inputs.dataset import Row
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.report.content.activations import TopImages
 
 if TYPE_CHECKING:
@@ -95,6 +95,6 @@ def _sheet(
     return TopImages(
         channels=tuple(channels),
         places=tuple(tuple(row) for row in rows),
-        values=tuple(tuple(six(float(v)) for v in row) for row in values[: len(rows)]),
+        values=tuple(tuple(six_digits(float(v)) for v in row) for row in values[: len(rows)]),
         figure=figure,
     )

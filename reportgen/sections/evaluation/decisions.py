@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.drawing.figures import square_figure
-from reportgen.numerics import sigmoid, six, softmax
+from reportgen.numerics import sigmoid, six_digits, softmax
 from reportgen.observe import Examples
 from reportgen.report.content.evaluation import Bin, Classified, ClassRow, Confused, ThresholdRow
 from reportgen.sections.evaluation import metrics
-from reportgen.sections.evaluation.folds import OutputFold, Seen
+from reportgen.sections.evaluation.folds import Notable, OutputFold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ class DecisionFold(OutputFold):
         one = (sigmoid(outputs) if logits else outputs)[:, :1]
         return np.concatenate([1 - one, one], axis=1)
 
-    def mistakes(self) -> list[Seen]:
+    def mistakes(self) -> list[Notable]:
         """Return the wrong decisions, the surest first."""
         return self._standing(~self._right(), -self.column("given"))
 
@@ -69,7 +69,7 @@ class DecisionFold(OutputFold):
         """Return the places of all wrong decisions."""
         return frozenset(self.column("place")[~self._right()].tolist())
 
-    def hesitant(self) -> list[Seen]:
+    def hesitant(self) -> list[Notable]:
         """Return the right decisions, the least sure first."""
         return self._standing(self._right(), self.column("given"))
 
@@ -77,12 +77,12 @@ class DecisionFold(OutputFold):
         right: NDArray[Any] = self.column("truth") == self.column("predicted")
         return right
 
-    def _standing(self, among: NDArray[Any], key: NDArray[Any]) -> list[Seen]:
+    def _standing(self, among: NDArray[Any], key: NDArray[Any]) -> list[Notable]:
         rows = np.flatnonzero(among)
         rows = rows[np.argsort(key[rows], kind="stable")[:EXAMPLES]]
         names = self.about.name
         return [
-            Seen(
+            Notable(
                 int(self.column("place")[row]), names(int(self.column("truth")[row])),
                 names(int(self.column("predicted")[row])), float(self.column("given")[row]),
             )
@@ -158,9 +158,9 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
         interval=(rounded(metrics.wilson(hits, count)[0]), rounded(metrics.wilson(hits, count)[1])),
         majority=rounded(float(matrix.sum(axis=1).max()) / count),
         chance=rounded(1 / classes),
-        top5=six(float((fold.column("rank") < 5).mean())) if classes > 5 else None,
-        log_loss=six(metrics.log_loss(of_truth)),
-        calibration_error=six(calibrated.error) if calibrated else None,
+        top5=six_digits(float((fold.column("rank") < 5).mean())) if classes > 5 else None,
+        log_loss=six_digits(metrics.log_loss(of_truth)),
+        calibration_error=six_digits(calibrated.error) if calibrated else None,
         bins=_bins(calibrated) if calibrated else (),
         confidences=tuple(int(n) for n in np.histogram(given, bins=20, range=(0, 1))[0]),
         classes=_class_rows(fold, matrix),
@@ -180,7 +180,7 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
 
 def rounded(value: float) -> float:
     """Return a finite number with six significant digits."""
-    return six(value) or 0.0
+    return six_digits(value) or 0.0
 
 
 def _bins(found: metrics.Calibration) -> tuple[Bin, ...]:
@@ -197,9 +197,9 @@ def _class_rows(fold: DecisionFold, matrix: NDArray[Any]) -> tuple[ClassRow, ...
             name=fold.about.name(index),
             support=int(found.support[index]),
             predicted=int(found.predicted[index]),
-            precision=six(found.precision[index]),
-            recall=six(found.recall[index]),
-            f1=six(found.f1[index]),
+            precision=six_digits(found.precision[index]),
+            recall=six_digits(found.recall[index]),
+            f1=six_digits(found.f1[index]),
         )
         for index in range(len(matrix))
     )
@@ -227,7 +227,7 @@ def _renaming(matrix: NDArray[Any]) -> tuple[float | None, tuple[tuple[int, int]
     if not moved or len(set(taken.tolist())) < len(taken):
         return None, ()
     total = float(matrix[np.arange(len(matrix)), named][there].sum()) / float(matrix.sum())
-    return six(total), tuple(moved)
+    return six_digits(total), tuple(moved)
 
 
 def _of_two(store: AssetStore, truth: NDArray[Any], score: NDArray[Any]) -> dict[str, Any]:
@@ -240,8 +240,8 @@ def _of_two(store: AssetStore, truth: NDArray[Any], score: NDArray[Any]) -> dict
     return {
         "thresholds": thresholds,
         "best": _threshold_row(truth, score, best),
-        "roc_auc": six(roc.area),
-        "average_precision": six(recall.area),
+        "roc_auc": six_digits(roc.area),
+        "average_precision": six_digits(recall.area),
         "roc": square_figure(
             store, [(*metrics.thinned(roc), "")], ("false positive rate", "true positive rate"),
             f"ROC curve, area {roc.area:.3f}.", diagonal=True,
@@ -262,9 +262,9 @@ def _threshold_row(truth: NDArray[Any], score: NDArray[Any], threshold: float) -
         hits=int(matrix[1, 1]),
         false_alarms=int(matrix[0, 1]),
         missed=int(matrix[1, 0]),
-        precision=six(found.precision[1]),
-        recall=six(found.recall[1]),
-        f1=six(found.f1[1]),
+        precision=six_digits(found.precision[1]),
+        recall=six_digits(found.recall[1]),
+        f1=six_digits(found.f1[1]),
     )
 
 

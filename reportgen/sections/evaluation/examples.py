@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from reportgen.drawing.pictures import as_rgb, exact, overlay, own_window, shrunk
+from reportgen.drawing.pictures import as_rgb, lossless, overlay, own_window, shrunk
 from reportgen.inputs.dataset import Row
-from reportgen.numerics import resize_bilinear, six
+from reportgen.numerics import resize_bilinear, six_digits
 from reportgen.report.content.evaluation import Classified, Example, Regressed, Segmented
 from reportgen.sections.evaluation.decisions import DecisionFold
 from reportgen.sections.evaluation.masks import MaskFold, decide
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context
     from reportgen.report.leaves import Figure
-    from reportgen.sections.evaluation.folds import OutputFold, Seen
+    from reportgen.sections.evaluation.folds import Notable, OutputFold
 
 Result = Any
 
@@ -92,12 +92,14 @@ def _bytes(context: Context, row: Row) -> NDArray[Any] | None:
 
 def _picture(context: Context, row: Row, place: int) -> Figure | None:
     image = _bytes(context, row)
-    return None if image is None else exact(context.tools.store, image, f"{_name(context, place)}.")
+    return (
+        None if image is None else lossless(context.tools.store, image, f"{_name(context, place)}.")
+    )
 
 
 def _example(
     context: Context,
-    one: Seen,
+    one: Notable,
     pictures: dict[int, Figure | None],
     maps: dict[int, Figure | None] | None = None,
     *,
@@ -108,9 +110,9 @@ def _example(
         name=_name(context, one.place),
         truth=one.truth,
         predicted=one.predicted,
-        probability=None if scored else six(one.value),
+        probability=None if scored else six_digits(one.value),
         figure=pictures.get(one.place),
-        score=six(one.value) if scored else None,
+        score=six_digits(one.value) if scored else None,
         relevance=(maps or {}).get(one.place),
     )
 
@@ -142,4 +144,4 @@ def _beside(context: Context, fold: MaskFold, row: Row, output: NDArray[Any]) ->
     name = _name(context, row.place)
     painted = ", ".join(about.name(k) for k in np.unique(said).tolist() if k)
     alt = f"{name}: the image, its true mask, and the decided one ({painted or 'nothing painted'})."
-    return exact(context.tools.store, shrunk(sheet), alt)
+    return lossless(context.tools.store, shrunk(sheet), alt)

@@ -202,7 +202,7 @@ def _label_for(label: Any, output: str) -> Any:
     return label[output] if isinstance(label, dict) and output in label else label
 
 
-class Seen(NamedTuple):
+class Notable(NamedTuple):
     """An image that stands out.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.inputs.labels import label_value
-from reportgen.numerics import sigmoid, six
+from reportgen.numerics import sigmoid, six_digits
 from reportgen.report.content.evaluation import ClassRow, Labelled
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.decisions import rounded
@@ -66,7 +66,8 @@ def labelled(fold: LabelFold) -> Labelled:
         rows.append(
             ClassRow(
                 index, fold.about.name(index), int(found.support[1]), int(found.predicted[1]),
-                six(found.precision[1]), six(found.recall[1]), six(found.f1[1]), six(area),
+                six_digits(found.precision[1]), six_digits(found.recall[1]), six_digits(found.f1[1]),
+                six_digits(area),
             )
         )  # fmt: skip
     shares = truth.mean(axis=0)

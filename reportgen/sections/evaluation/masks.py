@@ -8,11 +8,11 @@ import numpy as np
 
 from reportgen.errors import DataError
 from reportgen.inputs.images import fit_mask
-from reportgen.numerics import sigmoid, six
+from reportgen.numerics import sigmoid, six_digits
 from reportgen.report.content.evaluation import MaskRow, Segmented
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.decisions import EXAMPLES, rounded
-from reportgen.sections.evaluation.folds import OutputFold, Seen
+from reportgen.sections.evaluation.folds import Notable, OutputFold
 from reportgen.wording import number_text
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ class MaskFold(OutputFold):
             )
         return mask
 
-    def worst(self) -> list[Seen]:
+    def worst(self) -> list[Notable]:
         """Return the images with the least mean intersection over union."""
         iou = self.column("iou")
         rows = np.argsort(np.where(np.isfinite(iou), iou, np.inf), kind="stable")[:EXAMPLES]
         return [
-            Seen(
+            Notable(
                 int(self.column("place")[row]),
                 "mask",
                 f"IoU {number_text(float(iou[row]))}",
@@ -127,8 +127,8 @@ def segmented(fold: MaskFold) -> Segmented:
                 name=fold.about.name(index),
                 pixels=int(support[index]),
                 predicted=int(said[index]),
-                iou=six(both / union) if union else None,
-                dice=six(2 * both / (union + both)) if union else None,
+                iou=six_digits(both / union) if union else None,
+                dice=six_digits(2 * both / (union + both)) if union else None,
                 colour=fold.about.colour(index),
             )
         )

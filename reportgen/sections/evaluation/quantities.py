@@ -8,11 +8,11 @@ import numpy as np
 
 from reportgen.drawing.figures import points_figure
 from reportgen.errors import NotApplicable
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.report.content.evaluation import Regressed, ValueRow
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.decisions import EXAMPLES, rounded
-from reportgen.sections.evaluation.folds import OutputFold, Seen
+from reportgen.sections.evaluation.folds import Notable, OutputFold
 from reportgen.wording import number_text
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class QuantityFold(OutputFold):
             raise self.about.wrong(label, place, what)
         return numbers
 
-    def worst(self) -> list[Seen]:
+    def worst(self) -> list[Notable]:
         """Return the images with the largest mean absolute errors."""
         truth, values = self.column("truth"), self.column("values")
         size = np.abs(values - truth).mean(axis=1)
         order = np.argsort(-np.where(np.isfinite(size), size, -np.inf), kind="stable")
         rows = [row for row in order[:EXAMPLES].tolist() if np.isfinite(size[row])]
         return [
-            Seen(
+            Notable(
                 int(self.column("place")[row]),
                 _text(truth[row]),
                 _text(values[row]),
@@ -100,7 +100,7 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
         mae=rounded(found.mae),
         rmse=rounded(found.rmse),
         median_error=rounded(found.median),
-        r2=six(float(np.mean(explained))) if explained else None,
+        r2=six_digits(float(np.mean(explained))) if explained else None,
         baseline_mae=rounded(baseline),
         low=rounded(float(difference.min())),
         high=rounded(float(difference.max())),
@@ -114,5 +114,9 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
 def _row(index: int, truth: NDArray[Any], values: NDArray[Any]) -> ValueRow:
     found = metrics.errors(truth, values)
     return ValueRow(
-        index, rounded(found.mae), rounded(found.rmse), six(found.r2), rounded(found.baseline_mae)
+        index,
+        rounded(found.mae),
+        rounded(found.rmse),
+        six_digits(found.r2),
+        rounded(found.baseline_mae),
     )

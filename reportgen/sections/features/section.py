@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.drawing.pictures import exact, to_bytes, window_of
+from reportgen.drawing.pictures import lossless, to_bytes, window_of
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.fitting import image_input, shapes_of
 from reportgen.inputs.labels import resolve
 from reportgen.network.protocol import Recipe
 from reportgen.network.tasks import class_count
-from reportgen.numerics import even_sample, resize_bilinear, six
+from reportgen.numerics import even_sample, resize_bilinear, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.features import FeaturesContent, ProbeCrop, UnitFeature
 from reportgen.report.leaves import Notice
@@ -328,10 +328,10 @@ def _unit(
         name=unit.name,
         canvas=(ascent.frame[0], ascent.frame[1]),
         images=images,
-        achieved=tuple(six(value) for value, _ in reached),
-        strongest=six(strongest) if strongest is not None else None,
+        achieved=tuple(six_digits(value) for value, _ in reached),
+        strongest=six_digits(strongest) if strongest is not None else None,
         strongest_probe=probe_name(context, best) if best is not None else "",
-        noise=six(noise),
+        noise=six_digits(noise),
         verdict=_verdict(value, strongest, noise, fired=fired),
         curve=_curve(climbed.summits[0].curve),
         crops=_crops(context, unit, answers, sees, probes),
@@ -349,14 +349,14 @@ def _verdict(value: float, strongest: float | None, noise: float, *, fired: bool
 
 def _curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
     kept = even_sample(len(curve), MOST_POINTS)
-    return tuple(six(float(curve[k])) for k in kept)
+    return tuple(six_digits(float(curve[k])) for k in kept)
 
 
 def _image_of(context: Context, unit: Unit, picture: NDArray[Any], copy: int) -> Any:
     eight = stored(picture)
     eight = eight if eight.shape[2] in {1, 3} else to_bytes(picture[..., :1], window_of(picture))
     which = f", picture {copy + 1}" if copy else ""
-    return exact(
+    return lossless(
         context.tools.store, eight, f"What {unit.id} looks for{which}: an optimised picture."
     )
 
@@ -383,7 +383,12 @@ def _crops(
         where = f"rows {top} to {bottom}, columns {left} to {right}"
         alt = f"{name}, {where}: {unit.id} answers {answers[k].peak:.4g}."
         crops.append(
-            ProbeCrop(k, name, six(answers[k].peak) or 0.0, exact(context.tools.store, piece, alt))
+            ProbeCrop(
+                k,
+                name,
+                six_digits(answers[k].peak) or 0.0,
+                lossless(context.tools.store, piece, alt),
+            )
         )
     return tuple(crops)
 

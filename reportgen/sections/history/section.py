@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen.drawing.figures import Lines, lines_figure
 from reportgen.errors import NotApplicable
 from reportgen.findings.history import FEWEST
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.history import Curve, HistoryContent
 from reportgen.report.leaves import Notice
@@ -38,7 +38,7 @@ def collect(context: Context, _: Any) -> Collected:
     curves = tuple(
         _curve(context, one, history.epochs, number) for number, one in enumerate(history.series)
     )
-    rate = tuple(six(value) for value in history.learning_rate)
+    rate = tuple(six_digits(value) for value in history.learning_rate)
     content = HistoryContent(
         source=history.source,
         epochs=history.epochs,
@@ -51,8 +51,8 @@ def collect(context: Context, _: Any) -> Collected:
 
 
 def _curve(context: Context, one: Series, epochs: Sequence[int], number: int) -> Curve:
-    train = tuple(six(value) for value in one.train)
-    validation = tuple(six(value) for value in one.validation)
+    train = tuple(six_digits(value) for value in one.train)
+    validation = tuple(six_digits(value) for value in one.validation)
     broken = sum(not math.isfinite(v) for v in (*one.train, *one.validation))
     best = best_epoch(
         validation if any(v is not None for v in validation) else train, higher=one.higher

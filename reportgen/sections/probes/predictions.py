@@ -8,14 +8,14 @@ import numpy as np
 
 from reportgen.drawing.pictures import (
     MASK_COLOURS,
-    exact,
+    lossless,
     mask_picture,
     overlay,
     percentile_window,
     photograph,
     to_bytes,
 )
-from reportgen.numerics import entropy_bits, pearson, resize_bilinear, sigmoid, six, softmax
+from reportgen.numerics import entropy_bits, pearson, resize_bilinear, sigmoid, six_digits, softmax
 from reportgen.report.content.probes import (
     BinaryResult,
     ClassificationResult,
@@ -44,7 +44,7 @@ TOP = 5
 FIRST_VALUES = 16
 
 
-def judge(
+def read_output(
     task: Task,
     values: NDArray[Any],
     *,
@@ -105,17 +105,17 @@ def _classification(
         )
     p = softmax(values) if softmaxed else values.astype(np.float64)
     order = np.argsort(-p, kind="stable")
-    top = tuple(Score(int(i), _name(classes, int(i)), six(p[i])) for i in order[:TOP])
+    top = tuple(Score(int(i), _name(classes, int(i)), six_digits(p[i])) for i in order[:TOP])
     index = label.index if label else None
     return ClassificationResult(
         output=task.output,
         top=top,
-        entropy=six(entropy_bits(p / p.sum())) if p.sum() > 0 else None,
+        entropy=six_digits(entropy_bits(p / p.sum())) if p.sum() > 0 else None,
         classes=values.size,
         correct=bool(order[0] == index) if index is not None else None,
-        label_probability=six(p[index]) if index is not None else None,
+        label_probability=six_digits(p[index]) if index is not None else None,
         softmaxed=softmaxed,
-        total=six(float(values.sum(dtype=np.float64))),
+        total=six_digits(float(values.sum(dtype=np.float64))),
         logit_gap=_gap(values if softmaxed else logits),
         logits_sum_to_one=logits is not None and _is_distribution(logits),
     )
@@ -126,7 +126,7 @@ def _gap(logits: NDArray[Any] | None) -> float | None:
     if logits is None or logits.size < 2 or _broken(logits):
         return None
     second, first = np.partition(logits.reshape(-1).astype(np.float64), -2)[-2:]
-    return six(float(first - second))
+    return six_digits(float(first - second))
 
 
 def _is_distribution(values: NDArray[Any]) -> bool:
@@ -150,10 +150,10 @@ def _binary(
     name = classes[decided] if len(classes) == 2 else ("negative", "positive")[decided]
     return BinaryResult(
         output=task.output,
-        probability=six(p),
+        probability=six_digits(p),
         threshold=threshold,
-        decision=Score(decided, name, six(p if decided else 1 - p)),
-        entropy=six(entropy_bits(np.array([p, 1 - p]))),
+        decision=Score(decided, name, six_digits(p if decided else 1 - p)),
+        entropy=six_digits(entropy_bits(np.array([p, 1 - p]))),
         correct=decided == index if index is not None else None,
         squashed=squashed,
     )
@@ -173,7 +173,7 @@ def _multilabel(
         )
     p = sigmoid(values) if squashed else values.astype(np.float64)
     order = [int(i) for i in np.argsort(-p, kind="stable")]
-    scores = [Score(i, _name(classes, i), six(p[i])) for i in order]
+    scores = [Score(i, _name(classes, i), six_digits(p[i])) for i in order]
     decided = {i for i in order if p[i] >= threshold}
     truth = _label_set(label, classes, values.size)
     return MultilabelResult(
@@ -182,7 +182,7 @@ def _multilabel(
         given=tuple(score for score in scores if score.index in decided),
         top=tuple(scores[:TOP]),
         labels=values.size,
-        entropy=six(float(np.mean([entropy_bits(np.array([q, 1 - q])) for q in p]))),
+        entropy=six_digits(float(np.mean([entropy_bits(np.array([q, 1 - q])) for q in p]))),
         correct=decided == truth if truth is not None else None,
         squashed=squashed,
     )
@@ -209,12 +209,12 @@ def _regression(
     target = None
     if label is not None and values.size == 1:
         try:
-            target = six(float(label.text))
+            target = six_digits(float(label.text))
         except ValueError:
             target = None
     return RegressionResult(
         output=task.output,
-        values=tuple(six(v) for v in values.reshape(-1)[:FIRST_VALUES]),
+        values=tuple(six_digits(v) for v in values.reshape(-1)[:FIRST_VALUES]),
         size=int(values.size),
         names=tuple(classes[:FIRST_VALUES]) if len(classes) == values.size else (),
         target=target,
@@ -253,10 +253,10 @@ def _segmentation(
         overlay=photograph(
             context.tools.store, overlay(below, decided, slots), f"Mask over the image: {said}."
         ),
-        mask=exact(context.tools.store, mask_picture(decided, slots), f"Mask alone: {said}."),
+        mask=lossless(context.tools.store, mask_picture(decided, slots), f"Mask alone: {said}."),
         legend=legend,
         threshold=threshold if single else None,
-        mean_confidence=six(float(confidence.mean())),
+        mean_confidence=six_digits(float(confidence.mean())),
         non_finite=_broken(values),
     )
 
@@ -272,7 +272,7 @@ def _legend(decided: NDArray[Any], names: Sequence[str]) -> tuple[MaskClass, ...
             not names or "background" in name.lower() or name.lower() == "unlabeled"
         )
         slot = None if plain else (index - 1 if not names or index else 0) % len(MASK_COLOURS)
-        legend.append(MaskClass(index, name, six(count / decided.size) or 0.0, slot))
+        legend.append(MaskClass(index, name, six_digits(count / decided.size) or 0.0, slot))
     return tuple(legend)
 
 
@@ -285,15 +285,15 @@ def _image(
     rmse, correlation = None, None
     if same and finite and source is not None:
         difference = values.astype(np.float64) - source.astype(np.float64)
-        rmse = six(float(np.sqrt(np.mean(difference**2))))
-        correlation = six(pearson(values, source))
+        rmse = six_digits(float(np.sqrt(np.mean(difference**2))))
+        correlation = six_digits(pearson(values, source))
     shape = " by ".join(str(n) for n in values.shape[:2])
     alt = f"The network's picture, {shape} pixels, values {window.low:.4g} to {window.high:.4g}."
     return ImageResult(
         output=task.output,
-        figure=exact(context.tools.store, to_bytes(values, window), alt),
-        low=six(window.low) or 0.0,
-        high=six(window.high) or 0.0,
+        figure=lossless(context.tools.store, to_bytes(values, window), alt),
+        low=six_digits(window.low) or 0.0,
+        high=six_digits(window.high) or 0.0,
         rmse=rmse,
         correlation=correlation,
         non_finite=_broken(values),
@@ -306,10 +306,10 @@ def _tensor(task: Task, values: NDArray[Any]) -> TensorResult:
     return TensorResult(
         output=task.output,
         shape=tuple(values.shape),
-        min=six(finite.min()) if has else None,
-        max=six(finite.max()) if has else None,
-        mean=six(finite.mean()) if has else None,
-        std=six(finite.std()) if has else None,
-        values=tuple(six(v) for v in values.reshape(-1)[:FIRST_VALUES]),
+        min=six_digits(finite.min()) if has else None,
+        max=six_digits(finite.max()) if has else None,
+        mean=six_digits(finite.mean()) if has else None,
+        std=six_digits(finite.std()) if has else None,
+        values=tuple(six_digits(v) for v in values.reshape(-1)[:FIRST_VALUES]),
         non_finite=_broken(values),
     )

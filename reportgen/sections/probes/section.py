@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.drawing.pictures import Window, exact, own_window, photograph, to_bytes, window_of
+from reportgen.drawing.pictures import Window, lossless, own_window, photograph, to_bytes, window_of
 from reportgen.errors import NotApplicable
 from reportgen.inputs.labels import resolve
 from reportgen.inputs.preprocessing import match_normalization
 from reportgen.network.tasks import class_count
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.probes import (
     ClassificationResult,
@@ -21,7 +21,7 @@ from reportgen.report.content.probes import (
     ReceivedInput,
 )
 from reportgen.report.leaves import Notice
-from reportgen.sections.probes.predictions import judge
+from reportgen.sections.probes.predictions import read_output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ class ProbeObserver:
             resolved = self._label(probe, task)
             label = label or resolved
             results.append(
-                judge(
+                read_output(
                     task,
                     outputs[task.output],
                     classes=self._names(task),
@@ -123,8 +123,8 @@ class ProbeObserver:
             input=name,
             figure=figure,
             shape=tuple(array.shape),
-            low=six(low),
-            high=six(high),
+            low=six_digits(low),
+            high=six_digits(high),
             window=window,
             zeros=zeros,
             non_finite=int(array.size - finite.size),
@@ -166,10 +166,10 @@ def _received_picture(
         f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "no finite values"
     )
     alt = f"{probe} as the network receives it at {name}: {shape} pixels, values {values}."
-    figure = exact(store, _channels_last(to_bytes(array, window)), alt)
+    figure = lossless(store, _channels_last(to_bytes(array, window)), alt)
     if window == Window(0.0, 255.0):
         return figure, None
-    return figure, (six(window.low) or 0.0, six(window.high) or 0.0)
+    return figure, (six_digits(window.low) or 0.0, six_digits(window.high) or 0.0)
 
 
 def _given(store: AssetStore, probe: Probe, name: str) -> Figure | None:
@@ -231,7 +231,7 @@ def _controls(context: Context, probes: Probes, results: list[ProbeResult]) -> t
     for batch in context.network.forward(inputs):
         for row, values in enumerate(batch.outputs[task.output]):
             logits = batch.logits.get(task.output)
-            result = judge(
+            result = read_output(
                 task,
                 values,
                 classes=(),

@@ -20,12 +20,12 @@ SEEDS = 5
 """Random maps that a map is held against."""
 FLAT = 1e-6
 """Effects on the score below this part of it are lost in float32."""
-BEYOND = 2.5
+DEVIATIONS = 2.5
 """A map beats chance where insertion minus deletion exceeds that of random maps by this many of its standard
 deviations: one random map in twenty to a hundred does (``benchmarks/relevance_alarms.py``)."""
-AT_LEAST = 0.03
+LEAST_GAIN = 0.03
 """... and this part of the score's range, below which nobody would call it a difference."""
-NEARLY_ALL = 0.8
+ENOUGH_GAIN = 0.8
 """A gain of this part of the score's range beats chance in any case; with ten steps the most is 0.9."""
 NEAR_BLACK = 0.02
 """Pixels as near to black, in parts of the image's range, change nothing when they are blackened: random maps
@@ -62,7 +62,7 @@ def at_size(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return resize_bilinear(values[..., None], shape[0], shape[1])[..., 0].astype(np.float64)
 
 
-def counts(pixels: int, steps: int = STEPS) -> NDArray[Any]:
+def pixels_at_steps(pixels: int, steps: int = STEPS) -> NDArray[Any]:
     """Return how many pixels are changed at each step, 0 and all included."""
     return np.linspace(0, pixels, steps + 1).astype(np.int64)
 
@@ -75,7 +75,7 @@ def perturbed(
     place = np.empty(order.size, np.int32)
     place[order] = np.arange(order.size, dtype=np.int32)
     in_order = place.reshape(image.shape[:2] + (1,) * (image.ndim - 2))
-    for count in counts(order.size)[1:-1]:
+    for count in pixels_at_steps(order.size)[1:-1]:
         yield np.where(in_order < count, first, rest)
 
 
@@ -256,21 +256,21 @@ def chance_of(curves: Curves) -> tuple[float, float]:
     return mean, 2 * float(np.std(curves.values, ddof=1))
 
 
-def needed(curves: Curves) -> float:
+def gain_needed(curves: Curves) -> float:
     """Return what insertion minus deletion has to exceed to beat chance.
 
     Where one small thing decides, random maps on a coarse grid find it early or late by luck alone and
-    spread over the whole range: there ``NEARLY_ALL`` of the range is enough.
+    spread over the whole range: there ``ENOUGH_GAIN`` of the range is enough.
     """
     mean, spread = chance_of(curves)
     known = [*curves.deletion, *curves.insertion, *curves.random]
     reach = max(known) - min(known)
-    return mean + max(AT_LEAST * reach, min(BEYOND * spread, NEARLY_ALL * reach))
+    return mean + max(LEAST_GAIN * reach, min(DEVIATIONS * spread, ENOUGH_GAIN * reach))
 
 
 def beats_chance(curves: Curves) -> bool:
     """Return whether insertion minus deletion exceeds what random maps reach."""
-    return area(curves.insertion) - area(curves.deletion) > needed(curves)
+    return area(curves.insertion) - area(curves.deletion) > gain_needed(curves)
 
 
 def near_black(image: NDArray[Any], black: NDArray[Any]) -> NDArray[Any]:

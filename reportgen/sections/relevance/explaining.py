@@ -12,7 +12,7 @@ from reportgen.network.protocol import Aim
 from reportgen.network.tasks import class_count
 from reportgen.sections.relevance.methods import METHODS, Question
 from reportgen.sections.relevance.overlays import full_colour, over_image
-from reportgen.sections.relevance.proof import Asked, Made, flat
+from reportgen.sections.relevance.proof import Explanation, ProbeTarget, flat
 from reportgen.sections.relevance.targets import check_output, choose_output, find_targets
 
 if TYPE_CHECKING:
@@ -106,14 +106,14 @@ def explain_decisions(
         if method is None:
             return None
         outputs = outputs_of(context, task.output, inputs)
-        asked: list[Asked] = []
+        asked: list[ProbeTarget] = []
         for index, (fed, output) in enumerate(zip(inputs, outputs, strict=True)):
             target = find_targets(
                 task, facts, output, classes=names_of(context, task, facts), true=None, asked=(),
                 threshold=settings.threshold, image=tuple(fed[image].shape),
             )[0]  # fmt: skip
             question = Question(fed, image, target.weights, prepared.black)
-            asked.append(Asked(index, target, question, output))
+            asked.append(ProbeTarget(index, target, question, output))
         aim = Aim(task.output, asked[0].target.kind, image, layer)
         passes = context.network.passes(aim, context.tools.progress.advance)
         questions = [one.question for one in asked]
@@ -122,7 +122,7 @@ def explain_decisions(
         return None
     figures: list[Figure | None] = []
     for one, found, name in zip(asked, maps, names, strict=True):
-        made = Made(one, method, found, flat=flat(one, found))
+        made = Explanation(one, method, found, flat=flat(one, found))
         if made.flat or not np.isfinite(found.values).all():
             figures.append(None)
             continue

@@ -10,17 +10,17 @@ import numpy as np
 from reportgen.drawing.pictures import (
     SMALL,
     diverging_palette,
-    exact,
+    lossless,
     own_window,
     palette_picture,
     photograph,
     relevance_overlay,
     viridis_palette,
 )
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.report.content.relevance import Peak
 from reportgen.sections.relevance import evidence as ev
-from reportgen.sections.relevance.proof import evidence_of, sixth
+from reportgen.sections.relevance.proof import evidence_of, six_digits_or_zero
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from reportgen.drawing.assets import AssetStore
     from reportgen.report.content.relevance import RelevanceMap
     from reportgen.report.leaves import Figure
-    from reportgen.sections.relevance.proof import Made
+    from reportgen.sections.relevance.proof import Explanation
 
 
-def drawn(store: AssetStore, made: Made, one: RelevanceMap) -> RelevanceMap:
+def with_pictures(store: AssetStore, made: Explanation, one: RelevanceMap) -> RelevanceMap:
     """Return a map's record completed by its pictures, place and numbers."""
     values = made.map.values
     x, y = ev.peak_of(values)
@@ -45,13 +45,15 @@ def drawn(store: AssetStore, made: Made, one: RelevanceMap) -> RelevanceMap:
     return msgspec.structs.replace(
         one,
         overlay=over_image(store, made, full, alt),
-        alone=alone(store, made, full),
-        peak=Peak(sixth(x), sixth(y)),
-        full_colour=six(full),
-        gini=six(ev.gini(values)),
-        in_tenth=six(tenth),
-        completeness_error=six(error),
-        completeness_share=six(abs(error / change)) if error is not None and change else None,
+        alone=map_alone(store, made, full),
+        peak=Peak(six_digits_or_zero(x), six_digits_or_zero(y)),
+        full_colour=six_digits(full),
+        gini=six_digits(ev.gini(values)),
+        in_tenth=six_digits(tenth),
+        completeness_error=six_digits(error),
+        completeness_share=six_digits(abs(error / change))
+        if error is not None and change
+        else None,
         evidence=evidence_of(made),
     )
 
@@ -66,23 +68,23 @@ def full_colour(values: NDArray[Any]) -> float:
     return float(magnitudes.max())
 
 
-def _scaled(made: Made, full: float) -> tuple[NDArray[Any], bytes]:
+def _scaled(made: Explanation, full: float) -> tuple[NDArray[Any], bytes]:
     """Return a map within [0, 1], or [-1, 1] where signed, and its palette."""
     palette = diverging_palette() if made.method.signed else viridis_palette()
     return np.clip(made.map.values / full, -1, 1), palette
 
 
-def over_image(store: AssetStore, made: Made, full: float, alt: str) -> Figure:
+def over_image(store: AssetStore, made: Explanation, full: float, alt: str) -> Figure:
     """Return a map over its image; colours are full at magnitude ``full``."""
     pixels = made.asked.question.pixels
     scaled, palette = _scaled(made, full)
     painted = relevance_overlay(
         own_window(pixels), ev.at_size(scaled, pixels.shape), palette, signed=made.method.signed
     )
-    return (photograph if max(painted.shape[:2]) > SMALL else exact)(store, painted, alt)
+    return (photograph if max(painted.shape[:2]) > SMALL else lossless)(store, painted, alt)
 
 
-def alone(store: AssetStore, made: Made, full: float) -> Figure:
+def map_alone(store: AssetStore, made: Explanation, full: float) -> Figure:
     """Return a map by itself, one pixel a cell."""
     scaled, palette = _scaled(made, full)
     share = (scaled + 1) / 2 if made.method.signed else scaled

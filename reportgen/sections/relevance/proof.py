@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.report.content.relevance import Evidence
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reportgen.sections.relevance.targets import Target
 
 
-class Asked(NamedTuple):
+class ProbeTarget(NamedTuple):
     """A question with its probe and target."""
 
     probe: int
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
     output: NDArray[Any]
 
 
-class Made(NamedTuple):
+class Explanation(NamedTuple):
     """One method's map of one asked question, before it is drawn.
 
     Attributes:
@@ -42,7 +42,7 @@ class Made(NamedTuple):
         kept: score of the image faded by the map.
     """
 
-    asked: Asked
+    asked: ProbeTarget
     method: Method
     map: Map
     flat: bool
@@ -50,7 +50,7 @@ class Made(NamedTuple):
     kept: float | None = None
 
 
-def flat(asked: Asked, made: Map) -> bool:
+def flat(asked: ProbeTarget, made: Map) -> bool:
     """Return whether a map says nothing about its question."""
     target = asked.target
     weights = asked.target.weights
@@ -63,7 +63,7 @@ def flat(asked: Asked, made: Map) -> bool:
 
 
 def test_weights(
-    passes: Passes, made: list[Made], seed: int, progress: Progress, notices: list[Notice]
+    passes: Passes, made: list[Explanation], seed: int, progress: Progress, notices: list[Notice]
 ) -> dict[str, list[sanity.Stage]]:
     """Run the randomisation test for every method on the first probes whose maps are not flat."""
     tested: dict[str, list[sanity.Stage]] = {}
@@ -90,7 +90,9 @@ def test_weights(
     return tested
 
 
-def prove(passes: Passes, made: list[Made], seed: int, progress: Progress) -> list[Made]:
+def prove(
+    passes: Passes, made: list[Explanation], seed: int, progress: Progress
+) -> list[Explanation]:
     """Hold every map that is not flat against random ones, in one stream of passes."""
     inner = ev.STEPS - 1
     groups = [list(g.values()) for g in by_question(made)]
@@ -102,7 +104,7 @@ def prove(passes: Passes, made: list[Made], seed: int, progress: Progress) -> li
     )
     progress.stage("Relevance: evidence", total)
     stream = passes.forward(chain.from_iterable(_trials(plan, seed) for plan in plans))
-    proven: dict[tuple[int, str], Made] = {}
+    proven: dict[tuple[int, str], Explanation] = {}
     for plan in plans:
         target = plan.group[0].asked.target
         scores = (_read(target, score, output) for score, output in stream)
@@ -114,7 +116,7 @@ def prove(passes: Passes, made: list[Made], seed: int, progress: Progress) -> li
 class _Plan(NamedTuple):
     """The maps of one question, and which of its pixels are as good as black."""
 
-    group: list[Made]
+    group: list[Explanation]
     background: NDArray[Any]
 
 
@@ -122,7 +124,7 @@ def _background(question: Question) -> NDArray[Any]:
     return ev.near_black(question.pixels, question.black)
 
 
-def _judged(plan: _Plan, scores: Iterator[float], inner: int) -> Iterator[Made]:
+def _judged(plan: _Plan, scores: Iterator[float], inner: int) -> Iterator[Explanation]:
     """Read the scores of one question's trials, in their order."""
     whole, black = next(scores), next(scores)
     chance = {
@@ -146,15 +148,15 @@ def _read(target: Target, score: float, output: NDArray[Any]) -> float:
     return score if target.scale in {"norm", "error"} else target.read(output, output)
 
 
-def by_question(made: list[Made]) -> list[dict[str, Made]]:
+def by_question(made: list[Explanation]) -> list[dict[str, Explanation]]:
     """Group maps by their question, each group by method."""
-    groups: dict[int, dict[str, Made]] = {}
+    groups: dict[int, dict[str, Explanation]] = {}
     for one in made:
         groups.setdefault(id(one.asked), {})[one.method.name] = one
     return list(groups.values())
 
 
-def _grids(group: list[Made]) -> list[tuple[int, int]]:
+def _grids(group: list[Explanation]) -> list[tuple[int, int]]:
     return list(dict.fromkeys(one.map.values.shape for one in group))
 
 
@@ -184,7 +186,7 @@ def _trials(plan: _Plan, seed: int) -> Iterator[Sample]:
         yield question.sample(ev.masked(one.map.values, image, black))
 
 
-def evidence_of(made: Made) -> Evidence | None:
+def evidence_of(made: Explanation) -> Evidence | None:
     """Return the numbers of a map's curves; None where it has none."""
     curves = made.curves
     if curves is None:
@@ -194,22 +196,22 @@ def evidence_of(made: Made) -> Evidence | None:
     inserted = ev.random_insertion(curves)
     drop = ev.average_drop(curves.deletion[0], made.kept) if made.kept is not None else None
     return Evidence(
-        deletion=sixth(deletion),
-        insertion=sixth(insertion),
-        random_deletion=sixth(float(np.mean(curves.values))),
-        random_insertion=sixth(ev.area(inserted)),
-        random_advantage=sixth(by_chance),
-        random_spread=sixth(spread),
-        advantage=sixth(insertion - deletion),
-        needed=sixth(ev.needed(curves)),
-        average_drop=six(drop),
-        deletion_curve=tuple(sixth(v) for v in curves.deletion),
-        insertion_curve=tuple(sixth(v) for v in curves.insertion),
-        random_curve=tuple(sixth(v) for v in curves.random),
-        random_insertion_curve=tuple(sixth(v) for v in inserted),
+        deletion=six_digits_or_zero(deletion),
+        insertion=six_digits_or_zero(insertion),
+        random_deletion=six_digits_or_zero(float(np.mean(curves.values))),
+        random_insertion=six_digits_or_zero(ev.area(inserted)),
+        random_advantage=six_digits_or_zero(by_chance),
+        random_spread=six_digits_or_zero(spread),
+        advantage=six_digits_or_zero(insertion - deletion),
+        needed=six_digits_or_zero(ev.gain_needed(curves)),
+        average_drop=six_digits(drop),
+        deletion_curve=tuple(six_digits_or_zero(v) for v in curves.deletion),
+        insertion_curve=tuple(six_digits_or_zero(v) for v in curves.insertion),
+        random_curve=tuple(six_digits_or_zero(v) for v in curves.random),
+        random_insertion_curve=tuple(six_digits_or_zero(v) for v in inserted),
     )
 
 
-def sixth(value: float) -> float:
+def six_digits_or_zero(value: float) -> float:
     """Return a finite number to six significant digits."""
-    return six(value) or 0.0
+    return six_digits(value) or 0.0

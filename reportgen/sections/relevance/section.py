@@ -12,7 +12,7 @@ from reportgen.errors import NotApplicable
 from reportgen.inputs.labels import resolve
 from reportgen.network.protocol import Aim
 from reportgen.network.tasks import class_count
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.relevance import (
     Agreement,
@@ -29,14 +29,14 @@ from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.explaining import explained, layer_of, names_of
 from reportgen.sections.relevance.methods import METHODS, Question, attention_distances
-from reportgen.sections.relevance.overlays import drawn, over_image
+from reportgen.sections.relevance.overlays import over_image, with_pictures
 from reportgen.sections.relevance.proof import (
-    Asked,
-    Made,
+    Explanation,
+    ProbeTarget,
     by_question,
     flat,
     prove,
-    sixth,
+    six_digits_or_zero,
     test_weights,
 )
 from reportgen.sections.relevance.sanity import FEWEST_CELLS, reacts
@@ -123,7 +123,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
 # -- what is asked ----------------------------------------------------------------------------------
 
 
-def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -> list[Asked]:
+def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -> list[ProbeTarget]:
     task, facts, texts = explained(context)
     if context.probes is None:
         raise NotApplicable("No probes were given.")
@@ -153,7 +153,7 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
         )
         for target in targets:
             question = Question(inputs, probes.image_input, target.weights, prepared.black)
-            asked.append(Asked(index, target, question, output))
+            asked.append(ProbeTarget(index, target, question, output))
     if not asked:
         raise NotApplicable(
             "The network answers NaN or infinity to every probe: there is no decision to explain."
@@ -208,9 +208,9 @@ def _run(
     context: Context,
     passes: Passes,
     methods: list[Method],
-    asked: list[Asked],
+    asked: list[ProbeTarget],
     notices: list[Notice],
-) -> list[Made]:
+) -> list[Explanation]:
     questions = [one.question for one in asked]
     total = sum(method.samples for method in methods) * len(asked)
     context.tools.progress.stage("Relevance: maps", total)
@@ -229,7 +229,7 @@ def _run(
                 "are not shown."
             )
             notices.append(Notice("warning", text))
-        made += [Made(a, method, m, flat(a, m)) for a, m in finite]
+        made += [Explanation(a, method, m, flat(a, m)) for a, m in finite]
     return made
 
 
@@ -237,7 +237,7 @@ def _run(
 
 
 def _facts(
-    method: Method, layer: str | None, made: list[Made], tested: dict[str, list[Stage]]
+    method: Method, layer: str | None, made: list[Explanation], tested: dict[str, list[Stage]]
 ) -> MethodFacts:
     grids = [one.map.values.shape for one in made if one.method is method]
     stages = tested.get(method.name, [])
@@ -253,9 +253,9 @@ def _facts(
             SanityStage(
                 s.layers,
                 s.down_to,
-                six(s.rank_correlation),
-                six(s.similarity),
-                six(s.magnitude) if method.signed else None,
+                six_digits(s.rank_correlation),
+                six_digits(s.similarity),
+                six_digits(s.magnitude) if method.signed else None,
             )
             for s in stages
         ),
@@ -263,18 +263,20 @@ def _facts(
     )
 
 
-def _agreements(made: list[Made]) -> tuple[Agreement, ...]:
+def _agreements(made: list[Explanation]) -> tuple[Agreement, ...]:
     found = []
     for group in by_question(made):
         for first, second in combinations([one for one in group.values() if not one.flat], 2):
             rho = ev.agreement(first.map.values, second.map.values)
             target = first.asked.target.name
             names = first.method.name, second.method.name
-            found.append(Agreement(first.asked.probe, target, *names, six(rho)))
+            found.append(Agreement(first.asked.probe, target, *names, six_digits(rho)))
     return tuple(found)
 
 
-def _with_maps(context: Context, content: RelevanceContent, made: list[Made]) -> RelevanceContent:
+def _with_maps(
+    context: Context, content: RelevanceContent, made: list[Explanation]
+) -> RelevanceContent:
     failing = {m.name for m in content.methods if m.passes_sanity is False}
     least: dict[int, float] = {}
     for entry in content.agreements:
@@ -286,17 +288,17 @@ def _with_maps(context: Context, content: RelevanceContent, made: list[Made]) ->
     return msgspec.structs.replace(content, maps=tuple(maps))
 
 
-def _place(group: dict[str, Made], least: dict[int, float]) -> tuple[float, int]:
+def _place(group: dict[str, Explanation], least: dict[int, float]) -> tuple[float, int]:
     probe = next(iter(group.values())).asked.probe
     return least.get(probe, 2.0), probe
 
 
-def _map(context: Context, made: Made, failing: set[str]) -> RelevanceMap:
+def _map(context: Context, made: Explanation, failing: set[str]) -> RelevanceMap:
     values, asked = made.map.values, made.asked
     name = probe_name(context, asked.probe)
     target = asked.target
-    score = six(target.read(asked.output, asked.question.pixels))
-    region = six(float(target.region.mean())) if target.region is not None else None
+    score = six_digits(target.read(asked.output, asked.question.pixels))
+    region = six_digits(float(target.region.mean())) if target.region is not None else None
     facts = TargetFacts(
         target.output, target.unit, target.name, target.role, score, target.decides, region
     )
@@ -307,16 +309,16 @@ def _map(context: Context, made: Made, failing: set[str]) -> RelevanceMap:
         method=made.method.name,
         verdict=_verdict(made, failing),
         peak=None,
-        raw_maximum=six(float(values.max())),
-        raw_minimum=six(float(values.min())),
+        raw_maximum=six_digits(float(values.max())),
+        raw_minimum=six_digits(float(values.min())),
         grid=(values.shape[0], values.shape[1]),
     )
     if made.flat:
         return one
-    return drawn(context.tools.store, made, one)
+    return with_pictures(context.tools.store, made, one)
 
 
-def _verdict(made: Made, failing: set[str]) -> Any:
+def _verdict(made: Explanation, failing: set[str]) -> Any:
     if made.flat:
         return "flat"
     if made.method.name in failing:
@@ -335,7 +337,7 @@ def _trusted(methods: list[Method], tested: dict[str, list[Stage]]) -> list[Meth
 def _contrasts(
     context: Context,
     passes: Passes,
-    asked: list[Asked],
+    asked: list[ProbeTarget],
     methods: list[Method],
     notices: list[Notice],
 ) -> tuple[Contrast, ...]:
@@ -382,16 +384,18 @@ def _contrasts(
             f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
             f"{ev.place_in_words(x, y)}."
         )
-        contrast = Made(one, method._replace(signed=True), a._replace(values=values), flat=False)
+        contrast = Explanation(
+            one, method._replace(signed=True), a._replace(values=values), flat=False
+        )
         overlay = over_image(context.tools.store, contrast, full, alt)
-        pair = (sixth(scores[0]), sixth(scores[1]))
-        peak = Peak(sixth(x), sixth(y))
+        pair = (six_digits_or_zero(scores[0]), six_digits_or_zero(scores[1]))
+        peak = Peak(six_digits_or_zero(x), six_digits_or_zero(y))
         contrasts.append(Contrast(one.probe, probe, method.name, name, other, pair, overlay, peak))
     return tuple(contrasts)
 
 
 def _attention(
-    passes: Passes, asked: list[Asked], methods: list[Method]
+    passes: Passes, asked: list[ProbeTarget], methods: list[Method]
 ) -> tuple[AttentionLayer, ...]:
     """Return the mean attention distances, over the probes."""
     if not any(method.needs == "attention" for method in methods):
@@ -403,7 +407,7 @@ def _attention(
         for call, heads in attention_distances(layers, shape).items():
             found.setdefault(call, []).append(heads)
     return tuple(
-        AttentionLayer(call, tuple(six(float(v)) for v in np.mean(rows, axis=0)))
+        AttentionLayer(call, tuple(six_digits(float(v)) for v in np.mean(rows, axis=0)))
         for call, rows in found.items()
     )
 

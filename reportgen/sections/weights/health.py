@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import six
+from reportgen.numerics import six_digits
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def kernel_health(
         near_zero=near,
         duplicates=int(duplicates.size),
         duplicate_filters=tuple(int(i) for i in duplicates[:LISTED]),
-        dominance=six(top * top / square) if square else None,
-        sqnr=six(int8_sqnr(matrix, top)) if square else None,
+        dominance=six_digits(top * top / square) if square else None,
+        sqnr=six_digits(int8_sqnr(matrix, top)) if square else None,
         range_ratio=_range_ratio(matrix) if square else None,
         initial=initial_fit(values, declared),
         spectrum=_spectrum(matrix),
@@ -121,7 +121,7 @@ def int8_sqnr(matrix: NDArray[Any], top: float) -> float:
 def _range_ratio(matrix: NDArray[Any]) -> float | None:
     ranges = np.abs(matrix).max(axis=0)
     middle = float(np.median(ranges))
-    return six(float(ranges.max()) / middle) if middle > 0 else None
+    return six_digits(float(ranges.max()) / middle) if middle > 0 else None
 
 
 def batch_norm_health(
@@ -268,7 +268,7 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
         distance, nearest = fits[0]
     outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum())
     return InitialFit(
-        nearest.name, nearest.name == name, six(distance) or 0.0, len(ordered), outside
+        nearest.name, nearest.name == name, six_digits(distance) or 0.0, len(ordered), outside
     )
 
 
@@ -295,11 +295,11 @@ def _spectrum(matrix: NDArray[Any]) -> Spectrum | None:
     return Spectrum(
         rows=rows,
         columns=columns,
-        effective_rank=six(total * total / squares) or 0.0,
-        sigma=six(math.sqrt(top)) if top is not None else None,
-        edge=six(top / edge) if top is not None else None,
-        alpha=six(alpha),
-        alpha_distance=six(distance),
+        effective_rank=six_digits(total * total / squares) or 0.0,
+        sigma=six_digits(math.sqrt(top)) if top is not None else None,
+        edge=six_digits(top / edge) if top is not None else None,
+        alpha=six_digits(alpha),
+        alpha_distance=six_digits(distance),
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.drawing.figures import DepthPoint, depth_figure
-from reportgen.drawing.pictures import diverging_palette, exact, palette_picture, tiles
+from reportgen.drawing.pictures import diverging_palette, lossless, palette_picture, tiles
 from reportgen.errors import NotApplicable
-from reportgen.numerics import describe, digest, six
+from reportgen.numerics import describe, digest, six_digits
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.report.leaves import Notice
@@ -149,7 +149,7 @@ def _scales(variables: Sequence[Variable]) -> tuple[RoleScale, ...]:
             low, high = min(low, 0.0), max(high, 0.0)
         if high <= low:
             low, high = low - 1, high + 1
-        scales.append(RoleScale(role, six(low) or 0.0, six(high) or 0.0))
+        scales.append(RoleScale(role, six_digits(low) or 0.0, six_digits(high) or 0.0))
     return tuple(scales)
 
 
@@ -209,7 +209,7 @@ def _kernel_picture(
         "pixels each" + (f"; {dead} of them are all zero." if dead else ".")
     )
     if array.shape[2] == 3:
-        figure = exact(store, tiles(levels, columns, 2, 128), alt)
+        figure = lossless(store, tiles(levels, columns, 2, 128), alt)
         colours = (
             "red, green and blue are the weights of the three input channels, mid grey is zero"
         )
@@ -217,7 +217,7 @@ def _kernel_picture(
         sheet = tiles(levels, columns, 2, 128)[..., 0]
         figure = palette_picture(store, sheet, diverging_palette(), alt)
         colours = "blue is negative, red is positive, white is zero"
-    low, high = six(-reach) or 0.0, six(reach) or 0.0
+    low, high = six_digits(-reach) or 0.0, six_digits(reach) or 0.0
     return KernelPicture(facts.layer, figure, len(levels), total, low, high, colours)
 
 

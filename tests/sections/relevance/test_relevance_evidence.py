@@ -150,7 +150,7 @@ def test_curve_and_value_follow_xplique(kind, insert):
 
 @given(st.integers(1, 3000), st.integers(1, 20))
 def test_counts_are_whole_parts_of_even_steps(pixels, steps):
-    assert ev.counts(pixels, steps).tolist() == [
+    assert ev.pixels_at_steps(pixels, steps).tolist() == [
         int(share) for share in np.linspace(0, pixels, steps + 1)
     ]
 
@@ -655,4 +655,4 @@ def test_chance_is_that_of_the_random_maps():
     mean, spread = ev.chance_of(curves)
     assert mean == pytest.approx(0.5 - 0.3)
     assert spread == pytest.approx(2 * np.std((0.2, 0.4, 0.3), ddof=1))
-    assert ev.needed(curves) == pytest.approx(mean + 2.5 * spread)
+    assert ev.gain_needed(curves) == pytest.approx(mean + 2.5 * spread)
