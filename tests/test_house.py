@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -73,3 +74,31 @@ def test_templates_hold_nothing_inline_and_nothing_unescaped():
         for pattern in (r"\|\s*safe", r"\sstyle=", r"<style", r"\son\w+=", r"https?://"):
             assert not re.search(pattern, text), (path.name, pattern)
         assert len(re.findall(r"<script", text)) == (path.name == "report.html")
+
+
+def code_lines(function):
+    """Return how many lines a function's body has without its docstring."""
+    body = function.body
+    documented = ast.get_docstring(function) is not None and len(body) > 1
+    return function.end_lineno - body[1 if documented else 0].lineno + 1
+
+
+def test_modules_and_bodies_can_be_read_at_one_sitting():
+    for path in (ROOT / "reportgen").rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert text.count("\n") <= 450, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert code_lines(node) <= 45, (path, node.name)
+
+
+def test_every_room_has_a_name_that_says_what_it_is():
+    """CONTRIBUTING shows the tree, one line a folder; the tests mirror it."""
+    shown = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rooms = {path.parent for path in (ROOT / "reportgen").rglob("__init__.py")}
+    for room in rooms - {ROOT / "reportgen"}:
+        assert f"{room.name}/" in shown, room
+    mirrored = {
+        path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    assert all((ROOT / "reportgen" / folder).is_dir() for folder in mirrored)

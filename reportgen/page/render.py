@@ -126,23 +126,28 @@ def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
         arrow_heads=arrow_heads,
         two_decimals=two_decimals,
     )
-    environment.globals.update(
-        bar=bar,
-        bars_over_depth=bars_over_depth,
-        by_layer=by_layer,
-        by_rule=by_rule,
-        by_target=by_target,
-        columns=columns,
-        shade=shade,
-        method_titles=method_titles,
-        score_curve=score_curve,
-        curve_over_depth=curve_over_depth,
-        scale_of=scale_of,
-        share=wording.share_text,
-        spark=spark,
-        zero_shares=zero_shares,
-    )
+    environment.globals.update(_globals())
     return environment
+
+
+def _globals() -> dict[str, Any]:
+    """Return the functions that templates call."""
+    return {
+        "bar": bar,
+        "bars_over_depth": bars_over_depth,
+        "by_layer": by_layer,
+        "by_rule": by_rule,
+        "by_target": by_target,
+        "columns": columns,
+        "shade": shade,
+        "method_titles": method_titles,
+        "score_curve": score_curve,
+        "curve_over_depth": curve_over_depth,
+        "scale_of": scale_of,
+        "share": wording.share_text,
+        "spark": spark,
+        "zero_shares": zero_shares,
+    }
 
 
 def anchor(path: str) -> str:

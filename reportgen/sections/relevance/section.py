@@ -17,9 +17,7 @@ from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.relevance import (
     Agreement,
     AttentionLayer,
-    Contrast,
     MethodFacts,
-    Peak,
     RelevanceContent,
     RelevanceMap,
     SanityStage,
@@ -27,16 +25,16 @@ from reportgen.report.content.relevance import (
 )
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
+from reportgen.sections.relevance.contrasts import make_contrasts
 from reportgen.sections.relevance.explaining import explained, layer_of, names_of
 from reportgen.sections.relevance.methods import METHODS, Question, attention_distances
-from reportgen.sections.relevance.overlays import over_image, with_pictures
+from reportgen.sections.relevance.overlays import with_pictures
 from reportgen.sections.relevance.proof import (
     Explanation,
     ProbeTarget,
     by_question,
     flat,
     prove,
-    six_digits_or_zero,
     test_weights,
 )
 from reportgen.sections.relevance.sanity import FEWEST_CELLS, reacts
@@ -51,9 +49,6 @@ if TYPE_CHECKING:
     from reportgen.sections.relevance.methods import Method
     from reportgen.sections.relevance.sanity import Stage
     from reportgen.sections.relevance.targets import Target
-
-HESITATES = 0.2
-"""Below this difference between the two best probabilities the two classes are contrasted."""
 
 
 class OutputObserver:
@@ -110,7 +105,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         methods=tuple(_facts(method, layer, made, tested) for method in methods),
         maps=(),
         agreements=_agreements(made),
-        contrasts=_contrasts(context, passes, asked, _trusted(methods, tested), notices),
+        contrasts=make_contrasts(context, passes, asked, _trusted(methods, tested), notices),
         attention=_attention(passes, asked, methods),
         baseline=context.probes.prepared.black_words if context.probes else "",
         quick=context.settings.quick,
@@ -332,66 +327,6 @@ def _trusted(methods: list[Method], tested: dict[str, list[Stage]]) -> list[Meth
     """Return the methods that tell classes apart and do not fail the randomisation test."""
     failing = [name for name, stages in tested.items() if reacts(stages, FEWEST_CELLS) is False]
     return [m for m in methods if m.needs != "attention" and m.name not in failing]
-
-
-def _contrasts(
-    context: Context,
-    passes: Passes,
-    asked: list[ProbeTarget],
-    methods: list[Method],
-    notices: list[Notice],
-) -> tuple[Contrast, ...]:
-    """Contrast the two best classes of the probes where they lie close together."""
-    task, facts, _ = explained(context)
-    if task.kind != "classification" or not methods:
-        return ()
-    names = names_of(context, task, facts)
-    found = []
-    for one in asked:
-        if one.target.role != "predicted" or one.output.size < 2:
-            continue
-        scores = [
-            one.target._replace(channel=int(i)).read(one.output, one.question.pixels)
-            for i in np.argsort(-one.output, kind="stable")[:2]
-        ]
-        if scores[0] - scores[1] < HESITATES:
-            found.append((one, int(np.argsort(-one.output, kind="stable")[1]), scores))
-    if not found:
-        return ()
-    questions: list[Question] = []
-    for one, second, _ in found:
-        weights = np.zeros(one.output.shape, np.float32)
-        weights[second] = 1
-        questions += [one.question, one.question._replace(weights=weights)]
-    method = methods[0]
-    try:
-        maps = list(method.run(passes, questions, method.samples, context.settings.seed))
-    except Exception as error:  # noqa: BLE001 - the contrast costs itself
-        notices.append(Notice("warning", f"The contrasts could not be made: {error}"))
-        return ()
-    contrasts = []
-    for (one, second, scores), (a, b) in zip(
-        found, zip(maps[::2], maps[1::2], strict=True), strict=True
-    ):
-        values = a.values - b.values
-        full = float(np.abs(values).max())
-        if not np.isfinite(values).all() or full == 0:
-            continue
-        name, other = one.target.name, names[second] if names else f"class {second}"
-        probe = probe_name(context, one.probe)
-        x, y = ev.peak_of(values)
-        alt = (
-            f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
-            f"{ev.place_in_words(x, y)}."
-        )
-        contrast = Explanation(
-            one, method._replace(signed=True), a._replace(values=values), flat=False
-        )
-        overlay = over_image(context.tools.store, contrast, full, alt)
-        pair = (six_digits_or_zero(scores[0]), six_digits_or_zero(scores[1]))
-        peak = Peak(six_digits_or_zero(x), six_digits_or_zero(y))
-        contrasts.append(Contrast(one.probe, probe, method.name, name, other, pair, overlay, peak))
-    return tuple(contrasts)
 
 
 def _attention(

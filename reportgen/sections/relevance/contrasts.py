@@ -1,0 +1,123 @@
+"""What speaks for the best class rather than the second best, where they lie close together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from reportgen.observe import probe_name
+from reportgen.report.content.relevance import Contrast, Peak
+from reportgen.report.leaves import Notice
+from reportgen.sections.relevance import evidence as ev
+from reportgen.sections.relevance.explaining import explained, names_of
+from reportgen.sections.relevance.overlays import over_image
+from reportgen.sections.relevance.proof import Explanation, six_digits_or_zero
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reportgen.context import Context
+    from reportgen.network.protocol import Passes
+    from reportgen.sections.relevance.methods import Map, Method, Question
+    from reportgen.sections.relevance.proof import ProbeTarget
+
+HESITATES = 0.2
+"""Below this difference between the two best probabilities the two classes are contrasted."""
+
+
+class _Pair(NamedTuple):
+    """A probe between two classes.
+
+    Attributes:
+        second: index of the second best class.
+        scores: of the best and the second best.
+    """
+
+    asked: ProbeTarget
+    second: int
+    scores: tuple[float, float]
+
+
+def make_contrasts(
+    context: Context,
+    passes: Passes,
+    asked: list[ProbeTarget],
+    methods: list[Method],
+    notices: list[Notice],
+) -> tuple[Contrast, ...]:
+    """Contrast the two best classes of the probes where they lie close together.
+
+    Args:
+        context: its seed is the method's.
+        passes: towards the explained output.
+        asked: what is explained of every probe.
+        methods: that may be trusted to tell classes apart; the first is used.
+        notices: told what could not be made; filled.
+    """
+    task, facts, _ = explained(context)
+    pairs = _close_pairs(asked) if task.kind == "classification" and methods else []
+    if not pairs:
+        return ()
+    method = methods[0]
+    questions: list[Question] = []
+    for pair in pairs:
+        weights = np.zeros(pair.asked.output.shape, np.float32)
+        weights[pair.second] = 1
+        questions += [pair.asked.question, pair.asked.question._replace(weights=weights)]
+    try:
+        maps = list(method.run(passes, questions, method.samples, context.settings.seed))
+    except Exception as error:  # noqa: BLE001 - the contrast costs itself
+        notices.append(Notice("warning", f"The contrasts could not be made: {error}"))
+        return ()
+    names = names_of(context, task, facts)
+    made = (
+        _contrast(context, method, pair, names, best, second)
+        for pair, best, second in zip(pairs, maps[::2], maps[1::2], strict=True)
+    )
+    return tuple(contrast for contrast in made if contrast is not None)
+
+
+def _close_pairs(asked: list[ProbeTarget]) -> list[_Pair]:
+    found = []
+    for one in asked:
+        if one.target.role != "predicted" or one.output.size < 2:
+            continue
+        first, second = (int(i) for i in np.argsort(-one.output, kind="stable")[:2])
+        best, other = (
+            one.target._replace(channel=index).read(one.output, one.question.pixels)
+            for index in (first, second)
+        )
+        if best - other < HESITATES:
+            found.append(_Pair(one, second, (best, other)))
+    return found
+
+
+def _contrast(
+    context: Context, method: Method, pair: _Pair, names: Sequence[str], best: Map, second: Map
+) -> Contrast | None:
+    """Draw the difference of two maps; None where there is none."""
+    values = best.values - second.values
+    full = float(np.abs(values).max())
+    if not np.isfinite(values).all() or full == 0:
+        return None
+    asked = pair.asked
+    name, other = asked.target.name, names[pair.second] if names else f"class {pair.second}"
+    probe = probe_name(context, asked.probe)
+    x, y = ev.peak_of(values)
+    alt = (
+        f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
+        f"{ev.place_in_words(x, y)}."
+    )
+    signed = method._replace(signed=True)
+    drawn = Explanation(asked, signed, best._replace(values=values), flat=False)
+    return Contrast(
+        asked.probe,
+        probe,
+        method.name,
+        name,
+        other,
+        (six_digits_or_zero(pair.scores[0]), six_digits_or_zero(pair.scores[1])),
+        over_image(context.tools.store, drawn, full, alt),
+        Peak(six_digits_or_zero(x), six_digits_or_zero(y)),
+    )
