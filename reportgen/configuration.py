@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ConfigurationError, UsageError
+from reportgen.files import read_regular
 from reportgen.settings import Settings, make_settings
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def read_configuration(
 
 def _table(path: Path, *, named: bool) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(read_regular(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}.") from None
     tool = data.get("tool", {} if not named else None)

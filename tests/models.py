@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import reportgen
 
@@ -188,3 +189,8 @@ _ZOO = {
 }
 
 NAMES = tuple(_ZOO)
+
+
+def write_image(path):
+    """Save one of the images as a file."""
+    Image.fromarray(images(1)[0]).save(path)

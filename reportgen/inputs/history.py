@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import HistoryError
+from reportgen.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,17 +72,15 @@ def read_history(source: Any) -> History | None:
     if hasattr(source, "items"):
         return _from_columns(dict(source), "mapping", "the mapping")
     path = Path(source)
-    if path.is_dir():
-        return _from_columns(_events(path), f"{path.name}, TensorBoard", str(path))
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise HistoryError(
-                f"--history {path}: it is larger than 64 MiB and no training history."
-            )
-        text = path.read_text("utf-8-sig")
+        if path.is_dir():
+            return _from_columns(_events(path), f"{path.name}, TensorBoard", str(path))
+        text = read_regular(path, MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise HistoryError(f"--history {path}: there is no such file or folder.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise HistoryError(f"--history {path}: it cannot be read: {error.strerror}.") from None
+    except ValueError as error:
         raise HistoryError(f"--history {path}: it cannot be read as text ({error}).") from None
     if "tfevents" in path.name:
         raise HistoryError(f"--history {path}: give the folder that holds the TensorBoard events.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import LabelError
+from reportgen.files import read_regular
 from reportgen.report.leaves import ProbeLabel
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def read_text(path: Path, what: str) -> str:
         LabelError: it is missing, or no UTF-8.
     """
     try:
-        return path.read_text("utf-8-sig")
+        return read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise LabelError(
             f"The file of {what} {str(path)!r} cannot be read: {error.strerror}."

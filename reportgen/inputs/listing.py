@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import LabelError, ProbeError
+from reportgen.files import open_regular
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.labels import label_of, label_value, read_labels
 from reportgen.report.leaves import Notice
@@ -221,8 +222,12 @@ def _from_paths(sources: Sequence[str | Path]) -> Listing:
 
 def _expand(source: str | Path) -> list[Path]:
     path = Path(source)
-    if path.exists():
-        return [path]
+    try:
+        if path.exists():
+            return [path]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name holds a NUL"
+        raise ProbeError(f"The probe {str(source)!r} cannot be read: {reason}.") from None
     with contextlib.suppress(RuntimeError):  # no user of that name: the tilde is meant as it stands
         path = path.expanduser()
     if path.exists():
@@ -269,7 +274,7 @@ def shown_name(name: str) -> str:
 
 def _from_array_file(path: Path) -> Listing:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             loaded: Any = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return _from_array(_as_array(loaded))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import InputError, ModelError, UsageError
+from reportgen.files import open_regular
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 
 if TYPE_CHECKING:
@@ -112,9 +113,14 @@ def _read_config(path: Path) -> tuple[Any, dict[str, Any]]:
 
 def _sniff(path: Path) -> str:  # noqa: C901 - one message a way to be no model
     """Return ``zip`` or ``hdf5``, or say what the file is instead."""
-    if not path.exists():
+    try:
+        there, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name holds a NUL"
+        raise ModelError(f"The model file {str(path)!r} cannot be read: {reason}.") from None
+    if not there:
         raise ModelError(f"There is no model file {str(path)!r}.")
-    if path.is_dir():
+    if is_folder:
         if (path / "saved_model.pb").is_file():
             raise ModelError(
                 f"{path} is a TensorFlow SavedModel, which holds no Keras layers. "
@@ -122,7 +128,7 @@ def _sniff(path: Path) -> str:  # noqa: C901 - one message a way to be no model
             )
         raise ModelError(f"{path} is a folder, not a .keras or .h5 file.")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(64)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.") from None

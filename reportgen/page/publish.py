@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError, ReportError
+from reportgen.files import open_regular
 from reportgen.page.render import render, summary_text
 from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
 
@@ -40,7 +41,11 @@ def check_folder(folder: Path, *, force: bool) -> None:
     Raises:
         OutputError: a file stands there, or a folder that is no report and not empty.
     """
-    if not folder.exists():
+    try:
+        there = folder.exists()
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    if not there:
         if folder.is_symlink():
             raise OutputError(f"{folder} is a link to a folder that does not exist.")
         return
@@ -61,7 +66,7 @@ def check_folder(folder: Path, *, force: bool) -> None:
 
 def _is_report(folder: Path) -> bool:
     try:
-        with (folder / REPORT_JSON).open("rb") as file:
+        with open_regular(folder / REPORT_JSON) as file:
             return b'"schema"' in file.read(200)
     except OSError:
         return False
@@ -109,11 +114,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _make_folder(folder: Path) -> list[Path]:
     """Make the folder and return the ones that were made, innermost first."""
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
+        missing = [p for p in (folder, *folder.parents) if not p.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name holds a NUL"
+        raise OutputError(f"The folder {str(folder)!r} cannot be made: {reason}.") from None
     return missing
 
 

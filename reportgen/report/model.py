@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from reportgen.errors import ReportError
+from reportgen.files import read_regular
 from reportgen.report.content.activations import ActivationsContent
 from reportgen.report.content.architecture import ArchitectureContent
 from reportgen.report.content.evaluation import EvaluationContent
@@ -247,7 +248,7 @@ def read_report(folder: Path) -> Report:
     """
     path = folder / REPORT_JSON
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise ReportError(
             f"{folder} holds no readable {REPORT_JSON} ({error.strerror}); "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import InputError, UsageError
+from reportgen.files import open_regular
 from reportgen.network.calls import choose_calls
 from reportgen.network.tasks import class_count
 from reportgen.numerics import even_sample
@@ -167,7 +168,7 @@ def _class(text: str, facts: NetworkFacts, tasks: Sequence[Task], names: Sequenc
 def _vector(file: str, call: CallFacts) -> NDArray[Any]:
     channels = call.shapes[0][-1]
     try:
-        with Path(file).open("rb") as opened:
+        with open_regular(file) as opened:
             vector = np.asarray(np.load(opened, allow_pickle=False), np.float32).reshape(-1)
     except (OSError, ValueError, EOFError, TypeError) as error:
         raise InputError(f"--units: the direction {file} cannot be read ({error}).") from None
