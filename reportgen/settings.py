@@ -61,6 +61,12 @@ LARGEST_BLOCK = 64
 """Images a pass of the survey where the network is small."""
 MAX_BLOCK_BYTES = 16 * 2**20
 """Outputs of all layers up to which such a pass grows: on a CPU larger ones are no cheaper an image."""
+INSPECTION_SECONDS = 10
+"""Time that reading a model file once may take, beside ``INSPECTION_RATE``."""
+INSPECTION_RATE = 20_000_000
+"""Bytes a second of a model file that are waited for."""
+INSPECTION_MEMORY = 512 * 2**20
+"""Resident bytes of the process that reads a model file once, beside the file's size."""
 DEFAULT_INPUT_SIZE = (224, 224)
 """Height and width for models that leave them open."""
 

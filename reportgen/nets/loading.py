@@ -10,12 +10,15 @@ import json
 import re
 import sys
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from reportgen.children import ChildError, run_file
 from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.files import open_regular
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
+from reportgen.settings import INSPECTION_MEMORY, INSPECTION_RATE, INSPECTION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,6 +74,7 @@ def load_model(
         InputError: the custom objects cannot be imported.
     """
     config, compiled = _read_config(path)
+    stamp = _stamp(path)
     known = _import_custom_objects(custom_objects)
     refuse_untrusted(config, known, path, allow_code=allow_code)
     import keras
@@ -82,6 +86,8 @@ def load_model(
             )
     except Exception as error:
         raise _explained(error, path) from error
+    if _stamp(path) != stamp:
+        raise ModelError(f"{path} was changed while it was read. Try again when it is written.")
     return LoadedModel(model, compiled)
 
 
@@ -107,8 +113,49 @@ def check_model_file(path: Path) -> None:
 
 
 def _read_config(path: Path) -> tuple[Any, dict[str, Any]]:
-    kind = _sniff(path)
-    return _read_keras_config(path) if kind == "zip" else _read_hdf5_config(path)
+    kind, stamp = _sniff(path), _stamp(path)
+    if kind == "zip":
+        found = _read_keras_config(path)
+        _inspect(path, kind, stamp)
+        return found
+    _inspect(path, kind, stamp)
+    return _read_hdf5_config(path)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Tell one state of a file from another."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> None:
+    """Read the whole file in a process of its own, before HDF5 sees it here; once for each state of a file.
+
+    Raises:
+        ModelError: it cannot be read to its end, in bounded time and memory.
+    """
+    size = stamp[2]
+    try:
+        answer = run_file(
+            Path(__file__).with_name("inspection.py"),
+            str(path.resolve()),
+            kind,
+            seconds=INSPECTION_SECONDS + size / INSPECTION_RATE,
+            memory=INSPECTION_MEMORY + size,
+        )
+    except ChildError as error:
+        raise ModelError(
+            f"{path} is damaged: reading it once was given up, {error}. {_SAVE}"
+        ) from None
+    try:
+        problem = json.loads(answer.out).get("problem")
+    except ValueError:
+        problem = answer.problem or f"reading it ended with code {answer.code}"
+    if problem:
+        raise ModelError(
+            f"{path} is truncated or damaged ({problem}). Copy it again, or save the model again."
+        )
 
 
 def _sniff(path: Path) -> str:  # noqa: C901 - one message a way to be no model

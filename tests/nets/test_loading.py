@@ -203,7 +203,7 @@ def test_a_file_that_may_not_be_read_is_said(files, monkeypatch):
     def no(*_args, **_more):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.open", no)
+    monkeypatch.setattr("os.open", no)
     refused(path, "cannot be read: Permission denied")
 
 

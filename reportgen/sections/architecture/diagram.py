@@ -7,17 +7,14 @@ escaped for it and no machine's fonts matter.
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
 from bisect import bisect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
+from reportgen.children import ChildError, run_file
 from reportgen.errors import ReportgenError
 from reportgen.report.content.architecture import Box, Diagram, Frame
 
@@ -308,27 +305,13 @@ def _dot(
 
 
 def _run(dot: str) -> dict[str, Any]:
-    """Run ``layout.py`` by its path in an empty folder: nothing of the user's folder is imported."""
     try:
-        with tempfile.TemporaryDirectory(prefix="reportgen-") as empty:
-            done = subprocess.run(  # noqa: S603 - our own file
-                [sys.executable, "-P", str(Path(__file__).with_name("layout.py"))],
-                input=dot,
-                capture_output=True,
-                text=True,
-                timeout=TIME_LIMIT,
-                check=False,
-                cwd=empty,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
-            )
-    except subprocess.TimeoutExpired:
-        raise LayoutError(f"the layout took longer than {TIME_LIMIT} seconds") from None
-    except OSError as error:
-        raise LayoutError(f"the layout could not be started ({error.strerror})") from None
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        raise LayoutError(lines[-1].removeprefix("RuntimeError: ") if lines else "Graphviz failed")
-    result: dict[str, Any] = json.loads(done.stdout)
+        answer = run_file(Path(__file__).with_name("layout.py"), given=dot, seconds=TIME_LIMIT)
+    except ChildError as error:
+        raise LayoutError(f"the layout was given up, {error}") from None
+    if answer.code != 0:
+        raise LayoutError(answer.problem.removeprefix("RuntimeError: ") or "Graphviz failed")
+    result: dict[str, Any] = json.loads(answer.out)
     return result
 
 
