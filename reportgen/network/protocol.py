@@ -208,7 +208,7 @@ class Ascent(Protocol):
         recipe: Recipe,
         advance: Callable[[int], None],
     ) -> list[Summit]:
-        """Optimise one picture a goal; see ``nets.ascent.objective``.
+        """Optimise one picture a goal; see ``nets.objectives.objective``.
 
         Raises:
             NotApplicable: the network has no gradient there.

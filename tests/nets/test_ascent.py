@@ -7,9 +7,11 @@ import tensorflow as tf
 from keras import layers
 
 from reportgen.errors import NotApplicable
-from reportgen.nets import ascent
-from reportgen.nets.ascent import COLOURS, Frame, likeness, magnitudes, moved, objective, picture_of
+from reportgen.nets import transforms
 from reportgen.nets.keras_network import KerasNetwork
+from reportgen.nets.objectives import likeness, objective
+from reportgen.nets.parametrisation import COLOURS, Frame, magnitudes, picture_of
+from reportgen.nets.transforms import moved
 from reportgen.network.protocol import Range, Recipe
 
 UNIT = Range(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), "0..1")
@@ -98,7 +100,7 @@ def test_movement_samples_bilinearly_and_grey_comes_in():
     pictures = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1) / 16
     rows, columns = np.meshgrid(np.arange(4.0), np.arange(4.0), indexing="ij")
     y, x = rows.reshape(-1) + 0.25, columns.reshape(-1) - 0.5
-    found = ascent._sampled(
+    found = transforms._sampled(
         tf.constant(pictures), tf.constant(y, tf.float32), tf.constant(x, tf.float32), frame
     ).numpy()[0, ..., 0]
     padded = np.pad(pictures[0, ..., 0], 1, constant_values=0.5)

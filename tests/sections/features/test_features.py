@@ -216,7 +216,7 @@ class StopAfterUnits(Silence):
 @pytest.fixture
 def climbs(monkeypatch):
     """Count the groups that are climbed."""
-    from reportgen.nets.ascent import Climber
+    from reportgen.nets.picture_optimiser import Climber
 
     counted = []
     climb = Climber.climb
