@@ -61,11 +61,12 @@ def cost(path: str) -> None:
         return lambda: ascent.climb("channel", goals, range(count), recipe, lambda _: None)
 
     shape = (1, *network.input_shape(name))
-    end = network._traced.ends[output]  # noqa: SLF001 - the very same graph
-    wrapped = network._traced.function  # noqa: SLF001
+    traced = network._blocks.traced  # noqa: SLF001 - the very same graph
+    assert traced is not None
+    end, wrapped = traced.ends[output], traced.function
     with wrapped.graph.as_default():
-        gradient = tf.gradients(end[:, 5], [network._traced.inputs[name]])[0]  # noqa: SLF001
-    backward = wrapped.prune([network._traced.inputs[name]], [gradient])  # noqa: SLF001
+        gradient = tf.gradients(end[:, 5], [traced.inputs[name]])[0]
+    backward = wrapped.prune([traced.inputs[name]], [gradient])
     picture = tf.constant(np.random.default_rng(0).uniform(0, 255, shape), tf.float32)
 
     def bare() -> None:
