@@ -58,7 +58,7 @@ def main(model_path: str, data_path: str) -> None:
 
     def bare() -> int:
         blocks = network._blocks  # noqa: SLF001 - the very same pass
-        function = blocks._survey_lane(blocks.traced).function  # noqa: SLF001
+        function = blocks._survey_pass(blocks.traced).function  # noqa: SLF001
         for start in range(0, len(x) - network.block + 1, network.block):
             tf.nest.map_structure(
                 np.asarray, run_flat(function, [tf.constant(x[start : start + network.block])])

@@ -1,7 +1,7 @@
 """Gradient ascent on the input: pictures that a unit answers to most.
 
 Lucid's recipe (Olah et al. 2017, Feature Visualization): the picture is held as a spectrum with decorrelated
-colours, is moved, scaled and turned a little at every step, and climbs by Adam. MACO (Fel et al. 2023) keeps
+colours, is transformed a little at every step, and is optimised by Adam. MACO (Fel et al. 2023) keeps
 the magnitudes of the spectrum and moves the phases only. The network is cut behind the unit, so that what
 comes after never runs; all steps are one loop in one graph, traced once for all units of a tensor.
 """
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.nets.cut_network import Cut, Scorer
-from reportgen.nets.parametrisation import Frame
-from reportgen.nets.picture_optimiser import Climber
+from reportgen.nets.cut_network import CutNetwork, PictureRunner
+from reportgen.nets.parametrisation import Canvas
+from reportgen.nets.picture_optimiser import PictureOptimiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced
-    from reportgen.network.protocol import Range, Recipe, Summit
+    from reportgen.network.protocol import InputScaling, OptimisedPicture, Recipe
 
 
 class KerasAscent:
@@ -35,10 +35,10 @@ class KerasAscent:
         target: id of a call, or ``output:NAME``.
         image: name of the input that is optimised.
         held: the other inputs, without the batch dimension.
-        fed: how pixel values become inputs.
+        scaling: how pixel values become inputs.
         device: ``cpu`` or ``gpu``.
         size: of the input: height, width and, where it has them, channels.
-        canvas: side of a smaller canvas where the cut network takes it.
+        canvas_side: side of a smaller canvas where the cut network takes it.
 
     Raises:
         NotApplicable: it cannot be cut there.
@@ -50,92 +50,83 @@ class KerasAscent:
         target: str,
         image: str,
         held: Mapping[str, NDArray[Any]],
-        fed: Range,
+        scaling: InputScaling,
         device: str,
         size: Sequence[int],
-        canvas: int | None,
+        canvas_side: int | None,
     ) -> None:
-        tensor = _tensor(traced, target)
+        tensor = _target_tensor(traced, target)
         if tensor.shape[0] != traced.inputs[image].shape[0]:
             raise NotApplicable(
                 f"{target} folds places into the batch, so its rows are no pictures."
             )
         self._device = device
-        self._cut = Cut(traced, image, tensor, held, fed.matrix, fed.offset)
-        self._whole = Frame(size[0], size[1], size[2] if len(size) > 2 else 1)
-        self._frame = self._whole
-        self._scorers: dict[Frame, Scorer] = {}
-        self._seen: tuple[int, int] | None = None
-        self._climbers: dict[tuple[str, Recipe], Climber] = {}
-        if canvas and min(self._whole.height, self._whole.width) > canvas:
-            smaller = Frame(canvas, canvas, self._whole.channels)
+        self._cut = CutNetwork(traced, image, tensor, held, scaling)
+        self._input_canvas = Canvas(size[0], size[1], size[2] if len(size) > 2 else 1)
+        self._canvas = self._input_canvas
+        self._runners: dict[Canvas, PictureRunner] = {}
+        self._receptive_field: tuple[int, int] | None = None
+        self._optimisers: dict[tuple[str, Recipe], PictureOptimiser] = {}
+        if canvas_side and min(self._input_canvas.height, self._input_canvas.width) > canvas_side:
+            smaller = Canvas(canvas_side, canvas_side, self._input_canvas.channels)
             with contextlib.suppress(NotApplicable):
-                self._scorer(smaller)
-                self._frame = smaller
-        self._scorer(self._frame)
+                self._runner(smaller)
+                self._canvas = smaller
+        self._runner(self._canvas)
 
-    def _scorer(self, frame: Frame) -> Scorer:
-        if frame not in self._scorers:
-            self._scorers[frame] = Scorer(self._cut, frame, self._device)
-        return self._scorers[frame]
+    def _runner(self, canvas: Canvas) -> PictureRunner:
+        if canvas not in self._runners:
+            self._runners[canvas] = PictureRunner(self._cut, canvas, self._device)
+        return self._runners[canvas]
 
     @property
-    def frame(self) -> tuple[int, int, int]:
-        """Height, width and channels of the canvas."""
-        return self._frame
+    def canvas(self) -> tuple[int, int, int]:
+        """The smaller canvas where the cut network takes it, else the input's."""
+        return self._canvas
 
     @property
     def channels(self) -> int:
-        """How many channels the tensor has."""
+        """The size of the tensor's last axis."""
         return self._cut.channels
 
     def answers(
         self, pictures: NDArray[Any], seed: int | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the tensor in front of its ReLU and behind it for (n, H, W, C) pictures in 0..1.
+        """Run pictures through the cut network, in blocks of as many as it was traced for."""
+        canvas = Canvas(*(int(n) for n in pictures.shape[1:4]))
+        return self._runner(canvas).answers(pictures, seed)
 
-        Args:
-            pictures: of the canvas's size, or of the input's.
-            seed: moves, scales and turns them a little; None leaves them as they are.
-        """
-        frame = Frame(*(int(n) for n in pictures.shape[1:4]))
-        return self._scorer(frame).answers(pictures, seed)
-
-    def field(self) -> tuple[int, int]:
-        """Return height and width of what the central place sees, in pixels; at most the input's size."""
-        if self._seen is None:
-            self._seen = self._scorer(self._frame).field(0)
-        seen, frame, whole = self._seen, self._frame, self._whole
-        full = seen[0] >= frame.height or seen[1] >= frame.width
+    def receptive_field(self) -> tuple[int, int]:
+        """Follow the gradient on noise; a field that fills the canvas may be as large as the input."""
+        if self._receptive_field is None:
+            self._receptive_field = self._runner(self._canvas).receptive_field(0)
+        seen, canvas, whole = self._receptive_field, self._canvas, self._input_canvas
+        full = seen[0] >= canvas.height or seen[1] >= canvas.width
         return (whole.height, whole.width) if full else seen
 
-    def climb(
+    def optimise(
         self,
         kind: str,
         goals: NDArray[Any],
         seeds: Sequence[int],
         recipe: Recipe,
         advance: Callable[[int], None],
-    ) -> list[Summit]:
-        """Optimise one picture a goal, as many as go through at once; fewer are filled up.
-
-        Raises:
-            NotApplicable: the network has no gradient there.
-        """
+    ) -> list[OptimisedPicture]:
+        """Trace one loop a kind and recipe, for as many pictures as go through at once; fewer are filled up."""
         missing = self._cut.count - len(goals)
         filled = np.concatenate([goals, np.repeat(goals[-1:], missing, axis=0)])
-        begun = [*seeds, *([seeds[-1]] * missing)]
+        filled_seeds = [*seeds, *([seeds[-1]] * missing)]
         key = (kind, recipe)
-        if key not in self._climbers:
-            self._climbers[key] = Climber(
-                self._cut, self._frame, kind, recipe, self._device, filled.shape
+        if key not in self._optimisers:
+            self._optimisers[key] = PictureOptimiser(
+                self._cut, self._canvas, kind, recipe, self._device, filled.shape
             )
-        return self._climbers[key].climb(filled, begun, advance)[: len(goals)]
+        return self._optimisers[key].optimise(filled, filled_seeds, advance)[: len(goals)]
 
 
-def _tensor(traced: Traced, target: str) -> Any:
+def _target_tensor(traced: Traced, target: str) -> Any:
     if target.startswith("output:"):
-        return traced.ends[target.removeprefix("output:")]
+        return traced.pre_activations[target.removeprefix("output:")]
     found = next((call for call in traced.recorded if call.id == target and call.outputs), None)
     if found is None or not found.outputs[0].dtype.is_floating:
         raise NotApplicable(f"{target} has no floating-point output.")

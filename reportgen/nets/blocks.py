@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from reportgen.network.facts import CallFacts, CallId
 
 
-class _Lane(NamedTuple):
-    """A traced pass for blocks of a size."""
+class _BlockPass(NamedTuple):
+    """A traced pass for blocks of a size.
+
+    Attributes:
+        traced: what it is, or what it was cut out of.
+        function: from tensors in the order of the inputs.
+        size: images in a block.
+    """
 
     traced: Traced
     function: Any
@@ -58,7 +64,7 @@ class ForwardBlocks:
     def __init__(self, model: TraceableModel, watch: Watch | None) -> None:
         self._model = model
         self._watch = watch
-        self._surveying: _Lane | None = None
+        self._surveying: _BlockPass | None = None
         self._channels: tuple[Traced, Mapping[CallId, tuple[int, int, int]]] | None = None
         self._brief = True
         self.problem: Exception | None = None
@@ -86,13 +92,7 @@ class ForwardBlocks:
             return None
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
-        """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode.
-
-        A block for which the memory does not suffice is halved.
-
-        Raises:
-            ModelError: the forward pass cannot be traced or run.
-        """
+        """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``."""
         count = min(len(array) for array in inputs.values())
         self._brief = count <= 8 * self.size
         first = 0
@@ -105,7 +105,7 @@ class ForwardBlocks:
 
     @property
     def survey_size(self) -> int:
-        """How many images a pass of the survey takes: of small networks more, since calls cost too."""
+        """How many images a pass without maps takes: of small networks more, since calls cost too."""
         if self._surveying is not None:
             return self._surveying.size
         if self.traced is None or self._model.fixed_batch or self.size < BLOCK:
@@ -117,11 +117,7 @@ class ForwardBlocks:
         return size
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
-        """Run blocks of at most ``block`` images as they come: outputs and moments, without maps.
-
-        Raises:
-            ModelError: the forward pass cannot be traced or run.
-        """
+        """Run the pass without maps over blocks that come; see ``network.protocol.Network.survey``."""
         self._brief = False
         first = 0
         for block in blocks:
@@ -135,13 +131,13 @@ class ForwardBlocks:
                     begun += len(next(iter(part.values())))
             first += count
 
-    def _survey_lane(self, traced: Traced) -> _Lane:
+    def _survey_pass(self, traced: Traced) -> _BlockPass:
         """Return the pass without maps: cut out of the traced one, or traced for larger blocks."""
         if self._surveying is None:
             size = self.survey_size
             if size > self.size:
                 traced = self._model.trace(size, _no_maps, exact=traced.exact)
-                self._surveying = _Lane(traced, traced.function, size)
+                self._surveying = _BlockPass(traced, traced.function, size)
             else:
                 fetches = {
                     name: tensors
@@ -149,7 +145,7 @@ class ForwardBlocks:
                     if name != "maps"
                 }
                 function = traced.function.prune(list(traced.inputs.values()), fetches)
-                self._surveying = _Lane(traced, function, size)
+                self._surveying = _BlockPass(traced, function, size)
         return self._surveying
 
     def _run_block(
@@ -165,12 +161,14 @@ class ForwardBlocks:
         try:
             quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
             with on_device(self._model.device), quick:
-                lane = (
-                    _Lane(self.traced, self.traced.function, self.size)
+                block_pass = (
+                    _BlockPass(self.traced, self.traced.function, self.size)
                     if maps
-                    else self._survey_lane(self.traced)
+                    else self._survey_pass(self.traced)
                 )
-                result = run_flat(lane.function, [*self._model.tensors(block, lane.size).values()])
+                result = run_flat(
+                    block_pass.function, [*self._model.tensors(block, block_pass.size).values()]
+                )
         except tf.errors.ResourceExhaustedError as error:
             if self.size == 1 or self._model.fixed_batch:
                 raise ModelError(
@@ -181,7 +179,7 @@ class ForwardBlocks:
             return None
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise ModelError(f"Running the model failed: {first_line(error)}") from error
-        return self._batch(first, block, result, lane.traced)
+        return self._batch(first, block, result, block_pass.traced)
 
     def _start_again(self, *, exact: bool) -> None:
         """Trace anew, for another block or for exact moments."""

@@ -8,28 +8,28 @@ import numpy as np
 
 from reportgen.errors import NotApplicable
 from reportgen.nets.engine import on_device
-from reportgen.nets.relu_gradients import before_relu, soften
-from reportgen.nets.transforms import moved
+from reportgen.nets.relu_gradients import before_relu, redirect_gradients
+from reportgen.nets.transforms import transform_randomly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from reportgen.nets.parametrisation import Frame
+    from reportgen.nets.parametrisation import Canvas
     from reportgen.nets.tracing import Traced
+    from reportgen.network.protocol import InputScaling
 
 
-class Cut:
+class CutNetwork:
     """The network up to one tensor, on a canvas of any size that it takes.
 
     Args:
-        traced: the forward pass for blocks of as many images as are climbed at once.
+        traced: the forward pass for blocks of as many pictures as go through at once.
         image: name of the input that is optimised.
         tensor: what units are taken of.
         held: the other inputs by name, without the batch dimension.
-        matrix: (C, C) from pixel values in 0..1 to those that the network is fed.
-        offset: (C,) what black is fed as.
+        scaling: how pixel values become inputs.
     """
 
     def __init__(
@@ -38,13 +38,12 @@ class Cut:
         image: str,
         tensor: Any,
         held: Mapping[str, NDArray[Any]],
-        matrix: NDArray[Any],
-        offset: NDArray[Any],
+        scaling: InputScaling,
     ) -> None:
         pruned = traced.function.prune(list(traced.inputs.values()), [before_relu(tensor), tensor])
         self.channels = int(tensor.shape[-1])
         self._definition = pruned.graph.as_graph_def()
-        soften(self._definition, pruned.outputs[0].op.name)
+        redirect_gradients(self._definition, pruned.outputs[0].op.name)
         self._names = [t.name for t in pruned.graph.inputs]
         self._outputs = [t.name for t in pruned.outputs]
         self._captured = list(pruned.captured_inputs)
@@ -52,7 +51,8 @@ class Cut:
         self._image, self._held = image, dict(held)
         self._spec = traced.inputs[image]
         self._count = int(self._spec.shape[0])
-        self._matrix, self._offset = matrix.astype(np.float32), offset.astype(np.float32)
+        self._matrix = scaling.matrix.astype(np.float32)
+        self._offset = scaling.offset.astype(np.float32)
 
     @property
     def count(self) -> int:
@@ -86,39 +86,40 @@ class Cut:
         return tf.cast(before, tf.float32), tf.cast(behind, tf.float32)
 
 
-class Scorer:
+class PictureRunner:
     """Runs pictures through the cut network: what a unit answers, where, and how far it sees.
 
     Args:
         cut: the network up to the tensor.
-        frame: the canvas.
+        canvas: of the pictures.
         device: ``cpu`` or ``gpu``.
 
     Raises:
         NotApplicable: the network does not take such pictures.
     """
 
-    def __init__(self, cut: Cut, frame: Frame, device: str) -> None:
+    def __init__(self, cut: CutNetwork, canvas: Canvas, device: str) -> None:
         import tensorflow as tf
 
-        self._cut, self._frame, self._device = cut, frame, device
-        shape = (cut.count, frame.height, frame.width, frame.channels)
+        self._cut, self._canvas, self._device = cut, canvas, device
+        shape = (cut.count, canvas.height, canvas.width, canvas.channels)
         pictures, seed = tf.TensorSpec(shape, tf.float32), tf.TensorSpec((2,), tf.int32)
         strength = tf.TensorSpec((), tf.float32)
         try:
             with on_device(device):
-                self._answers = tf.function(self._answer, autograph=False).get_concrete_function(
+                self._run = tf.function(self._trace_run, autograph=False).get_concrete_function(
                     pictures, seed, strength
                 )
-                self._sees = tf.function(self._field, autograph=False).get_concrete_function(
-                    pictures
-                )
+                self._field_gradient = tf.function(
+                    self._trace_field, autograph=False
+                ).get_concrete_function(pictures)
         except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             text = str(error).strip().partition("\n")[0][:200]
             raise NotApplicable(f"Pictures of this size cannot be fed: {text}") from error
 
-    def _answer(self, pictures: Any, seed: Any, strength: Any) -> Any:
-        return self._cut.apply(moved(pictures, seed, self._frame, strength))
+    def _trace_run(self, pictures: Any, seed: Any, strength: Any) -> Any:
+        """Return what the cut network answers to transformed pictures; see ``CutNetwork.apply``."""
+        return self._cut.apply(transform_randomly(pictures, seed, self._canvas, strength))
 
     def answers(
         self, pictures: NDArray[Any], seed: int | None = None
@@ -127,7 +128,7 @@ class Scorer:
 
         Args:
             pictures: any number.
-            seed: of the movement; None leaves them where they are.
+            seed: of the transforms; None leaves them where they are.
         """
         import tensorflow as tf
 
@@ -137,14 +138,15 @@ class Scorer:
             block = pictures[first : first + size]
             padded = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
             with on_device(self._device):
-                before, behind = self._answers(
+                before, behind = self._run(
                     tf.constant(padded, tf.float32), tf.constant([seed or 0, first], tf.int32),
                     tf.constant(0.0 if seed is None else 1.0),
                 )  # fmt: skip
             found.append((before.numpy()[: len(block)], behind.numpy()[: len(block)]))
         return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
 
-    def _field(self, pictures: Any) -> Any:
+    def _trace_field(self, pictures: Any) -> Any:
+        """Return how strongly each pixel moves the central place in any picture, (H, W)."""
         import tensorflow as tf
 
         before, _ = self._cut.apply(pictures)
@@ -157,16 +159,16 @@ class Scorer:
             raise ValueError("The network has no gradient in its input.")
         return tf.reduce_max(tf.abs(gradient), axis=[0, 3])
 
-    def field(self, seed: int) -> tuple[int, int]:
+    def receptive_field(self, seed: int) -> tuple[int, int]:
         """Return height and width of what the central place sees, in pixels: where noise moves it."""
         import tensorflow as tf
 
-        frame = self._frame
-        shape = (self._cut.count, frame.height, frame.width, frame.channels)
+        canvas = self._canvas
+        shape = (self._cut.count, canvas.height, canvas.width, canvas.channels)
         noise = np.random.default_rng(seed).uniform(0, 1, shape)
         with on_device(self._device):
-            found = self._sees(tf.constant(noise, tf.float32)).numpy() > 0
+            found = self._field_gradient(tf.constant(noise, tf.float32)).numpy() > 0
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
         if not rows.size:
-            return frame.height, frame.width
+            return canvas.height, canvas.width
         return int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def network_facts(
-    model: TraceableModel,
+    traceable: TraceableModel,
     traced: Traced | None,
     problem: Exception | None,
     compiled: Mapping[str, Any],
@@ -29,38 +29,39 @@ def network_facts(
     """Return what a model is.
 
     Args:
-        model: whose.
+        traceable: the model, with its layers and what goes into it.
         traced: its forward pass; without one, only what it declares is known.
         problem: why it cannot be traced.
         compiled: the compile configuration of its file, where it is not compiled itself.
     """
+    model = traceable.model
     calls = traced.calls if traced else ()
-    outputs = traced.outputs if traced else declared_outputs(model.model)
-    parameters, trainable = structure.count_parameters(model.model)
-    policy = getattr(model.model, "dtype_policy", None)
+    outputs = traced.outputs if traced else declared_outputs(model)
+    parameters, trainable = structure.count_parameters(model)
+    policy = getattr(model, "dtype_policy", None)
     return NetworkFacts(
-        name=model.model.name,
-        class_name=type(model.model).__name__,
+        name=model.name,
+        class_name=type(model).__name__,
         inputs=tuple(
-            TensorFacts(name, shape, dtype) for name, (shape, dtype) in model.specs.items()
+            TensorFacts(name, shape, dtype) for name, (shape, dtype) in traceable.specs.items()
         ),
-        outputs=output_facts(outputs, calls, model.nodes, model.model, compiled),
-        layers=structure.layer_facts(model.nodes),
+        outputs=output_facts(outputs, calls, traceable.nodes, model, compiled),
+        layers=structure.layer_facts(traceable.nodes),
         calls=calls,
         parameters=parameters,
         trainable_parameters=trainable,
-        weight_bytes=structure.weight_bytes(model.model),
+        weight_bytes=structure.weight_bytes(model),
         dtype_policy=str(getattr(policy, "name", "float32")),
-        optimizer=optimizer_name(model.model, compiled),
-        learning_rate=learning_rate(model.model, compiled),
-        loss=loss_name(model.model, compiled),
-        raw_input=_raw_input(calls),
+        optimizer=optimizer_name(model, compiled),
+        learning_rate=learning_rate(model, compiled),
+        loss=loss_name(model, compiled),
+        raw_input=_input_rescaling(calls),
         trace_problem=first_line(problem) if problem else None,
         versions=_versions(),
     )
 
 
-def _raw_input(calls: tuple[CallFacts, ...]) -> str | None:
+def _input_rescaling(calls: tuple[CallFacts, ...]) -> str | None:
     """Return the Rescaling or Normalization layer in front of the first weights."""
     for call in calls:
         if not call.leaf:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from reportgen.nets.tracing import Traced, Watch
     from reportgen.network.facts import VariableFacts
-    from reportgen.network.protocol import Aim, Batch, NormalizationInput, Range
+    from reportgen.network.protocol import Aim, Batch, InputScaling, NormalizationInput
 
 
-def _nobody(_steps: int) -> None:
+def _ignore_progress(_steps: int) -> None:
     """Ignore progress."""
 
 
@@ -71,7 +71,7 @@ class KerasNetwork:
         )
         self._blocks = ForwardBlocks(self._traceable, watch)
         self._normalization: FirstNormalization | None = None
-        self._climbing: dict[int, Traced] = {}
+        self._picture_traces: dict[int, Traced] = {}
         self.facts = network_facts(
             self._traceable, self._blocks.traced, self._blocks.problem, dict(compiled or {})
         )
@@ -90,28 +90,24 @@ class KerasNetwork:
         )
 
     def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
-        """Yield every variable once, in the order of the layers; one array in memory at a time."""
+        """Walk the layers; a variable that several share is yielded at the first of them."""
         yield from structure.variables(self._model, self._traceable.nodes)
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
-        """Run the network in blocks; one for which the memory does not suffice is halved."""
+        """Halve a block for which the memory does not suffice, and go on with the smaller size."""
         return self._blocks.forward(inputs)
 
     @property
     def block(self) -> int:
-        """How many images a pass of the survey takes: of small networks more, since calls cost too."""
+        """More images than in ``forward`` where the network is small: calls cost too."""
         return self._blocks.survey_size
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
-        """Run a pass without maps, cut out of the traced one or traced for larger blocks."""
+        """Run a pass cut out of the traced one, or traced for larger blocks."""
         return self._blocks.survey(blocks)
 
     def normalization_input(self, inputs: Mapping[str, NDArray[Any]]) -> NormalizationInput | None:
-        """Measure what flows into the first BatchNormalization, running nothing behind it.
-
-        Args:
-            inputs: by name, each (n, …); all of one block at most.
-        """
+        """Trace the network up to that layer at the first call; what is behind it never runs."""
         first = next((c for c in self.facts.calls if c.class_name == "BatchNormalization"), None)
         if first is None:
             return None
@@ -129,12 +125,8 @@ class KerasNetwork:
             raise NotApplicable(f"The network cannot be run: {first_line(self._blocks.problem)}")
         return self._blocks.traced
 
-    def passes(self, aim: Aim, advance: Callable[[int], None] = _nobody) -> KerasPasses:
-        """Return forward and gradient passes towards ``aim``, cut from the traced forward pass.
-
-        Raises:
-            NotApplicable: the forward pass could not be traced.
-        """
+    def passes(self, aim: Aim, advance: Callable[[int], None] = _ignore_progress) -> KerasPasses:
+        """Cut the passes from the traced one; trace smaller blocks where gradients need the memory."""
         traced, block = self._required_trace(), self._blocks.size
         kept = sum(call.bytes for call in traced.calls if call.leaf)
         if (
@@ -151,35 +143,23 @@ class KerasNetwork:
         target: str,
         image: str,
         held: Mapping[str, NDArray[Any]],
-        fed: Range,
+        scaling: InputScaling,
         *,
         count: int,
-        canvas: int | None = None,
+        canvas_side: int | None = None,
     ) -> KerasAscent:
-        """Cut the network behind a call, or in front of an output's softmax (``output:NAME``).
-
-        Args:
-            target: id of the call, or the output.
-            image: name of the input that is optimised.
-            held: the other inputs, without the batch dimension.
-            fed: how pixel values become inputs.
-            count: pictures at once.
-            canvas: side of a smaller canvas where the cut network takes it; None for the input's size.
-
-        Raises:
-            NotApplicable: the network cannot be run, or cut there.
-        """
+        """Cut the network out of a pass that is traced once for ``count`` pictures, whatever the target."""
         self._required_trace()
         count = self._traceable.fixed_batch or count
-        if count not in self._climbing:
-            self._climbing[count] = self._traceable.trace(count, None)
+        if count not in self._picture_traces:
+            self._picture_traces[count] = self._traceable.trace(count, None)
         return KerasAscent(
-            self._climbing[count],
+            self._picture_traces[count],
             target,
             image,
             held,
-            fed,
+            scaling,
             self._traceable.device,
             self._traceable.shapes[image],
-            canvas,
+            canvas_side,
         )

@@ -35,7 +35,7 @@ class FirstNormalization:
         self._functions: dict[int, Any] = {}
 
     def measure(self, inputs: Mapping[str, NDArray[Any]], size: int) -> NormalizationInput:
-        """Measure it over the images of one block.
+        """Measure what flows into the layer over the images of one block.
 
         Args:
             inputs: by name, each (n, …).

@@ -37,7 +37,7 @@ def objective(values: Any, goal: Any, kind: str) -> Any:
     return tf.reduce_mean(dot * tf.maximum(0.1, dot / norms) ** 2, axis=1)
 
 
-def likeness(values: Any) -> Any:
+def mutual_similarity(values: Any) -> Any:
     """Return how alike each picture is to the others, (n,): mean cosine between their channels' covariances."""
     import tensorflow as tf
 

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from reportgen.network.protocol import Recipe
 
-COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]], np.float32)
+COLOUR_COVARIANCE_ROOT = np.array(
+    [[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]], np.float32
+)
 """Square root of the colour covariance of natural images (Lucid), a row a channel."""
 
 
-class Frame(NamedTuple):
+class Canvas(NamedTuple):
     """The canvas.
 
     Attributes:
@@ -31,25 +33,25 @@ class Frame(NamedTuple):
     channels: int
 
 
-def magnitudes(frame: Frame) -> NDArray[Any]:
+def frequency_scale(canvas: Canvas) -> NDArray[Any]:
     """Return the scale of each frequency, (H, W // 2 + 1) float32: one over it, as in natural images."""
-    rows = np.fft.fftfreq(frame.height)[:, None]
-    columns = np.fft.rfftfreq(frame.width)[None, :]
-    least = 1 / max(frame.height, frame.width)
+    rows = np.fft.fftfreq(canvas.height)[:, None]
+    columns = np.fft.rfftfreq(canvas.width)[None, :]
+    least = 1 / max(canvas.height, canvas.width)
     scale = 1 / np.maximum(np.hypot(rows, columns), least)
-    result: NDArray[Any] = (scale * np.sqrt(frame.height * frame.width)).astype(np.float32)
+    result: NDArray[Any] = (scale * np.sqrt(canvas.height * canvas.width)).astype(np.float32)
     return result
 
 
-def spectrum_shape(frame: Frame, recipe: Recipe) -> tuple[int, ...]:
+def spectrum_shape(canvas: Canvas, recipe: Recipe) -> tuple[int, ...]:
     """Return the shape of one picture's spectrum: real and imaginary parts, or phases only, and the rest."""
     parts = 1 if recipe.method == "maco" else 2
-    return (parts, frame.channels, frame.height, frame.width // 2 + 1)
+    return (parts, canvas.channels, canvas.height, canvas.width // 2 + 1)
 
 
-def first_spectrum(frame: Frame, recipe: Recipe, seeds: Sequence[int]) -> NDArray[Any]:
-    """Return where the climb begins, for each seed: (2 or 1, n, C, H, W // 2 + 1) float32 noise."""
-    shape, maco = spectrum_shape(frame, recipe), recipe.method == "maco"
+def initial_spectrum(canvas: Canvas, recipe: Recipe, seeds: Sequence[int]) -> NDArray[Any]:
+    """Return where the optimisation begins, for each seed: (2 or 1, n, C, H, W // 2 + 1) float32 noise."""
+    shape, maco = spectrum_shape(canvas, recipe), recipe.method == "maco"
     pictures = []
     for seed in seeds:
         noise = np.random.default_rng(seed)
@@ -58,24 +60,24 @@ def first_spectrum(frame: Frame, recipe: Recipe, seeds: Sequence[int]) -> NDArra
     return np.stack(pictures, axis=1)
 
 
-def picture_of(spectrum: Any, frame: Frame, method: str) -> Any:
+def pictures_from_spectrum(spectrum: Any, canvas: Canvas, method: str) -> Any:
     """Return the pictures of spectra, (n, H, W, C) in 0..1, differentiable."""
     import tensorflow as tf
 
     if method == "maco":
         # Magnitudes of a picture with the contrast that the free spectrum reaches in a hundred steps.
         phase = spectrum[0]
-        flat = _inverse(tf.stack([tf.cos(phase), tf.sin(phase)]), frame)
+        flat = _inverse_fourier(tf.stack([tf.cos(phase), tf.sin(phase)]), canvas)
     else:
-        flat = _inverse(spectrum, frame) / 4
+        flat = _inverse_fourier(spectrum, canvas) / 4
     flat = tf.transpose(flat, [0, 2, 3, 1])
-    if frame.channels == 3:
-        longest = float(np.linalg.norm(COLOURS, axis=0).max())
-        flat = tf.einsum("nhwc,dc->nhwd", flat, tf.constant(COLOURS / longest))
+    if canvas.channels == 3:
+        longest = float(np.linalg.norm(COLOUR_COVARIANCE_ROOT, axis=0).max())
+        flat = tf.einsum("nhwc,dc->nhwd", flat, tf.constant(COLOUR_COVARIANCE_ROOT / longest))
     return tf.sigmoid(flat)
 
 
-def _inverse(parts: Any, frame: Frame) -> Any:
+def _inverse_fourier(parts: Any, canvas: Canvas) -> Any:
     """Return the inverse Fourier transform of (2, n, C, H, W // 2 + 1) scaled real and imaginary parts.
 
     The gradient is the forward transform, each frequency that stands for two counted twice; TensorFlow's own
@@ -83,12 +85,12 @@ def _inverse(parts: Any, frame: Frame) -> Any:
     """
     import tensorflow as tf
 
-    scale = magnitudes(frame)
-    twice = np.full(frame.width // 2 + 1, 2.0, np.float32)
+    scale = frequency_scale(canvas)
+    twice = np.full(canvas.width // 2 + 1, 2.0, np.float32)
     twice[0] = 1
-    if frame.width % 2 == 0:
+    if canvas.width % 2 == 0:
         twice[-1] = 1
-    back_scale = tf.constant(scale * twice / (frame.height * frame.width))
+    back_scale = tf.constant(scale * twice / (canvas.height * canvas.width))
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def transform(parts: Any) -> tuple[Any, Any]:
@@ -98,6 +100,6 @@ def _inverse(parts: Any, frame: Frame) -> Any:
 
         scaled = parts * tf.constant(scale)
         values = tf.complex(scaled[0], scaled[1])
-        return tf.signal.irfft2d(values, [frame.height, frame.width]), back
+        return tf.signal.irfft2d(values, [canvas.height, canvas.width]), back
 
     return transform(parts)

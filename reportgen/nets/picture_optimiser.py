@@ -8,38 +8,38 @@ import numpy as np
 
 from reportgen.errors import NotApplicable
 from reportgen.nets.engine import on_device
-from reportgen.nets.objectives import LEAK, likeness, objective
-from reportgen.nets.parametrisation import first_spectrum, picture_of, spectrum_shape
-from reportgen.nets.relu_gradients import _LEAKS
-from reportgen.nets.transforms import moved
-from reportgen.network.protocol import Summit
+from reportgen.nets.objectives import LEAK, mutual_similarity, objective
+from reportgen.nets.parametrisation import initial_spectrum, pictures_from_spectrum, spectrum_shape
+from reportgen.nets.relu_gradients import leaking
+from reportgen.nets.transforms import transform_randomly
+from reportgen.network.protocol import OptimisedPicture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from reportgen.nets.cut_network import Cut
-    from reportgen.nets.parametrisation import Frame
+    from reportgen.nets.cut_network import CutNetwork
+    from reportgen.nets.parametrisation import Canvas
     from reportgen.network.protocol import Recipe
 
 LEARNING_RATE = 0.05
-AT_ONCE = 16
+STEPS_PER_CALL = 16
 """Steps a call of the loop, so that an interruption is heeded soon."""
-WARM_UP = 16
+LEAKING_STEPS = 16
 """Steps in which the last ReLUs leak for every unit; behind them for those that are off."""
 
 
-class Climber:
-    """Climbs for the units of one tensor; traced once, called every few steps.
+class PictureOptimiser:
+    """Optimises pictures for the units of one tensor; traced once, called every few steps.
 
     Args:
         cut: the network up to the tensor.
-        frame: the canvas.
+        canvas: of the pictures.
         kind: of ``objective``.
-        recipe: how to climb.
+        recipe: how to optimise.
         device: ``cpu`` or ``gpu``.
-        goals: the shape of the goals of all pictures at once.
+        goals: the shape of the goals of all pictures at once; see ``objective``.
 
     Raises:
         NotApplicable: the network does not take such pictures, or has no gradient in them.
@@ -47,8 +47,8 @@ class Climber:
 
     def __init__(
         self,
-        cut: Cut,
-        frame: Frame,
+        cut: CutNetwork,
+        canvas: Canvas,
         kind: str,
         recipe: Recipe,
         device: str,
@@ -56,9 +56,9 @@ class Climber:
     ) -> None:
         import tensorflow as tf
 
-        self._cut, self._frame, self._kind = cut, frame, kind
+        self._cut, self._canvas, self._kind = cut, canvas, kind
         self._recipe, self._device = recipe, device
-        parts, *rest = spectrum_shape(frame, recipe)
+        parts, *rest = spectrum_shape(canvas, recipe)
         spectrum = tf.TensorSpec((parts, cut.count, *rest), tf.float32)
         scalar = tf.TensorSpec((), tf.int32)
         gain = tf.TensorSpec((cut.count,), tf.float32)
@@ -79,7 +79,7 @@ class Climber:
         import tensorflow as tf
 
         def body(step: Any, spectrum: Any, m: Any, v: Any, gain: Any, curve: Any) -> Any:
-            score, gradient = self._slope(spectrum, goal, tf.stack([seed, step]))
+            score, gradient = self._score_and_gradient(spectrum, goal, tf.stack([seed, step]))
             size = tf.reduce_max(tf.abs(gradient), axis=[0, 2, 3, 4])
             # Networks differ by many orders of magnitude; Adam's epsilon does not.
             gain = tf.where((gain == 0) & (size > 0), 1 / tf.maximum(size, 1e-37), gain)
@@ -100,41 +100,42 @@ class Climber:
         )
         return spectrum, m, v, gain, curve.stack()
 
-    def _slope(self, spectrum: Any, goal: Any, seed: Any) -> tuple[Any, Any]:
-        """Return each picture's score, and the gradient of what is climbed in the spectrum."""
+    def _score_and_gradient(self, spectrum: Any, goal: Any, seed: Any) -> tuple[Any, Any]:
+        """Return each picture's score, and the gradient in the spectrum of what is made large."""
         import tensorflow as tf
 
-        pictures = picture_of(spectrum, self._frame, self._recipe.method)
-        before, _ = self._cut.apply(moved(pictures, seed, self._frame, self._recipe.strength))
+        pictures = pictures_from_spectrum(spectrum, self._canvas, self._recipe.method)
+        before, _ = self._cut.apply(
+            transform_randomly(pictures, seed, self._canvas, self._recipe.strength)
+        )
         score = objective(before, goal, self._kind)
-        climbed = score
+        maximised = score
         if self._recipe.diversity:
-            climbed -= tf.stop_gradient(tf.abs(score)) * likeness(before)
-        _LEAKS.append(tf.where((seed[1] < WARM_UP) | (score <= 0), LEAK, 0.0))
-        try:
-            gradient = tf.gradients(tf.reduce_sum(climbed), [spectrum])[0]
-        finally:
-            _LEAKS.pop()
+            maximised -= tf.stop_gradient(tf.abs(score)) * mutual_similarity(before)
+        with leaking(tf.where((seed[1] < LEAKING_STEPS) | (score <= 0), LEAK, 0.0)):
+            gradient = tf.gradients(tf.reduce_sum(maximised), [spectrum])[0]
         if gradient is None:
             raise ValueError("The network has no gradient in its input.")
         return score, gradient
 
-    def climb(self, goals: NDArray[Any], seeds: Sequence[int], advance: Any) -> list[Summit]:
-        """Climb for as many goals as go through at once.
+    def optimise(
+        self, goals: NDArray[Any], seeds: Sequence[int], advance: Callable[[int], None]
+    ) -> list[OptimisedPicture]:
+        """Optimise pictures for as many goals as go through at once.
 
         Args:
-            goals: of the shape that was said.
-            seeds: of the noise that each begins with; what moves the pictures depends on the recipe's only.
+            goals: of the shape that the loop was traced for; see ``objective``.
+            seeds: of the noise that each begins with; the transforms depend on the recipe's seed only.
             advance: told how many steps were done.
         """
         import tensorflow as tf
 
-        spectrum = tf.constant(first_spectrum(self._frame, self._recipe, seeds))
+        spectrum = tf.constant(initial_spectrum(self._canvas, self._recipe, seeds))
         m, v = tf.zeros_like(spectrum), tf.zeros_like(spectrum)
         gain, curves = tf.zeros((self._cut.count,)), []
         begun = 0
         while begun < self._recipe.steps:
-            steps = min(AT_ONCE, self._recipe.steps - begun)
+            steps = min(STEPS_PER_CALL, self._recipe.steps - begun)
             with on_device(self._device):
                 spectrum, m, v, gain, curve = self._loop(
                     spectrum, m, v, gain, tf.constant(goals, tf.float32),
@@ -143,6 +144,6 @@ class Climber:
             curves.append(curve.numpy())
             begun += steps
             advance(steps)
-        pictures = picture_of(spectrum, self._frame, self._recipe.method).numpy()
+        pictures = pictures_from_spectrum(spectrum, self._canvas, self._recipe.method).numpy()
         whole = np.concatenate(curves)
-        return [Summit(pictures[k], whole[:, k]) for k in range(self._cut.count)]
+        return [OptimisedPicture(pictures[k], whole[:, k]) for k in range(self._cut.count)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_RELU = frozenset({"Relu", "Relu6"})
-_HANDS_ON = frozenset({"Identity", "Cast"})
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RELU_OPERATIONS = frozenset({"Relu", "Relu6"})
+_IDENTITY_OPERATIONS = frozenset({"Identity", "Cast"})
 
 
-def soften(definition: Any, target: str) -> None:
+def redirect_gradients(definition: Any, target: str) -> None:
     """Let gradients through a graph that is copied.
 
     Gradients that a function brought along (``tf.custom_gradient``, as in ``tf.nn.silu``) know only the graph
@@ -25,8 +29,8 @@ def soften(definition: Any, target: str) -> None:
         node = nodes.get(queue.pop())
         if node is None:
             continue
-        if node.op in _RELU:
-            node.attr["_gradient_op_type"].s = _leaky(node.op)
+        if node.op in _RELU_OPERATIONS:
+            node.attr["_gradient_op_type"].s = _register_leaky_gradient(node.op)
             continue
         for source in node.input:
             name = source.removeprefix("^").partition(":")[0]
@@ -36,11 +40,25 @@ def soften(definition: Any, target: str) -> None:
 
 
 _LEAKS: list[Any] = []
-"""The leak of each picture, (n,), while gradients are being added to a graph."""
+"""What ``leaking`` was given, the innermost last: a registered gradient takes no arguments."""
+
+
+@contextlib.contextmanager
+def leaking(leak: Any) -> Iterator[None]:
+    """Let the last ReLUs leak while gradients are being added to a graph.
+
+    Args:
+        leak: (n,) of each picture, the share of the gradient that passes where a unit is off.
+    """
+    _LEAKS.append(leak)
+    try:
+        yield
+    finally:
+        _LEAKS.pop()
 
 
 @cache
-def _leaky(kind: str) -> bytes:
+def _register_leaky_gradient(kind: str) -> bytes:
     """Register the gradient of a ReLU that leaks, and return its name."""
     import tensorflow as tf
 
@@ -62,6 +80,6 @@ def _leaky(kind: str) -> bytes:
 def before_relu(tensor: Any) -> Any:
     """Return what a ReLU that makes ``tensor`` reads: a unit that is off has a gradient there."""
     current = tensor
-    while current.op.type in _HANDS_ON:
+    while current.op.type in _IDENTITY_OPERATIONS:
         current = current.op.inputs[0]
-    return current.op.inputs[0] if current.op.type in _RELU else tensor
+    return current.op.inputs[0] if current.op.type in _RELU_OPERATIONS else tensor
