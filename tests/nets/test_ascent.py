@@ -1,4 +1,4 @@
-"""Ascent on the input: parametrisation, transforms, the cut, and networks with a known preferred picture."""
+"""Ascent on the input: the cut network, and networks with a known preferred picture."""
 
 import keras
 import numpy as np
@@ -7,16 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 from reportgen.errors import NotApplicable
-from reportgen.nets import transforms
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.nets.objectives import mutual_similarity, objective
-from reportgen.nets.parametrisation import (
-    COLOUR_COVARIANCE_ROOT,
-    Canvas,
-    frequency_scale,
-    pictures_from_spectrum,
-)
-from reportgen.nets.transforms import transform_randomly
+from reportgen.nets.objectives import mutual_similarity
 from reportgen.network.protocol import InputScaling, Recipe
 
 UNIT = InputScaling(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), "0..1")
@@ -35,150 +27,6 @@ def optimised(model, target, channel, fed=UNIT, *, kind="channel", size=None, **
     goal = np.zeros((1, made.answers(blank)[0].shape[-1]), np.float32)
     goal[0, channel] = 1
     return made.optimise(kind, goal, [7], Recipe(**recipe), nothing)[0]
-
-
-# -- the parametrisation ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
-def test_a_spectrum_becomes_the_picture_that_numpy_makes_of_it(size):
-    canvas = Canvas(*size, 3)
-    spectrum = np.random.default_rng(0).normal(size=(2, 2, 3, size[0], size[1] // 2 + 1))
-    scale = 1 / np.maximum(
-        np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None]), 1 / max(size)
-    )
-    scale *= np.sqrt(size[0] * size[1])
-    np.testing.assert_allclose(frequency_scale(canvas), scale, rtol=1e-6)
-    flat = np.fft.irfft2((spectrum[0] + 1j * spectrum[1]) * scale, s=size) / 4
-    colours = COLOUR_COVARIANCE_ROOT / np.linalg.norm(COLOUR_COVARIANCE_ROOT, axis=0).max()
-    expected = 1 / (1 + np.exp(-np.einsum("nchw,dc->nhwd", flat, colours)))
-    found = pictures_from_spectrum(tf.constant(spectrum, tf.float32), canvas, "fourier")
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(("method", "parts"), [("fourier", 2), ("maco", 1)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_gradient_of_the_parametrisation_is_the_finite_difference(method, parts, channels):
-    canvas = Canvas(5, 6, channels)
-    rng = np.random.default_rng(1)
-    spectrum = rng.normal(0, 0.3, (parts, 1, channels, 5, 4)).astype(np.float32)
-    weights = rng.normal(size=(1, 5, 6, channels)).astype(np.float32)
-    variable = tf.Variable(spectrum)
-    with tf.GradientTape() as tape:
-        value = tf.reduce_sum(pictures_from_spectrum(variable, canvas, method) * weights)
-    gradient = tape.gradient(value, variable).numpy()
-    for place in [(0, 0, 0, 1, 1), (parts - 1, 0, channels - 1, 3, 2), (0, 0, 0, 0, 0)]:
-        step = np.zeros_like(spectrum)
-        step[place] = 1e-2
-        up, down = (
-            float(
-                tf.reduce_sum(
-                    pictures_from_spectrum(tf.constant(spectrum + sign * step), canvas, method)
-                    * weights
-                )
-            )
-            for sign in (1, -1)
-        )
-        assert gradient[place] == pytest.approx((up - down) / 2e-2, rel=0.02, abs=2e-3)
-
-
-def test_maco_keeps_the_magnitudes():
-    canvas = Canvas(8, 8, 1)
-    phases = np.random.default_rng(0).uniform(-3, 3, (1, 1, 1, 8, 5)).astype(np.float32)
-    picture = pictures_from_spectrum(tf.constant(phases), canvas, "maco").numpy()[0, ..., 0]
-    spectrum = np.abs(np.fft.rfft2(np.log(picture / (1 - picture))))
-    inner = np.s_[1:4, 1:4]  # the others are tied by symmetry
-    ratio = spectrum[inner] / frequency_scale(canvas)[inner]
-    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-3)
-
-
-# -- the transforms ---------------------------------------------------------------------------------
-
-
-def test_without_strength_nothing_moves():
-    pictures = np.random.default_rng(0).uniform(size=(2, 9, 7, 3)).astype(np.float32)
-    found = transform_randomly(tf.constant(pictures), tf.constant([1, 2]), Canvas(9, 7, 3), 0.0)
-    np.testing.assert_allclose(found, pictures, atol=1e-6)
-
-
-def test_transforms_sample_bilinearly_and_grey_comes_in():
-    canvas = Canvas(4, 4, 1)
-    pictures = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1) / 16
-    rows, columns = np.meshgrid(np.arange(4.0), np.arange(4.0), indexing="ij")
-    y, x = rows.reshape(-1) + 0.25, columns.reshape(-1) - 0.5
-    found = transforms._sample_bilinearly(
-        tf.constant(pictures), tf.constant(y, tf.float32), tf.constant(x, tf.float32), canvas
-    ).numpy()[0, ..., 0]
-    padded = np.pad(pictures[0, ..., 0], 1, constant_values=0.5)
-    for r in range(4):
-        for c in range(4):
-            upper = 0.5 * padded[r + 1, c] + 0.5 * padded[r + 1, c + 1]
-            lower = 0.5 * padded[r + 2, c] + 0.5 * padded[r + 2, c + 1]
-            assert found[r, c] == pytest.approx(0.75 * upper + 0.25 * lower, abs=1e-6)
-
-
-def test_the_gradient_of_the_transforms_is_the_finite_difference():
-    canvas = Canvas(6, 5, 2)
-    rng = np.random.default_rng(2)
-    pictures = rng.uniform(size=(2, 6, 5, 2)).astype(np.float32)
-    weights = rng.normal(size=pictures.shape).astype(np.float32)
-    seed = tf.constant([3, 4])
-    variable = tf.Variable(pictures)
-    with tf.GradientTape() as tape:
-        value = tf.reduce_sum(transform_randomly(variable, seed, canvas) * weights)
-    gradient = tape.gradient(value, variable).numpy()
-    for place in np.ndindex(pictures.shape):
-        step = np.zeros_like(pictures)
-        step[place] = 0.5
-        ends = [
-            float(
-                tf.reduce_sum(
-                    transform_randomly(tf.constant(pictures + sign * step), seed, canvas) * weights
-                )
-            )
-            for sign in (1, -1)
-        ]
-        assert gradient[place] == pytest.approx(ends[0] - ends[1], abs=1e-4)
-
-
-def test_every_seed_transforms_otherwise_and_the_same_seed_alike():
-    pictures = tf.constant(np.random.default_rng(0).uniform(size=(1, 32, 32, 3)), tf.float32)
-    canvas = Canvas(32, 32, 3)
-    one, same, other = (
-        transform_randomly(pictures, tf.constant(seed), canvas).numpy()
-        for seed in ([0, 5], [0, 5], [0, 6])
-    )
-    np.testing.assert_array_equal(one, same)
-    assert np.abs(one - other).mean() > 0.05
-
-
-# -- objectives ------------------------------------------------------------------------------------
-
-
-def test_objectives_by_hand():
-    values = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
-    goal = np.zeros((2, 4), np.float32)
-    goal[0, 1] = goal[1, 3] = 1
-    leaky = np.where(values > 0, values, 0.1 * values)
-    found = objective(tf.constant(values), goal, "channel").numpy()
-    np.testing.assert_allclose(found, [leaky[0, ..., 1].mean(), leaky[1, ..., 3].mean()], rtol=1e-5)
-    found = objective(tf.constant(values), goal, "neuron").numpy()
-    np.testing.assert_allclose(found, [values[0, 1, 2, 1], values[1, 1, 2, 3]], rtol=1e-5)
-    aim = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
-    dot = (values * aim[:, None, None]).sum(axis=-1)
-    cosine = dot / (np.linalg.norm(values, axis=-1) * np.linalg.norm(aim, axis=-1)[:, None, None])
-    expected = (dot * np.maximum(0.1, cosine) ** 2).mean(axis=(1, 2))
-    found = objective(tf.constant(values), aim, "direction").numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-def test_similarity_is_one_for_the_same_pictures_and_nought_for_others():
-    one = np.zeros((3, 2, 2, 2), np.float32)
-    one[:2, 0, :, 0] = 1
-    one[2, 0, :, 1] = 1
-    np.testing.assert_allclose(
-        mutual_similarity(tf.constant(one)).numpy(), [0.5, 0.5, 0.0], atol=1e-6
-    )
 
 
 # -- the cut ---------------------------------------------------------------------------------------
