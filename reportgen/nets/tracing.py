@@ -84,23 +84,14 @@ def trace_forward(
         named = named_outputs(model, result)
         outputs.extend(_output(name, tensor, recorder) for name, tensor in named.items())
         readable = {name: _readable(tensor) for name, tensor in named.items()}
-        logits = {
-            name: tf.cast(before, tf.float32)
-            for name, tensor in named.items()
-            if (before := before_activation(tensor)) is not None
-        }
+        logits = _logits(named)
         pre_activations.update({**readable, **logits})
         returned: dict[str, Any] = {"outputs": readable, "logits": logits}
         if watch is not None:
             size = int(next(iter(signature.values())).shape[0])
             spans, returned["columns"] = reduce_calls(recorder.calls, size, exact=exact)
             watched.append(spans)
-            wanted = set(watch(_inner(recorder)))
-            returned["maps"] = {
-                call.id: tf.cast(call.outputs[0], tf.float32)
-                for call in recorder.calls
-                if call.id in wanted and call.id in spans.spans
-            }
+            returned["maps"] = _maps(recorder, watch, spans)
         return returned
 
     # Not tf.function: from this one further passes (gradients, parts) can be cut without a trace.
@@ -117,6 +108,29 @@ def trace_forward(
         positions,
         exact,
     )
+
+
+def _logits(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what goes into the softmax or sigmoid of the outputs that end in one, float32."""
+    import tensorflow as tf
+
+    return {
+        name: tf.cast(before, tf.float32)
+        for name, tensor in named.items()
+        if (before := before_activation(tensor)) is not None
+    }
+
+
+def _maps(recorder: Recorder, watch: Watch, watched: WatchedCalls) -> dict[str, Any]:
+    """Return the outputs of the calls whose maps are wanted, float32."""
+    import tensorflow as tf
+
+    wanted = set(watch(_inner(recorder)))
+    return {
+        call.id: tf.cast(call.outputs[0], tf.float32)
+        for call in recorder.calls
+        if call.id in wanted and call.id in watched.spans
+    }
 
 
 def _inner(recorder: Recorder) -> tuple[CallFacts, ...]:
