@@ -57,7 +57,8 @@ def main(model_path: str, data_path: str) -> None:
     x = np.load(data_path)["x"].reshape(-1, *spec.shape).astype(np.float32)
 
     def bare() -> int:
-        function = network._survey_lane(network._traced).function  # noqa: SLF001 - the very same
+        blocks = network._blocks  # noqa: SLF001 - the very same pass
+        function = blocks._survey_pass(blocks.traced).function  # noqa: SLF001
         for start in range(0, len(x) - network.block + 1, network.block):
             tf.nest.map_structure(
                 np.asarray, run_flat(function, [tf.constant(x[start : start + network.block])])

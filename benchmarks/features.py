@@ -46,26 +46,27 @@ def seconds(run: object) -> float:
 def cost(path: str) -> None:
     """Print what a class image and an early unit cost beside bare passes."""
     from reportgen.nets.keras_network import KerasNetwork
-    from reportgen.network.protocol import Range, Recipe
+    from reportgen.network.protocol import InputScaling, Recipe
 
     model = keras.models.load_model(path, compile=False)
     network = KerasNetwork(model, images=1)
     name, output = network.facts.inputs[0].name, network.facts.outputs[0].name
-    fed = Range(np.eye(3, dtype=np.float32) * 255, np.zeros(3, np.float32), "")
+    fed = InputScaling(np.eye(3, dtype=np.float32) * 255, np.zeros(3, np.float32), "")
 
-    def climb(target: str, canvas: int | None, count: int = 1) -> object:
-        ascent = network.ascent(target, name, {}, fed, count=count, canvas=canvas)
-        channels = ascent.answers(np.zeros((1, *ascent.frame), np.float32))[0].shape[-1]
+    def optimise(target: str, canvas_side: int | None, count: int = 1) -> object:
+        ascent = network.ascent(target, name, {}, fed, count=count, canvas_side=canvas_side)
+        channels = ascent.answers(np.zeros((1, *ascent.canvas), np.float32))[0].shape[-1]
         goals = np.eye(channels, dtype=np.float32)[5 : 5 + count]
         recipe = Recipe(steps=STEPS)
-        return lambda: ascent.climb("channel", goals, range(count), recipe, lambda _: None)
+        return lambda: ascent.optimise("channel", goals, range(count), recipe, lambda _: None)
 
     shape = (1, *network.input_shape(name))
-    end = network._traced.ends[output]  # noqa: SLF001 - the very same graph
-    wrapped = network._traced.function  # noqa: SLF001
+    traced = network._blocks.traced  # noqa: SLF001 - the very same graph
+    assert traced is not None
+    end, wrapped = traced.pre_activations[output], traced.function
     with wrapped.graph.as_default():
-        gradient = tf.gradients(end[:, 5], [network._traced.inputs[name]])[0]  # noqa: SLF001
-    backward = wrapped.prune([network._traced.inputs[name]], [gradient])  # noqa: SLF001
+        gradient = tf.gradients(end[:, 5], [traced.inputs[name]])[0]
+    backward = wrapped.prune([traced.inputs[name]], [gradient])
     picture = tf.constant(np.random.default_rng(0).uniform(0, 255, shape), tf.float32)
 
     def bare() -> None:
@@ -73,9 +74,9 @@ def cost(path: str) -> None:
             backward._call_flat([picture], backward.captured_inputs)  # noqa: SLF001
 
     found = {
-        "class image": seconds(climb(f"output:{output}", None)),
-        "one of four class images at once": seconds(climb(f"output:{output}", None, 4)) / 4,
-        "early unit": seconds(climb(EARLY, 128)),
+        "class image": seconds(optimise(f"output:{output}", None)),
+        "one of four class images at once": seconds(optimise(f"output:{output}", None, 4)) / 4,
+        "early unit": seconds(optimise(EARLY, 128)),
         "bare passes": seconds(bare),
     }
     found["class image / bare passes"] = found["class image"] / found["bare passes"]

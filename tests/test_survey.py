@@ -13,7 +13,7 @@ from PIL import Image
 import reportgen
 from reportgen.context import Silence
 from reportgen.errors import DataError
-from reportgen.nets.keras_network import KerasNetwork
+from reportgen.nets.blocks import ForwardBlocks
 
 NAMES = ["low", "middle", "high"]
 SECTIONS = ("overview", "evaluation", "activations")
@@ -59,14 +59,14 @@ class StopAfter(Silence):
 def passes(monkeypatch):
     """Count the images that go through the network in the survey."""
     counted = []
-    run = KerasNetwork._run_block
+    run = ForwardBlocks._run_block
 
     def counting(self, first, block, *, maps=True):
         if not maps:
             counted.append(len(next(iter(block.values()))))
         return run(self, first, block, maps=maps)
 
-    monkeypatch.setattr(KerasNetwork, "_run_block", counting)
+    monkeypatch.setattr(ForwardBlocks, "_run_block", counting)
     return counted
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reportgen.nets.structure import Node
     from reportgen.network.facts import CallFacts, OutputFacts
 
-_HANDS_THROUGH = {
+_LAYERS_MOVING_VALUES = {
     "Reshape",
     "Flatten",
     "Permute",
@@ -69,13 +69,15 @@ def _activation(
     """
     while call is not None:
         operation = operations.get(call.layer)
-        if call.class_name not in _HANDS_THROUGH:
-            return activation_name(operation) or traced or _plain(call.class_name)
+        if call.class_name not in _LAYERS_MOVING_VALUES:
+            return (
+                activation_name(operation) or traced or _linear_without_activation(call.class_name)
+            )
         call = by_id.get(call.inputs[0]) if len(call.inputs) == 1 else None
     return traced
 
 
-def _plain(class_name: str) -> str | None:
+def _linear_without_activation(class_name: str) -> str | None:
     linear = ("Conv", "Dense", "SeparableConv", "EinsumDense")
     return "linear" if class_name.startswith(linear) else None
 

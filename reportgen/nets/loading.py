@@ -23,11 +23,11 @@ from reportgen.settings import INSPECTION_MEMORY, INSPECTION_RATE, INSPECTION_SE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_ZIP = b"PK\x03\x04"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_LFS = b"version https://git-lfs"
-_SAVE = "Save it again with model.save('NAME.keras')."
-_INFLATION = 200
+_ZIP_HEAD = b"PK\x03\x04"
+_HDF5_HEAD = b"\x89HDF\r\n\x1a\n"
+_LFS_POINTER = b"version https://git-lfs"
+_SAVE_AGAIN = "Save it again with model.save('NAME.keras')."
+_MOST_INFLATION = 200
 """Keras does not compress; an archive that does, and unpacks to more than this, is a trap."""
 
 
@@ -80,19 +80,19 @@ def load_model(
     import keras
 
     try:
-        with _names_from_one():
+        with _names_numbered_from_one():
             model = keras.models.load_model(
                 path, custom_objects=known, compile=False, safe_mode=not allow_code
             )
     except Exception as error:
-        raise _explained(error, path) from error
+        raise _explain_error(error, path) from error
     if _stamp(path) != stamp:
         raise ModelError(f"{path} was changed while it was read. Try again when it is written.")
     return LoadedModel(model, compiled)
 
 
 @contextlib.contextmanager
-def _names_from_one() -> Iterator[None]:
+def _names_numbered_from_one() -> Iterator[None]:
     """Let Keras name the nameless as in a fresh process, so that a file's second load says the same.
 
     The layers inside a MultiHeadAttention, for one, are numbered through the process.
@@ -113,7 +113,7 @@ def check_model_file(path: Path) -> None:
 
 
 def _read_config(path: Path) -> tuple[Any, dict[str, Any]]:
-    kind, stamp = _sniff(path), _stamp(path)
+    kind, stamp = _check_format(path), _stamp(path)
     if kind == "zip":
         found = _read_keras_config(path)
         _inspect(path, kind, stamp)
@@ -146,7 +146,7 @@ def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> None:
         )
     except ChildError as error:
         raise ModelError(
-            f"{path} is damaged: reading it once was given up, {error}. {_SAVE}"
+            f"{path} is damaged: reading it once was given up, {error}. {_SAVE_AGAIN}"
         ) from None
     try:
         problem = json.loads(answer.out).get("problem")
@@ -158,7 +158,7 @@ def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> None:
         )
 
 
-def _sniff(path: Path) -> str:  # noqa: C901 - one message a way to be no model
+def _check_format(path: Path) -> str:  # noqa: C901 - one message a way to be no model
     """Return ``zip`` or ``hdf5``, or say what the file is instead."""
     try:
         there, is_folder = path.exists(), path.is_dir()
@@ -180,34 +180,34 @@ def _sniff(path: Path) -> str:  # noqa: C901 - one message a way to be no model
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
     if not head:
-        raise ModelError(f"{path} is empty (0 bytes). {_SAVE}")
-    if head.startswith(_LFS):
+        raise ModelError(f"{path} is empty (0 bytes). {_SAVE_AGAIN}")
+    if head.startswith(_LFS_POINTER):
         raise ModelError(
             f"{path} is a git LFS pointer, not the model itself. Run 'git lfs pull' first."
         )
     suffix = path.suffix.lower()
-    if suffix == ".keras" and head.startswith(_HDF5):
+    if suffix == ".keras" and head.startswith(_HDF5_HEAD):
         raise ModelError(f"{path} is an HDF5 file with the wrong ending; rename it to .h5.")
-    if suffix in {".h5", ".hdf5"} and head.startswith(_ZIP):
+    if suffix in {".h5", ".hdf5"} and head.startswith(_ZIP_HEAD):
         raise ModelError(f"{path} is a zip file with the wrong ending; rename it to .keras.")
-    if suffix == ".keras" and head.startswith(_ZIP):
+    if suffix == ".keras" and head.startswith(_ZIP_HEAD):
         return "zip"
-    if suffix in {".h5", ".hdf5"} and head.startswith(_HDF5):
+    if suffix in {".h5", ".hdf5"} and head.startswith(_HDF5_HEAD):
         return "hdf5"
     if suffix not in {".keras", ".h5", ".hdf5"}:
-        raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {_SAVE}")
+        raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {_SAVE_AGAIN}")
     what = "a zip file, as .keras files are" if suffix == ".keras" else "an HDF5 file"
-    raise ModelError(f"{path} is not {what}: it is damaged or something else. {_SAVE}")
+    raise ModelError(f"{path} is not {what}: it is damaged or something else. {_SAVE_AGAIN}")
 
 
 def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            if sum(i.file_size for i in archive.infolist()) > _INFLATION * path.stat().st_size:
+            if sum(i.file_size for i in archive.infolist()) > _MOST_INFLATION * path.stat().st_size:
                 raise ModelError(
-                    f"{path} unpacks to more than {_INFLATION} times its size, which no model "
-                    f"does: it is not opened. {_SAVE}"
+                    f"{path} unpacks to more than {_MOST_INFLATION} times its size, which no model "
+                    f"does: it is not opened. {_SAVE_AGAIN}"
                 )
             config = json.loads(archive.read("config.json")) if "config.json" in names else None
             broken = archive.testzip() if "model.weights.h5" in names else None
@@ -216,7 +216,7 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
             f"{path} is truncated or damaged ({error}). Copy it again, or save the model again."
         ) from None
     except (ValueError, RecursionError):
-        raise ModelError(f"{path} is damaged: its config.json is not JSON. {_SAVE}") from None
+        raise ModelError(f"{path} is damaged: its config.json is not JSON. {_SAVE_AGAIN}") from None
     if config is None or "model.weights.h5" not in names:
         raise ModelError(
             f"{path} is a zip file, but no Keras model: config.json or weights are missing."
@@ -250,7 +250,7 @@ def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any]]:
         compiled = json.loads(training) if training is not None else {}
     except (ValueError, TypeError, RecursionError):
         raise ModelError(
-            f"{path} is damaged: its stored configuration is not JSON. {_SAVE}"
+            f"{path} is damaged: its stored configuration is not JSON. {_SAVE_AGAIN}"
         ) from None
     if not isinstance(compiled, dict):
         return config, {}
@@ -258,7 +258,7 @@ def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any]]:
     return config, compiled
 
 
-def _explained(error: Exception, path: Path) -> ModelError:
+def _explain_error(error: Exception, path: Path) -> ModelError:
     text = str(error)
     unknown = re.search(
         r"(?:Could not locate class|Unknown layer:|Could not locate function) '?([\w>.]+)'?", text

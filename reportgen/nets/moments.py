@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reportgen.nets.recording import Call
 
 
-class Watched(NamedTuple):
+class WatchedCalls(NamedTuple):
     """Calls whose moments are taken, and where each stands in the concatenated channels.
 
     Attributes:
@@ -24,7 +24,9 @@ class Watched(NamedTuple):
     spans: dict[str, tuple[int, int]]
 
 
-def reduce_calls(calls: Sequence[Call], size: int, *, exact: bool) -> tuple[Watched, list[Any]]:
+def reduce_calls(
+    calls: Sequence[Call], size: int, *, exact: bool
+) -> tuple[WatchedCalls, list[Any]]:
     """Add the reductions of every call's first floating-point output to the graph.
 
     Args:
@@ -63,7 +65,7 @@ def reduce_calls(calls: Sequence[Call], size: int, *, exact: bool) -> tuple[Watc
             for column, value in zip(columns, _reductions(flat, shared, exact=exact), strict=True):
                 column.append(value)
         spans[call.id] = of_tensor[tensor.name]
-    return Watched(spans), [tf.concat(column, axis=1) for column in columns if column]
+    return WatchedCalls(spans), [tf.concat(column, axis=1) for column in columns if column]
 
 
 def _source(tensor: Any) -> Any:

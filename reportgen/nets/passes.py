@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reportgen.network.facts import CallId
     from reportgen.network.protocol import Aim, Sample
 
-_HALF_SCALE = 1024.0
+_FLOAT16_SCALE = 1024.0
 """Scores of float16 networks are scaled by it, so that their gradients do not underflow."""
 _ATTENTION = frozenset({"MultiHeadAttention", "GroupedQueryAttention"})
 
@@ -59,7 +59,7 @@ class KerasPasses:
         self._captured: dict[str, list[Any]] = {}
         self._copies: dict[int, Any] = {}
         half = any("float16" in dtype for call in traced.calls for dtype in call.dtypes)
-        self._scale = _HALF_SCALE if half else 1.0
+        self._scale = _FLOAT16_SCALE if half else 1.0
         self._weights: Any = None
         with traced.function.graph.as_default():
             self._score = self._make_score()
@@ -79,7 +79,7 @@ class KerasPasses:
         if self._aim.kind == "error":
             image = tf.cast(self._traced.inputs[self._aim.image], tf.float32)
             return tf.reduce_mean(tf.square(output - image), axes)
-        end = tf.cast(self._traced.ends[self._aim.output], tf.float32)
+        end = tf.cast(self._traced.pre_activations[self._aim.output], tf.float32)
         self._weights = tf.compat.v1.placeholder(tf.float32, end.shape)
         return tf.reduce_sum(self._weights * end, list(range(1, end.shape.rank)))
 
@@ -158,32 +158,24 @@ class KerasPasses:
     # -- running it ------------------------------------------------------------------------------
 
     def forward(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
-        """Yield each sample's score and output, as the network gives it."""
+        """Run the block's forward pass alone; no gradient is added to the graph."""
         for score, output in self._run("forward", samples):
             yield float(score), output
 
     def gradients(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
-        """Yield each sample's score and its gradient in the image, float32.
-
-        Raises:
-            NotApplicable: the score has no gradient in the image.
-        """
+        """Differentiate in the graph's input; float16 scores are scaled so that nothing underflows."""
         for score, gradient in self._run("gradients", samples):
             yield float(score), gradient
 
     def features(
         self, samples: Iterable[Sample]
     ) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
-        """Yield each sample's score, the aimed call's output and the score's gradient in it.
-
-        Raises:
-            NotApplicable: the score has no gradient there.
-        """
+        """Differentiate in the recorded output of the aimed call."""
         for score, features, gradient in self._run("features", samples):
             yield float(score), features, gradient
 
     def attention(self, samples: Iterable[Sample]) -> Iterator[dict[CallId, NDArray[Any]]]:
-        """Yield each sample's attention probabilities by call, (heads, queries, keys) float32."""
+        """Call Keras's attention layers again, asking them for their probabilities."""
         names = [c.id for c in self._traced.recorded if type(c.operation).__name__ in _ATTENTION]
         for scores in self._run("attention", samples):
             yield dict(zip(names, scores, strict=True))
@@ -224,19 +216,11 @@ class KerasPasses:
     # -- the randomised copy ---------------------------------------------------------------------
 
     def cascade(self, stages: int, seed: int, redraws: int = 0) -> Iterator[tuple[str, ...]]:
-        """Randomise a copy of the weights, from the output down, while being iterated over.
+        """Randomise the copy layer by layer, the one called last first.
 
         Kernels are drawn from a normal distribution of the same root mean square, all other values
-        (biases, normalization, quantised kernels) are permuted within their tensor. The passes use
-        the copy until the iteration ends; the model itself keeps its weights, and nothing is traced.
-
-        Args:
-            stages: at most so many; the first randomises the last layer alone.
-            seed: of the draw.
-            redraws: how often all weights are drawn anew behind the last stage.
-
-        Yields:
-            The paths of the layers that this stage randomised; nothing for a new draw.
+        (biases, normalization, quantised kernels) are permuted within their tensor. The functions' captured
+        variables are exchanged for the copies, so that nothing is traced again.
         """
         layers = self._from_the_output()
         count = min(stages, len(layers))
@@ -265,7 +249,7 @@ class KerasPasses:
                 rng = np.random.default_rng([seed, index, place, again])
                 original = raw_variable(variable)
                 with on_device(self._device):
-                    drawn = _redrawn(to_numpy(original), variable.name, rng)
+                    drawn = _randomised(to_numpy(original), variable.name, rng)
                     copy = tf.Variable(tf.cast(drawn, original.dtype), trainable=False)
                 self._copies[id(original.handle)] = copy
         self._use_copies()
@@ -295,7 +279,7 @@ class KerasPasses:
         for node in self._nodes:
             variables = [v for v in own_variables(node.operation) if id(v) not in seen]
             seen.update(id(v) for v in variables)
-            called = next((last[p] for p in _upwards(node.path) if p in last), None)
+            called = next((last[p] for p in _path_and_parents(node.path) if p in last), None)
             if variables and called is not None:
                 held.append((called, node.path, variables))
         held.sort(key=lambda entry: -entry[0])
@@ -313,13 +297,13 @@ def _weights(sample: Sample) -> NDArray[Any]:
     return sample.weights
 
 
-def _upwards(path: str) -> Iterator[str]:
+def _path_and_parents(path: str) -> Iterator[str]:
     while path:
         yield path
         path = path.rpartition("/")[0]
 
 
-def _redrawn(values: NDArray[Any], name: str, rng: np.random.Generator) -> NDArray[Any]:
+def _randomised(values: NDArray[Any], name: str, rng: np.random.Generator) -> NDArray[Any]:
     """Return random values in place of ``values``, of the same scale and type."""
     drawn = name.endswith(("kernel", "embeddings")) or values.ndim > 1
     if drawn and values.dtype.kind == "f" and np.isfinite(values).all():

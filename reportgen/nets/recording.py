@@ -19,7 +19,7 @@ from reportgen.network.facts import CallFacts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_PATCHING = threading.Lock()
+_PATCH_LOCK = threading.Lock()
 
 
 class Call:
@@ -229,9 +229,9 @@ def recorded_by(recorder: Recorder) -> Iterator[None]:
         return recorder.run(self, operation_call, args, kwargs)
 
     def named(self: Any, name: Any) -> Any:
-        return name_scope(self, _scope(name) if isinstance(name, str) else name)
+        return name_scope(self, _graph_name(name) if isinstance(name, str) else name)
 
-    with _PATCHING:
+    with _PATCH_LOCK:
         layer_class.__call__, operation_class.__call__ = on_layer, on_operation
         tf.Graph.name_scope = named
         try:
@@ -241,7 +241,7 @@ def recorded_by(recorder: Recorder) -> Iterator[None]:
             tf.Graph.name_scope = name_scope
 
 
-def _scope(name: str) -> str:
+def _graph_name(name: str) -> str:
     """Return a layer's name as a graph takes it: Keras allows every character but a slash."""
     cleaned = re.sub(r"[^A-Za-z0-9_./-]", "_", name)
     return cleaned if re.match(r"$|[A-Za-z0-9.]", cleaned) else f".{cleaned}"

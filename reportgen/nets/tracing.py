@@ -15,7 +15,7 @@ from reportgen.network.facts import OutputFacts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reportgen.nets.moments import Watched
+    from reportgen.nets.moments import WatchedCalls
     from reportgen.nets.recording import Call
     from reportgen.network.facts import CallFacts, CallId
 
@@ -29,10 +29,11 @@ class Traced(NamedTuple):
         function: from input tensors, in the order of the signature, to ``outputs``, ``logits`` and
             ``maps`` by name and ``columns``.
         inputs: the graph's input tensors by name.
-        ends: the graph's tensor of each output in front of its softmax or sigmoid, float32, by name;
-            the output itself where it ends in neither.
-        bare: names of the outputs that end in neither.
+        pre_activations: the graph's tensor of each output in front of its softmax or sigmoid, float32,
+            by name; the output itself where it ends in neither.
         recorded: the calls with their tensors of the graph, from which further passes are cut.
+        calls: their facts, without the model's own.
+        outputs: the facts of the outputs, without activation and loss where the graph does not say.
         watched: which channels of the columns are whose; None where activations are not watched.
         positions: values an image and channel, by call.
         exact: whether NaN and infinity are left out of the moments and counted.
@@ -40,12 +41,11 @@ class Traced(NamedTuple):
 
     function: Any
     inputs: dict[str, Any]
-    ends: dict[str, Any]
-    bare: frozenset[str]
+    pre_activations: dict[str, Any]
     recorded: list[Call]
     calls: tuple[CallFacts, ...]
     outputs: tuple[OutputFacts, ...]
-    watched: Watched | None
+    watched: WatchedCalls | None
     positions: dict[CallId, int]
     exact: bool
 
@@ -71,10 +71,9 @@ def trace_forward(
 
     recorder = Recorder(paths)
     outputs: list[OutputFacts] = []
-    watched: list[Watched] = []
+    watched: list[WatchedCalls] = []
     given: dict[str, Any] = {}
-    ends: dict[str, Any] = {}
-    bare: list[str] = []
+    pre_activations: dict[str, Any] = {}
 
     def run(*tensors: Any) -> dict[str, Any]:
         inputs = dict(zip(signature, tensors, strict=True))
@@ -85,24 +84,14 @@ def trace_forward(
         named = named_outputs(model, result)
         outputs.extend(_output(name, tensor, recorder) for name, tensor in named.items())
         readable = {name: _readable(tensor) for name, tensor in named.items()}
-        logits = {
-            name: tf.cast(before, tf.float32)
-            for name, tensor in named.items()
-            if (before := before_activation(tensor)) is not None
-        }
-        ends.update({**readable, **logits})
-        bare.extend(name for name in named if name not in logits)
+        logits = _logits(named)
+        pre_activations.update({**readable, **logits})
         returned: dict[str, Any] = {"outputs": readable, "logits": logits}
         if watch is not None:
             size = int(next(iter(signature.values())).shape[0])
             spans, returned["columns"] = reduce_calls(recorder.calls, size, exact=exact)
             watched.append(spans)
-            wanted = set(watch(_inner(recorder)))
-            returned["maps"] = {
-                call.id: tf.cast(call.outputs[0], tf.float32)
-                for call in recorder.calls
-                if call.id in wanted and call.id in spans.spans
-            }
+            returned["maps"] = _maps(recorder, watch, spans)
         return returned
 
     # Not tf.function: from this one further passes (gradients, parts) can be cut without a trace.
@@ -111,8 +100,7 @@ def trace_forward(
     return Traced(
         function,
         given,
-        ends,
-        frozenset(bare),
+        pre_activations,
         recorder.calls,
         _inner(recorder),
         tuple(outputs),
@@ -120,6 +108,29 @@ def trace_forward(
         positions,
         exact,
     )
+
+
+def _logits(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what goes into the softmax or sigmoid of the outputs that end in one, float32."""
+    import tensorflow as tf
+
+    return {
+        name: tf.cast(before, tf.float32)
+        for name, tensor in named.items()
+        if (before := before_activation(tensor)) is not None
+    }
+
+
+def _maps(recorder: Recorder, watch: Watch, watched: WatchedCalls) -> dict[str, Any]:
+    """Return the outputs of the calls whose maps are wanted, float32."""
+    import tensorflow as tf
+
+    wanted = set(watch(_inner(recorder)))
+    return {
+        call.id: tf.cast(call.outputs[0], tf.float32)
+        for call in recorder.calls
+        if call.id in wanted and call.id in watched.spans
+    }
 
 
 def _inner(recorder: Recorder) -> tuple[CallFacts, ...]:

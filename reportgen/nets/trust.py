@@ -18,22 +18,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_VALUES = {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"}
+_VALUE_NAMES = {
+    "__keras_tensor__",
+    "__tensor__",
+    "__numpy__",
+    "__bytes__",
+    "__ellipsis__",
+    "__slice__",
+}
 """Names that Keras gives to what is no object: numbers and texts."""
-_REACHING = {"TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"}
+_FOREIGN_LAYERS = {"TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"}
 """Layers that run a program of another framework, most of them from a file beside the model."""
-_BUILDERS = {"get", "serialize", "deserialize"}
+_OBJECT_BUILDERS = {"get", "serialize", "deserialize"}
 """Functions in the registries that make objects out of their arguments."""
-_FILES = ("vocabulary", "vocabulary_file", "proto", "merges", "preset", "filepath")
+_FILE_ARGUMENTS = ("vocabulary", "vocabulary_file", "proto", "merges", "preset", "filepath")
 """Arguments of layers that are read from a file or address where they are one text."""
-_PACKAGES = {"keras", "keras_hub", "keras_cv", "keras_nlp"}
+_IMPORTED_PACKAGES = {"keras", "keras_hub", "keras_cv", "keras_nlp"}
 """Packages from which Keras imports what a file names."""
-_REGISTRIES = (
+_LOOKUP_MODULES = (
     "src.layers", "src.models", "activations", "initializers", "regularizers", "constraints", "losses",
     "metrics", "optimizers", "optimizers.schedules", "dtype_policies", "quantizers",
 )  # fmt: skip
 """Modules of Keras in which old files and built-in functions are looked up by their bare name."""
-_COMPUTING = (
+_COMPUTING_MODULES = (
     "activations", "losses", "metrics", "ops", "ops.image", "ops.linalg", "ops.nn", "ops.numpy",
 )  # fmt: skip
 """Modules of Keras whose functions take tensors and return tensors."""
@@ -69,11 +76,11 @@ def refuse_untrusted(
             files, or names what nobody has imported.
     """
     unknown, gone = set[str](), set[str]()
-    for node, layer in _nodes(config):
-        if node["class_name"] in _VALUES:
+    for node, layer in _stored_objects(config):
+        if node["class_name"] in _VALUE_NAMES:
             continue
         named = _named(node)
-        harm = "" if allow_code else _harm(node, named, known)
+        harm = "" if allow_code else _harm_of(node, named, known)
         if harm:
             raise ModelError(
                 f"{path}: the layer {layer!r} {harm} would run on this machine. "
@@ -98,13 +105,13 @@ def refuse_untrusted(
 def may_be_named(thing: Any) -> bool:
     """Tell whether a class or function of Keras only computes, so that any file may name it."""
     if inspect.isclass(thing):
-        ours = thing.__module__.startswith("keras.") and thing.__name__ not in _REACHING
-        return ours and issubclass(thing, _kinds())
-    return inspect.isfunction(thing) and thing in _functions()
+        ours = thing.__module__.startswith("keras.") and thing.__name__ not in _FOREIGN_LAYERS
+        return ours and issubclass(thing, _computing_classes())
+    return inspect.isfunction(thing) and thing in _computing_functions()
 
 
 @cache
-def _kinds() -> tuple[type, ...]:
+def _computing_classes() -> tuple[type, ...]:
     import keras
 
     return (
@@ -116,21 +123,21 @@ def _kinds() -> tuple[type, ...]:
 
 
 @cache
-def _functions() -> frozenset[Any]:
+def _computing_functions() -> frozenset[Any]:
     """Return the functions that only compute: operations, activations, losses, metrics, input scalings."""
     import keras
 
     found = {
         value
-        for module in _COMPUTING
+        for module in _COMPUTING_MODULES
         for name, value in vars(sys.modules[f"keras.{module}"]).items()
-        if inspect.isfunction(value) and name not in _BUILDERS
+        if inspect.isfunction(value) and name not in _OBJECT_BUILDERS
     }
     scalings = (getattr(m, "preprocess_input", None) for m in vars(keras.applications).values())
     return frozenset(found.union(filter(inspect.isfunction, scalings)))
 
 
-def _nodes(config: Any) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _stored_objects(config: Any) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield every object of a stored configuration with the name of the layer that it belongs to."""
     stack = [(config, "")]
     while stack:
@@ -163,7 +170,7 @@ def _named(node: Mapping[str, Any]) -> _Named:
     return _Named(place, name, registered if isinstance(registered, str) else name)
 
 
-def _harm(node: Mapping[str, Any], named: _Named, known: Mapping[str, Any]) -> str:
+def _harm_of(node: Mapping[str, Any], named: _Named, known: Mapping[str, Any]) -> str:
     """Say what an object would do beside computing, or nothing."""
     if _carries_code(node):
         return "carries Python code (a Lambda), which"
@@ -173,7 +180,7 @@ def _harm(node: Mapping[str, Any], named: _Named, known: Mapping[str, Any]) -> s
     if found is not None and not may_be_named(found):
         what = f"{named.place}.{named.name}" if named.place else named.name
         return f"names {what}, which is no part of a network and"
-    read = _reads(node)
+    read = _file_argument(node)
     return f"reads its {read}, which" if read else ""
 
 
@@ -182,7 +189,7 @@ def _registered(named: _Named, known: Mapping[str, Any]) -> bool:
     import keras
 
     # What Keras does not find by its key it imports from these packages; elsewhere the name will do.
-    imports = named.place is not None and named.place.split(".")[0] in _PACKAGES
+    imports = named.place is not None and named.place.split(".")[0] in _IMPORTED_PACKAGES
     keys = {named.key} if imports else {named.key, named.name}
     return any(keras.saving.get_registered_object(key, known) is not None for key in keys)
 
@@ -192,7 +199,7 @@ def _find(named: _Named) -> Any:
     from keras.src.api_export import get_symbol_from_name
 
     if named.place is None:
-        modules = (sys.modules.get(f"keras.{module}") for module in _REGISTRIES)
+        modules = (sys.modules.get(f"keras.{module}") for module in _LOOKUP_MODULES)
         found = (vars(module).get(named.name) for module in modules if module)
         return next((thing for thing in found if callable(thing)), None)
     if named.place.split(".")[0] != "keras":
@@ -215,10 +222,14 @@ def _carries_code(node: Mapping[str, Any]) -> bool:
     return isinstance(stored[0], list) or any(inner.get(kind) == "lambda" for kind in kinds)
 
 
-def _reads(node: Mapping[str, Any]) -> str:
+def _file_argument(node: Mapping[str, Any]) -> str:
     """Return the argument for which a layer would read a file, or nothing."""
     inner = node.get("config")
-    texts = (key for key in _FILES if isinstance(inner, dict) and isinstance(inner.get(key), str))
+    texts = (
+        key
+        for key in _FILE_ARGUMENTS
+        if isinstance(inner, dict) and isinstance(inner.get(key), str)
+    )
     return next(texts, "")
 
 

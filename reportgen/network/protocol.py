@@ -116,12 +116,20 @@ class Passes(Protocol):
         """Yield each sample's score and output, as the network gives it."""
 
     def gradients(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
-        """Yield each sample's score and its gradient in the image, (H, W, C) float32."""
+        """Yield each sample's score and its gradient in the image, (H, W, C) float32.
+
+        Raises:
+            NotApplicable: the score has no gradient in the image.
+        """
 
     def features(
         self, samples: Iterable[Sample]
     ) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
-        """Yield each sample's score, the features and the score's gradient in them, float32."""
+        """Yield each sample's score, the features and the score's gradient in them, float32.
+
+        Raises:
+            NotApplicable: the score has no gradient there.
+        """
 
     def attention(self, samples: Iterable[Sample]) -> Iterator[Mapping[CallId, NDArray[Any]]]:
         """Yield each sample's attention probabilities by call, (heads, queries, keys) float32."""
@@ -129,8 +137,15 @@ class Passes(Protocol):
     def cascade(self, stages: int, seed: int, redraws: int = 0) -> Iterator[tuple[str, ...]]:
         """Randomise a copy of the weights from the output down while being iterated over.
 
-        Yields the paths of the layers that were randomised at each stage; with the last stage all
-        are, and drawn anew for each of ``redraws``. The passes use the copy until the iteration ends.
+        The passes use the copy until the iteration ends; the network itself keeps its weights.
+
+        Args:
+            stages: at most so many; the first randomises the last layer alone, with the last stage all are.
+            seed: of the draw.
+            redraws: how often all weights are drawn anew behind the last stage.
+
+        Yields:
+            The paths of the layers that this stage randomised; nothing for a new draw.
         """
 
 
@@ -138,11 +153,11 @@ class Recipe(NamedTuple):
     """How pictures are optimised.
 
     Attributes:
-        method: ``fourier`` or ``maco``.
+        method: the parametrisation, ``fourier`` or ``maco``.
         steps: of Adam.
         diversity: whether the pictures of a batch, all for one unit, are kept apart.
-        seed: of the noise and of the movement.
-        strength: of the movement; 1 is Lucid's.
+        seed: of the noise and of the transforms.
+        strength: of the transforms; 1 is Lucid's, 0 leaves pictures as they are.
     """
 
     method: str = "fourier"
@@ -152,19 +167,19 @@ class Recipe(NamedTuple):
     strength: float = 1.0
 
 
-class Summit(NamedTuple):
-    """What a climb reached.
+class OptimisedPicture(NamedTuple):
+    """What an optimisation reached.
 
     Attributes:
-        picture: (H, W, C) float32 in 0..1.
-        curve: (steps,) the score at each step, while the picture is moved.
+        pixels: (H, W, C) float32 in 0..1.
+        curve: (steps,) the score at each step, of the transformed picture.
     """
 
-    picture: NDArray[Any]
+    pixels: NDArray[Any]
     curve: NDArray[Any]
 
 
-class Range(NamedTuple):
+class InputScaling(NamedTuple):
     """How pixel values in 0..1 are fed: ``pixels @ matrix + offset``.
 
     Attributes:
@@ -182,7 +197,7 @@ class Ascent(Protocol):
     """The network up to one tensor, for pictures of one size."""
 
     @property
-    def frame(self) -> tuple[int, int, int]:
+    def canvas(self) -> tuple[int, int, int]:
         """Height, width and channels of the canvas."""
 
     @property
@@ -192,23 +207,33 @@ class Ascent(Protocol):
     def answers(
         self, pictures: NDArray[Any], seed: int | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the tensor in front of its ReLU and behind it for (n, H, W, C) pictures in 0..1.
+        """Return the tensor in front of its ReLU and behind it, each (n, …, channels) float32.
 
-        With a ``seed`` the pictures are moved, scaled and turned a little.
+        Args:
+            pictures: (n, H, W, C) in 0..1, of the canvas's size or of the input's.
+            seed: of a random transform (moved, scaled and turned a little); None leaves them as they are.
         """
 
-    def field(self) -> tuple[int, int]:
-        """Return height and width of what the central place sees, in pixels."""
+    def receptive_field(self) -> tuple[int, int]:
+        """Return height and width of what the central place sees, in pixels; at most the input's size."""
 
-    def climb(
+    def optimise(
         self,
         kind: str,
         goals: NDArray[Any],
         seeds: Sequence[int],
         recipe: Recipe,
         advance: Callable[[int], None],
-    ) -> list[Summit]:
-        """Optimise one picture a goal; see ``nets.ascent.objective``.
+    ) -> list[OptimisedPicture]:
+        """Optimise one picture a goal.
+
+        Args:
+            kind: of unit: ``channel``, ``logit``, ``neuron``, ``direction`` or ``caricature``.
+            goals: (n, channels) the direction of each picture, of a caricature (n, …, channels); n is at
+                most what the network was cut for.
+            seeds: of the noise that each picture begins with.
+            recipe: how.
+            advance: told how many steps were done.
 
         Raises:
             NotApplicable: the network has no gradient there.
@@ -229,17 +254,29 @@ class Network(Protocol):
         """Yield every weight once, in the order of the layers; one array in memory at a time."""
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
-        """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode."""
+        """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode.
+
+        Raises:
+            ModelError: the forward pass cannot be traced or run.
+        """
 
     @property
     def block(self) -> int:
         """How many images a pass of the survey takes."""
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
-        """Run blocks of at most ``block`` images as they come: outputs and moments, without maps."""
+        """Run blocks of at most ``block`` images as they come: outputs and moments, without maps.
+
+        Raises:
+            ModelError: the forward pass cannot be traced or run.
+        """
 
     def normalization_input(self, inputs: Mapping[str, NDArray[Any]]) -> NormalizationInput | None:
-        """Measure what flows into the first BatchNormalization; None where there is none."""
+        """Measure what flows into the first BatchNormalization; None where there is none.
+
+        Args:
+            inputs: by name, each (n, …); all of one block at most.
+        """
 
     def passes(self, aim: Aim, advance: Callable[[int], None]) -> Passes:
         """Return the passes towards ``aim``; ``advance`` is told how many samples each had.
@@ -253,10 +290,10 @@ class Network(Protocol):
         target: str,
         image: str,
         held: Mapping[str, NDArray[Any]],
-        fed: Range,
+        scaling: InputScaling,
         *,
         count: int,
-        canvas: int | None = None,
+        canvas_side: int | None = None,
     ) -> Ascent:
         """Cut the network behind a call, or in front of an output's softmax (``output:NAME``).
 
@@ -264,9 +301,9 @@ class Network(Protocol):
             target: id of the call, or the output.
             image: name of the input that is optimised.
             held: the other inputs, without the batch dimension.
-            fed: how pixel values become inputs.
-            count: pictures at once.
-            canvas: side of a smaller canvas where the cut network takes it; None for the input's size.
+            scaling: how pixel values become inputs.
+            count: pictures at once; a network with a fixed batch keeps its own.
+            canvas_side: side of a smaller canvas where the cut network takes it; None for the input's size.
 
         Raises:
             NotApplicable: the network cannot be run, or cut there.

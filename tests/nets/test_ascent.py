@@ -1,4 +1,4 @@
-"""Ascent on the input: parametrisation, movement, the cut, and networks with a known preferred picture."""
+"""Ascent on the input: the cut network, and networks with a known preferred picture."""
 
 import keras
 import numpy as np
@@ -7,163 +7,26 @@ import tensorflow as tf
 from keras import layers
 
 from reportgen.errors import NotApplicable
-from reportgen.nets import ascent
-from reportgen.nets.ascent import COLOURS, Frame, likeness, magnitudes, moved, objective, picture_of
 from reportgen.nets.keras_network import KerasNetwork
-from reportgen.network.protocol import Range, Recipe
+from reportgen.nets.objectives import mutual_similarity
+from reportgen.network.protocol import InputScaling, Recipe
 
-UNIT = Range(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), "0..1")
-GREY = Range(np.eye(1, dtype=np.float32), np.zeros(1, np.float32), "0..1")
+UNIT = InputScaling(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), "0..1")
+GREY = InputScaling(np.eye(1, dtype=np.float32), np.zeros(1, np.float32), "0..1")
 
 
 def nothing(_steps):
     """Ignore progress."""
 
 
-def climbed(model, target, channel, fed=UNIT, *, kind="channel", size=None, **recipe):
+def optimised(model, target, channel, fed=UNIT, *, kind="channel", size=None, **recipe):
     """Return the picture that one channel prefers."""
     network = KerasNetwork(model, images=1)
-    made = network.ascent(target, network.facts.inputs[0].name, {}, fed, count=1, canvas=size)
-    blank = np.zeros((1, *made.frame), np.float32)
+    made = network.ascent(target, network.facts.inputs[0].name, {}, fed, count=1, canvas_side=size)
+    blank = np.zeros((1, *made.canvas), np.float32)
     goal = np.zeros((1, made.answers(blank)[0].shape[-1]), np.float32)
     goal[0, channel] = 1
-    return made.climb(kind, goal, [7], Recipe(**recipe), nothing)[0]
-
-
-# -- the parametrisation ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
-def test_a_spectrum_becomes_the_picture_that_numpy_makes_of_it(size):
-    frame = Frame(*size, 3)
-    spectrum = np.random.default_rng(0).normal(size=(2, 2, 3, size[0], size[1] // 2 + 1))
-    scale = 1 / np.maximum(
-        np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None]), 1 / max(size)
-    )
-    scale *= np.sqrt(size[0] * size[1])
-    np.testing.assert_allclose(magnitudes(frame), scale, rtol=1e-6)
-    flat = np.fft.irfft2((spectrum[0] + 1j * spectrum[1]) * scale, s=size) / 4
-    colours = COLOURS / np.linalg.norm(COLOURS, axis=0).max()
-    expected = 1 / (1 + np.exp(-np.einsum("nchw,dc->nhwd", flat, colours)))
-    found = picture_of(tf.constant(spectrum, tf.float32), frame, "fourier")
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(("method", "parts"), [("fourier", 2), ("maco", 1)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_gradient_of_the_parametrisation_is_the_finite_difference(method, parts, channels):
-    frame = Frame(5, 6, channels)
-    rng = np.random.default_rng(1)
-    spectrum = rng.normal(0, 0.3, (parts, 1, channels, 5, 4)).astype(np.float32)
-    weights = rng.normal(size=(1, 5, 6, channels)).astype(np.float32)
-    variable = tf.Variable(spectrum)
-    with tf.GradientTape() as tape:
-        value = tf.reduce_sum(picture_of(variable, frame, method) * weights)
-    gradient = tape.gradient(value, variable).numpy()
-    for place in [(0, 0, 0, 1, 1), (parts - 1, 0, channels - 1, 3, 2), (0, 0, 0, 0, 0)]:
-        step = np.zeros_like(spectrum)
-        step[place] = 1e-2
-        up, down = (
-            float(
-                tf.reduce_sum(
-                    picture_of(tf.constant(spectrum + sign * step), frame, method) * weights
-                )
-            )
-            for sign in (1, -1)
-        )
-        assert gradient[place] == pytest.approx((up - down) / 2e-2, rel=0.02, abs=2e-3)
-
-
-def test_maco_keeps_the_magnitudes():
-    frame = Frame(8, 8, 1)
-    phases = np.random.default_rng(0).uniform(-3, 3, (1, 1, 1, 8, 5)).astype(np.float32)
-    picture = picture_of(tf.constant(phases), frame, "maco").numpy()[0, ..., 0]
-    spectrum = np.abs(np.fft.rfft2(np.log(picture / (1 - picture))))
-    inner = np.s_[1:4, 1:4]  # the others are tied by symmetry
-    ratio = spectrum[inner] / magnitudes(frame)[inner]
-    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-3)
-
-
-# -- the movement ----------------------------------------------------------------------------------
-
-
-def test_without_strength_nothing_moves():
-    pictures = np.random.default_rng(0).uniform(size=(2, 9, 7, 3)).astype(np.float32)
-    found = moved(tf.constant(pictures), tf.constant([1, 2]), Frame(9, 7, 3), 0.0)
-    np.testing.assert_allclose(found, pictures, atol=1e-6)
-
-
-def test_movement_samples_bilinearly_and_grey_comes_in():
-    frame = Frame(4, 4, 1)
-    pictures = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1) / 16
-    rows, columns = np.meshgrid(np.arange(4.0), np.arange(4.0), indexing="ij")
-    y, x = rows.reshape(-1) + 0.25, columns.reshape(-1) - 0.5
-    found = ascent._sampled(
-        tf.constant(pictures), tf.constant(y, tf.float32), tf.constant(x, tf.float32), frame
-    ).numpy()[0, ..., 0]
-    padded = np.pad(pictures[0, ..., 0], 1, constant_values=0.5)
-    for r in range(4):
-        for c in range(4):
-            upper = 0.5 * padded[r + 1, c] + 0.5 * padded[r + 1, c + 1]
-            lower = 0.5 * padded[r + 2, c] + 0.5 * padded[r + 2, c + 1]
-            assert found[r, c] == pytest.approx(0.75 * upper + 0.25 * lower, abs=1e-6)
-
-
-def test_the_gradient_of_the_movement_is_the_finite_difference():
-    frame = Frame(6, 5, 2)
-    rng = np.random.default_rng(2)
-    pictures = rng.uniform(size=(2, 6, 5, 2)).astype(np.float32)
-    weights = rng.normal(size=pictures.shape).astype(np.float32)
-    seed = tf.constant([3, 4])
-    variable = tf.Variable(pictures)
-    with tf.GradientTape() as tape:
-        value = tf.reduce_sum(moved(variable, seed, frame) * weights)
-    gradient = tape.gradient(value, variable).numpy()
-    for place in np.ndindex(pictures.shape):
-        step = np.zeros_like(pictures)
-        step[place] = 0.5
-        ends = [
-            float(tf.reduce_sum(moved(tf.constant(pictures + sign * step), seed, frame) * weights))
-            for sign in (1, -1)
-        ]
-        assert gradient[place] == pytest.approx(ends[0] - ends[1], abs=1e-4)
-
-
-def test_every_seed_moves_otherwise_and_the_same_seed_alike():
-    pictures = tf.constant(np.random.default_rng(0).uniform(size=(1, 32, 32, 3)), tf.float32)
-    frame = Frame(32, 32, 3)
-    one, same, other = (
-        moved(pictures, tf.constant(seed), frame).numpy() for seed in ([0, 5], [0, 5], [0, 6])
-    )
-    np.testing.assert_array_equal(one, same)
-    assert np.abs(one - other).mean() > 0.05
-
-
-# -- objectives ------------------------------------------------------------------------------------
-
-
-def test_objectives_by_hand():
-    values = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
-    goal = np.zeros((2, 4), np.float32)
-    goal[0, 1] = goal[1, 3] = 1
-    leaky = np.where(values > 0, values, 0.1 * values)
-    found = objective(tf.constant(values), goal, "channel").numpy()
-    np.testing.assert_allclose(found, [leaky[0, ..., 1].mean(), leaky[1, ..., 3].mean()], rtol=1e-5)
-    found = objective(tf.constant(values), goal, "neuron").numpy()
-    np.testing.assert_allclose(found, [values[0, 1, 2, 1], values[1, 1, 2, 3]], rtol=1e-5)
-    aim = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
-    dot = (values * aim[:, None, None]).sum(axis=-1)
-    cosine = dot / (np.linalg.norm(values, axis=-1) * np.linalg.norm(aim, axis=-1)[:, None, None])
-    expected = (dot * np.maximum(0.1, cosine) ** 2).mean(axis=(1, 2))
-    found = objective(tf.constant(values), aim, "direction").numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-def test_likeness_is_one_for_the_same_pictures_and_nought_for_others():
-    one = np.zeros((3, 2, 2, 2), np.float32)
-    one[:2, 0, :, 0] = 1
-    one[2, 0, :, 1] = 1
-    np.testing.assert_allclose(likeness(tf.constant(one)).numpy(), [0.5, 0.5, 0.0], atol=1e-6)
+    return made.optimise(kind, goal, [7], Recipe(**recipe), nothing)[0]
 
 
 # -- the cut ---------------------------------------------------------------------------------------
@@ -188,9 +51,9 @@ def test_the_cut_network_answers_as_the_network(activation, target):
     network = KerasNetwork(model, images=1)
     pictures = np.random.default_rng(0).uniform(0, 1, (5, 160, 160, 3)).astype(np.float32)
     made = network.ascent(
-        target, "picture", {}, Range(UNIT.matrix * 3, UNIT.offset - 1, ""), count=2
+        target, "picture", {}, InputScaling(UNIT.matrix * 3, UNIT.offset - 1, ""), count=2
     )
-    assert made.frame == (160, 160, 3)
+    assert made.canvas == (160, 160, 3)
     before, behind = made.answers(pictures)
     fed = pictures * 3 - 1
     if target == "output:out":
@@ -208,18 +71,26 @@ def test_the_cut_network_answers_as_the_network(activation, target):
 
 def test_a_smaller_canvas_where_the_cut_network_takes_it():
     network = KerasNetwork(small(), images=1)
-    assert network.ascent("second", "picture", {}, UNIT, count=1, canvas=64).frame == (64, 64, 3)
+    assert network.ascent("second", "picture", {}, UNIT, count=1, canvas_side=64).canvas == (
+        64,
+        64,
+        3,
+    )
     start = keras.Input((160, 160, 3), name="picture")
     x = layers.Flatten()(layers.MaxPooling2D(16)(start))
     dense = KerasNetwork(keras.Model(start, layers.Dense(3, name="out")(x)), images=1)
-    assert dense.ascent("out", "picture", {}, UNIT, count=1, canvas=64).frame == (160, 160, 3)
+    assert dense.ascent("out", "picture", {}, UNIT, count=1, canvas_side=64).canvas == (160, 160, 3)
 
 
 def test_what_a_place_sees_is_its_receptive_field():
     network = KerasNetwork(small(), images=1)
-    assert network.ascent("first", "picture", {}, UNIT, count=1, canvas=64).field() == (3, 3)
+    assert network.ascent(
+        "first", "picture", {}, UNIT, count=1, canvas_side=64
+    ).receptive_field() == (3, 3)
     # A 3x3 convolution over pooled pairs of 3x3 convolutions: 3 * 2 + 2 at most.
-    rows, columns = network.ascent("second", "picture", {}, UNIT, count=1, canvas=64).field()
+    rows, columns = network.ascent(
+        "second", "picture", {}, UNIT, count=1, canvas_side=64
+    ).receptive_field()
     assert 6 <= rows <= 8
     assert 6 <= columns <= 8
 
@@ -235,7 +106,7 @@ def test_a_network_without_a_gradient_is_said():
 def test_the_model_is_not_touched():
     model = small()
     weights = [w.copy() for w in model.get_weights()]
-    climbed(model, "second", 0, steps=3)
+    optimised(model, "second", 0, steps=3)
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
 
@@ -264,7 +135,7 @@ def test_a_filter_of_a_frequency_prefers_that_frequency(angle):
     envelope = np.exp(-(x**2 + y**2) / 32)
     kernel = np.cos(2 * np.pi * turned / 6) * envelope
     kernel -= kernel.mean()
-    picture = climbed(filtered(kernel), "conv", 0, GREY).picture[..., 0]
+    picture = optimised(filtered(kernel), "conv", 0, GREY).pixels[..., 0]
     spectrum = np.abs(
         np.fft.fft2((picture - picture.mean()) * np.hanning(48)[:, None] * np.hanning(48))
     )
@@ -282,7 +153,7 @@ def test_an_oriented_edge_prefers_that_edge():
     network = KerasNetwork(model, images=1)
     made = network.ascent("conv", "picture", {}, GREY, count=1)
     goal = np.ones((1, 1), np.float32)
-    picture = made.climb("neuron", goal, [3], Recipe(), nothing)[0].picture[..., 0]
+    picture = made.optimise("neuron", goal, [3], Recipe(), nothing)[0].pixels[..., 0]
     middle = picture[20:29, 20:29]
     assert correlation(middle, kernel) > 0.9
 
@@ -290,7 +161,7 @@ def test_an_oriented_edge_prefers_that_edge():
 @pytest.mark.parametrize("wanted", [(1, -0.5, -0.5), (-0.5, 1, -0.5), (-0.5, -0.5, 1)])
 def test_a_colour_is_preferred(wanted):
     kernel = np.array(wanted, float).reshape(1, 1, 3)
-    picture = climbed(filtered(kernel, channels=3), "conv", 0).picture
+    picture = optimised(filtered(kernel, channels=3), "conv", 0).pixels
     inner = picture[10:-10, 10:-10].mean(axis=(0, 1))
     assert inner.argmax() == np.argmax(wanted)
     assert correlation(inner, wanted) > 0.8
@@ -303,14 +174,14 @@ def test_a_linear_classifier_prefers_its_weights():
     end = layers.Dense(2, activation="softmax", name="out")
     model = keras.Model(start, end(layers.Flatten()(start)))
     end.set_weights([np.stack([pattern.ravel(), -pattern.ravel()], axis=1), np.zeros(2)])
-    first = climbed(model, "output:out", 0, GREY, kind="logit").picture[..., 0]
-    second = climbed(model, "output:out", 1, GREY, kind="logit").picture[..., 0]
+    first = optimised(model, "output:out", 0, GREY, kind="logit").pixels[..., 0]
+    second = optimised(model, "output:out", 1, GREY, kind="logit").pixels[..., 0]
     assert correlation(first, pattern) > 0.85
     assert correlation(second, pattern) < -0.85
 
 
 def test_a_unit_that_is_off_everywhere_comes_alive():
-    """Behind a ReLU and a pooling that are zero for every picture the climb begins with."""
+    """Behind a ReLU and a pooling that are zero for every picture optimisation begins with."""
     start = keras.Input((32, 32, 1), name="picture")
     conv = layers.Conv2D(1, 5, activation="relu", name="conv")
     model = keras.Model(start, layers.MaxPooling2D(name="pool")(conv(start)))
@@ -318,49 +189,49 @@ def test_a_unit_that_is_off_everywhere_comes_alive():
     kernel[2, 2] = 8
     kernel[0, 0] = kernel[4, 4] = -4
     conv.set_weights([kernel, np.array([-2.5])])
-    found = climbed(model, "pool", 0, GREY)
+    found = optimised(model, "pool", 0, GREY)
     assert found.curve[0] == 0
     assert found.curve[-1] > 0.1
 
 
-def test_a_climb_goes_up_and_is_the_same_again():
+def test_an_optimisation_goes_up_and_is_the_same_again():
     model = small()
-    one, two = (climbed(model, "second", 2, size=64, steps=40) for _ in range(2))
+    one, two = (optimised(model, "second", 2, size=64, steps=40) for _ in range(2))
     assert one.curve[-5:].mean() > one.curve[:5].mean()
-    np.testing.assert_array_equal(one.picture, two.picture)
-    other = climbed(model, "second", 2, size=64, steps=40, seed=1)
-    assert np.abs(other.picture - one.picture).mean() > 0.001
+    np.testing.assert_array_equal(one.pixels, two.pixels)
+    other = optimised(model, "second", 2, size=64, steps=40, seed=1)
+    assert np.abs(other.pixels - one.pixels).mean() > 0.001
 
 
 @pytest.mark.parametrize("method", ["fourier", "maco"])
 def test_both_methods_beat_noise(method):
     model = small()
     network = KerasNetwork(model, images=1)
-    made = network.ascent("second", "picture", {}, UNIT, count=2, canvas=64)
+    made = network.ascent("second", "picture", {}, UNIT, count=2, canvas_side=64)
     goals = np.eye(6, dtype=np.float32)[:2]
-    summits = made.climb("channel", goals, [1, 2], Recipe(method=method, steps=64), nothing)
+    found = made.optimise("channel", goals, [1, 2], Recipe(method=method, steps=64), nothing)
     noise = np.random.default_rng(0).uniform(0, 1, (4, 64, 64, 3)).astype(np.float32)
-    for channel, summit in enumerate(summits):
-        reached = made.answers(summit.picture[None], 5)[1][..., channel].mean()
+    for channel, one in enumerate(found):
+        reached = made.answers(one.pixels[None], 5)[1][..., channel].mean()
         assert reached > made.answers(noise, 5)[1][..., channel].mean(axis=(1, 2)).max()
 
 
 def test_diversity_keeps_pictures_apart():
     network = KerasNetwork(small(), images=1)
-    made = network.ascent("second", "picture", {}, UNIT, count=3, canvas=64)
+    made = network.ascent("second", "picture", {}, UNIT, count=3, canvas_side=64)
     goals = np.repeat(np.eye(6, dtype=np.float32)[1:2], 3, axis=0)
     alike = []
     for diversity in (False, True):
         recipe = Recipe(steps=64, diversity=diversity)
-        found = made.climb("channel", goals, [1, 2, 3], recipe, nothing)
-        before, _ = made.answers(np.stack([one.picture for one in found]))
-        alike.append(float(likeness(tf.constant(before)).numpy().mean()))
+        found = made.optimise("channel", goals, [1, 2, 3], recipe, nothing)
+        before, _ = made.answers(np.stack([one.pixels for one in found]))
+        alike.append(float(mutual_similarity(tf.constant(before)).numpy().mean()))
     assert alike[1] < alike[0]
 
 
 def test_progress_counts_steps():
     network = KerasNetwork(small(), images=1)
-    made = network.ascent("first", "picture", {}, UNIT, count=1, canvas=64)
+    made = network.ascent("first", "picture", {}, UNIT, count=1, canvas_side=64)
     steps = []
-    made.climb("channel", np.eye(8, dtype=np.float32)[:1], [0], Recipe(steps=40), steps.append)
+    made.optimise("channel", np.eye(8, dtype=np.float32)[:1], [0], Recipe(steps=40), steps.append)
     assert steps == [16, 16, 8]

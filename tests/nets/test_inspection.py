@@ -11,7 +11,6 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import zoo
 
 from reportgen import children
 from reportgen.children import ChildError, run_file
@@ -139,7 +138,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(saved, monkeypatch):
         return found
 
     monkeypatch.setattr(loading, "_read_config", swapped)
-    monkeypatch.setattr(loading, "_explained", lambda error, _path: error)
+    monkeypatch.setattr(loading, "_explain_error", lambda error, _path: error)
 
     def noisy(*arguments, **more):
         (folder / "another").touch()

@@ -10,7 +10,8 @@ import zoo
 from keras import layers
 
 from reportgen.errors import ModelError
-from reportgen.nets import keras_network
+from reportgen.nets import blocks as forward_blocks
+from reportgen.nets.blocks import ForwardBlocks
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.tasks import guess_tasks
 
@@ -191,7 +192,7 @@ def test_blocks_hold_eight_images_or_as_many_as_there_are():
 
 def test_the_memory_bound_makes_blocks_smaller(monkeypatch):
     # at its peak one image holds fire, side and their sum, each 8x8x4 float32
-    monkeypatch.setattr(keras_network, "MAX_ACTIVATION_BYTES", 3 * (3 * 256 * 4) + 100)
+    monkeypatch.setattr(forward_blocks, "MAX_ACTIVATION_BYTES", 3 * (3 * 256 * 4) + 100)
     network = KerasNetwork(zoo.make("functional"))
     assert blocks(network) == [3, 3, 3, 2]
     expected = {key: array[:11] for key, array in zoo.predicted("functional").items()}
@@ -199,7 +200,7 @@ def test_the_memory_bound_makes_blocks_smaller(monkeypatch):
 
 
 def test_one_image_is_run_however_small_the_bound(monkeypatch):
-    monkeypatch.setattr(keras_network, "MAX_ACTIVATION_BYTES", 1)
+    monkeypatch.setattr(forward_blocks, "MAX_ACTIVATION_BYTES", 1)
     assert blocks(KerasNetwork(zoo.make("functional")), 2) == [1, 1]
 
 
@@ -218,8 +219,8 @@ def exhausted(largest):
 
 
 def scarce(monkeypatch, largest):
-    trace, wrap = KerasNetwork._trace, exhausted(largest)
-    monkeypatch.setattr(KerasNetwork, "_trace", lambda self, **more: wrap(trace(self, **more)))
+    trace, wrap = ForwardBlocks._trace, exhausted(largest)
+    monkeypatch.setattr(ForwardBlocks, "_trace", lambda self, **more: wrap(trace(self, **more)))
     return KerasNetwork(zoo.make("functional"))
 
 

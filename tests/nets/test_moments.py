@@ -213,7 +213,8 @@ def test_inner_layers_of_nested_models():
 def exhausted_once(network, largest, monkeypatch):
     """Let every traced function refuse blocks of more than ``largest`` images; return what ran."""
     ran = []
-    trace = network._trace
+    blocks = network._blocks
+    trace = blocks._trace
 
     def guarded(**options):
         traced = trace(**options)
@@ -229,8 +230,8 @@ def exhausted_once(network, largest, monkeypatch):
 
         return call
 
-    monkeypatch.setattr(network, "_trace", guarded)
-    network._traced = network._traced._replace(function=guard(network._traced.function))
+    monkeypatch.setattr(blocks, "_trace", guarded)
+    blocks.traced = blocks.traced._replace(function=guard(blocks.traced.function))
     return ran
 
 

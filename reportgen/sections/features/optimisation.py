@@ -1,4 +1,4 @@
-"""Units in groups of one tensor, climbed together, kept in the cache when they are done."""
+"""Units in groups of one tensor, optimised together, kept in the cache when they are done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from reportgen.cache import key_of
 from reportgen.errors import NotApplicable
-from reportgen.network.protocol import Summit
+from reportgen.network.protocol import OptimisedPicture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,54 +18,70 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.cache import Cache
-    from reportgen.network.protocol import Ascent, Network, Range, Recipe
+    from reportgen.network.protocol import Ascent, InputScaling, Network, Recipe
     from reportgen.sections.features.units import Unit
 
-TOGETHER = 4
-"""Most units that are climbed in one batch."""
-CANVAS = 128
+GROUP_SIZE = 4
+"""Most units that are optimised in one batch."""
+CANVAS_SIDE = 128
 """Side of the canvas where the cut network takes it; logits have the input's size."""
 
 
-class Bench(NamedTuple):
-    """Where units are climbed.
+class PictureFeed(NamedTuple):
+    """How pictures are fed to a network.
 
     Attributes:
-        image: the input that is optimised.
+        network: is fed.
+        image: name of the input that is optimised.
         held: the other inputs, without the batch dimension.
+        scaling: how pixel values become inputs.
     """
 
     network: Network
     image: str
     held: Mapping[str, NDArray[Any]]
-    fed: Range
+    scaling: InputScaling
 
 
 class Group(NamedTuple):
-    """Units of one tensor that are climbed together."""
+    """Units of one tensor that are optimised together."""
 
     target: str
     kind: str
     units: tuple[Unit, ...]
 
 
-class Climbed(NamedTuple):
+class OptimisedUnit(NamedTuple):
     """A unit with its pictures."""
 
     unit: Unit
     ascent: Ascent
-    summits: tuple[Summit, ...]
+    pictures: tuple[OptimisedPicture, ...]
 
 
-def groups_of(units: Sequence[Unit], diversity: int) -> list[Group]:
-    """Return the units by tensor and kind, at most ``TOGETHER`` in a group, or one of several pictures."""
-    most = TOGETHER if diversity == 1 else 1
-    held: dict[tuple[str, str], list[Unit]] = {}
+class Outcome(NamedTuple):
+    """What became of the units of all groups.
+
+    Attributes:
+        optimised: those with pictures.
+        left_out: those for which the budget left no time.
+        refused: reasons for those that cannot be optimised, by target or by id of the unit.
+    """
+
+    optimised: list[OptimisedUnit]
+    left_out: list[Unit]
+    refused: dict[str, str]
+
+
+def group_units(units: Sequence[Unit], diversity: int) -> list[Group]:
+    """Return the units by tensor and kind, at most ``GROUP_SIZE`` together, or one of several pictures."""
+    most = GROUP_SIZE if diversity == 1 else 1
+    by_tensor: dict[tuple[str, str], list[Unit]] = {}
     for unit in units:
-        held.setdefault((unit.target, unit.kind), []).append(unit)
+        by_tensor.setdefault((unit.target, unit.kind), []).append(unit)
     return [
         Group(target, kind, tuple(some[first : first + most]))
-        for (target, kind), some in held.items()
+        for (target, kind), some in by_tensor.items()
         for first in range(0, len(some), most)
     ]
 
@@ -74,12 +90,12 @@ class Ascents:
     """The network cut at every tensor that is asked for, each once.
 
     Args:
-        bench: where units are climbed.
+        feed: how pictures are fed to it.
         counts: pictures at once, by target.
     """
 
-    def __init__(self, bench: Bench, counts: Mapping[str, int]) -> None:
-        self.bench = bench
+    def __init__(self, feed: PictureFeed, counts: Mapping[str, int]) -> None:
+        self._feed = feed
         self._counts = dict(counts)
         self._made: dict[str, Ascent] = {}
 
@@ -90,104 +106,140 @@ class Ascents:
             NotApplicable: it cannot be cut there.
         """
         if target not in self._made:
-            bench = self.bench
-            canvas = None if target.startswith("output:") else CANVAS
-            self._made[target] = bench.network.ascent(
-                target, bench.image, bench.held, bench.fed,
-                count=self._counts.get(target, 1), canvas=canvas,
+            network, image, held, scaling = self._feed
+            self._made[target] = network.ascent(
+                target, image, held, scaling, count=self._counts.get(target, 1),
+                canvas_side=None if target.startswith("output:") else CANVAS_SIDE,
             )  # fmt: skip
         return self._made[target]
 
 
-def climb_all(
-    groups: Sequence[Group],
-    ascents: Ascents,
-    recipes: Callable[[Group], Recipe],
-    goals: Callable[[Unit, Ascent], NDArray[Any]],
-    *,
-    copies: int,
-    cache: Cache | None,
-    identity: Callable[[], str],
-    budget: float | None,
-    advance: Callable[[int], None],
-) -> tuple[list[Climbed], list[Unit], dict[str, str]]:
-    """Climb for every group in turn, as far as the budget goes.
+class PictureCache:
+    """The pictures of finished groups, kept from run to run.
 
     Args:
-        groups: in the order of interest.
-        ascents: where they are climbed.
-        recipes: gives a group's recipe.
-        goals: gives a unit's goal.
-        copies: pictures of each unit.
-        cache: holds finished groups.
-        identity: of the network.
-        budget: seconds, None for no bound; finished groups from the cache cost nothing.
-        advance: told how many units are done.
-
-    Returns:
-        What was climbed, the units that were left out, and reasons by target of those that cannot be.
+        cache: where they are kept; None keeps nothing.
+        identity: gives that of the network; only asked for where something is kept.
+        feed: how pictures are fed to it.
     """
-    begun = time.monotonic()
-    done: list[Climbed] = []
-    left: list[Unit] = []
-    refused: dict[str, str] = {}
-    for group in groups:
-        if group.target in refused:  # it cannot be cut there
-            continue
-        try:
-            ascent = ascents.of(group.target)
-            wanted = np.stack([goals(unit, ascent) for unit in group.units for _ in range(copies)])
-            recipe = recipes(group)
-            key = _key(group, ascents.bench, ascent, wanted, recipe, identity()) if cache else ""
-            summits = _held(cache, key, len(wanted))
-            if summits is None:
-                if budget is not None and time.monotonic() - begun > budget:
-                    left += group.units
-                    continue
-                seeds = [_seed(unit, recipe.seed, k) for unit in group.units for k in range(copies)]
-                summits = ascent.climb(group.kind, wanted, seeds, recipe, _nothing)
-                if cache:
-                    cache.write("features", key, _piece(summits))
-        except NotApplicable as error:
-            refused[group.target] = str(error)
-            continue
+
+    def __init__(self, cache: Cache | None, identity: Callable[[], str], feed: PictureFeed) -> None:
+        self._cache = cache
+        self._identity = identity
+        self._feed = feed
+
+    def key(self, group: Group, ascent: Ascent, goals: NDArray[Any], recipe: Recipe) -> str:
+        """Return what a group's pictures are kept under: all that they depend on."""
+        if self._cache is None:
+            return ""
+        scaling = self._feed.scaling
+        return key_of(
+            self._identity(), [unit.id for unit in group.units], group.kind, goals, list(recipe),
+            list(ascent.canvas), self._feed.image, scaling.matrix, scaling.offset,
+            *self._feed.held.values(),
+        )  # fmt: skip
+
+    def read(self, key: str, count: int) -> list[OptimisedPicture] | None:
+        """Return ``count`` pictures, or None where there are not as many."""
+        kept = self._cache.read("features", key) if self._cache else None
+        if kept is None or set(kept) != {"pictures", "curves"} or len(kept["pictures"]) != count:
+            return None
+        pairs = zip(kept["pictures"], kept["curves"], strict=True)
+        return [OptimisedPicture(pixels, curve) for pixels, curve in pairs]
+
+    def write(self, key: str, pictures: Sequence[OptimisedPicture]) -> None:
+        """Keep the pictures of a group."""
+        if self._cache is not None:
+            arrays = {
+                "pictures": np.stack([one.pixels for one in pictures]),
+                "curves": np.stack([one.curve for one in pictures]),
+            }
+            self._cache.write("features", key, arrays)
+
+
+class UnitOptimiser:
+    """Optimises pictures for units, group by group.
+
+    Args:
+        ascents: the network cut at the groups' tensors.
+        kept: the finished groups of earlier runs.
+        recipe_of: gives a group's recipe.
+        goal_of: gives a unit's goal.
+        copies: pictures of each unit.
+        advance: told how many units are done.
+    """
+
+    def __init__(
+        self,
+        ascents: Ascents,
+        kept: PictureCache,
+        recipe_of: Callable[[Group], Recipe],
+        goal_of: Callable[[Unit, Ascent], NDArray[Any]],
+        copies: int,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._ascents, self._kept = ascents, kept
+        self._recipe_of, self._goal_of = recipe_of, goal_of
+        self._copies, self._advance = copies, advance
+
+    def optimise(self, groups: Sequence[Group], budget: float | None) -> Outcome:
+        """Optimise every group in turn, as far as the budget goes.
+
+        Args:
+            groups: in the order of interest.
+            budget: seconds, None for no bound; finished groups from the cache cost nothing.
+        """
+        end = np.inf if budget is None else time.monotonic() + budget
+        outcome = Outcome([], [], {})
+        for group in groups:
+            if group.target in outcome.refused:  # it cannot be cut there
+                continue
+            try:
+                ascent = self._ascents.of(group.target)
+                pictures = self._pictures(group, ascent, end)
+            except NotApplicable as error:
+                outcome.refused[group.target] = str(error)
+                continue
+            if pictures is None:
+                outcome.left_out.extend(group.units)
+                continue
+            self._sort_out(group, ascent, pictures, outcome)
+            self._advance(len(group.units))
+        return outcome
+
+    def _pictures(self, group: Group, ascent: Ascent, end: float) -> list[OptimisedPicture] | None:
+        """Return the pictures of a group, unit after unit; None where there is no time left."""
+        copies = range(self._copies)
+        goals = np.stack([self._goal_of(unit, ascent) for unit in group.units for _ in copies])
+        recipe = self._recipe_of(group)
+        key = self._kept.key(group, ascent, goals, recipe)
+        pictures = self._kept.read(key, len(goals))
+        if pictures is None and time.monotonic() <= end:
+            seeds = [_seed(unit, recipe.seed, copy) for unit in group.units for copy in copies]
+            pictures = ascent.optimise(group.kind, goals, seeds, recipe, _ignore_steps)
+            self._kept.write(key, pictures)
+        return pictures
+
+    def _sort_out(
+        self,
+        group: Group,
+        ascent: Ascent,
+        pictures: Sequence[OptimisedPicture],
+        outcome: Outcome,
+    ) -> None:
+        """Add each unit of a group to the outcome with its own pictures."""
         for place, unit in enumerate(group.units):
-            own = summits[place * copies : (place + 1) * copies]
-            if all(np.isfinite(one.picture).all() for one in own):
-                done.append(Climbed(unit, ascent, tuple(own)))
+            own = pictures[place * self._copies : (place + 1) * self._copies]
+            if all(np.isfinite(one.pixels).all() for one in own):
+                outcome.optimised.append(OptimisedUnit(unit, ascent, tuple(own)))
             else:
-                refused[unit.id] = "its answers are NaN or infinite, so nothing can be climbed."
-        advance(len(group.units))
-    return done, left, refused
+                reason = "its answers are NaN or infinite, so nothing can be climbed."
+                outcome.refused[unit.id] = reason
 
 
-def _nothing(_steps: int) -> None:
+def _ignore_steps(_steps: int) -> None:
     """Count units, not steps."""
 
 
 def _seed(unit: Unit, seed: int, copy: int) -> int:
     return zlib.crc32(f"{seed}/{unit.id}/{copy}".encode())
-
-
-def _key(
-    group: Group, bench: Bench, ascent: Ascent, goals: NDArray[Any], recipe: Recipe, identity: str
-) -> str:
-    return key_of(
-        identity, [unit.id for unit in group.units], group.kind, goals, list(recipe), list(ascent.frame),
-        bench.image, bench.fed.matrix, bench.fed.offset, *bench.held.values(),
-    )  # fmt: skip
-
-
-def _piece(summits: Sequence[Summit]) -> dict[str, Any]:
-    return {
-        "pictures": np.stack([one.picture for one in summits]),
-        "curves": np.stack([one.curve for one in summits]),
-    }
-
-
-def _held(cache: Cache | None, key: str, count: int) -> list[Summit] | None:
-    held = cache.read("features", key) if cache else None
-    if held is None or set(held) != {"pictures", "curves"} or len(held["pictures"]) != count:
-        return None
-    pairs = zip(held["pictures"], held["curves"], strict=True)
-    return [Summit(picture, curve) for picture, curve in pairs]

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from reportgen.network.protocol import Ascent
     from reportgen.sections.features.units import Unit
 
-MOVEMENTS = 4
-"""Fresh movements that a stored picture is asked under; none is one of the climb's."""
-FRESH = 1_000_003
-CROPS = 3
+FRESH_TRANSFORMS = 4
+"""Random transforms under which a unit is asked about a stored picture."""
+FRESH_SEED = 1_000_003
+"""Of the transforms; none of them was seen while the picture was optimised."""
+MOST_CROPS = 3
+"""Probes of which each unit shows what it sees."""
 
 
 class Answer(NamedTuple):
@@ -39,7 +41,7 @@ class Answer(NamedTuple):
     fired: bool
 
 
-def stored(picture: NDArray[Any]) -> NDArray[Any]:
+def as_stored(picture: NDArray[Any]) -> NDArray[Any]:
     """Return a picture in 0..1 as it is stored: (H, W, C) uint8."""
     levels: NDArray[Any] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     return levels
@@ -94,32 +96,32 @@ def _answer(
     return Answer(value, float(front[best]), place, bool((row > 0).any()))
 
 
-def asked(
+def ask_unit(
     ascent: Ascent, unit: Unit, pictures: NDArray[Any], goal: NDArray[Any], *, fresh: bool
 ) -> list[Answer]:
-    """Ask a unit about (n, H, W, C) pictures in 0..1, under fresh movements or as they stand."""
-    seed = FRESH if fresh else None
+    """Ask a unit about (n, H, W, C) pictures in 0..1, under fresh transforms or as they stand."""
+    seed = FRESH_SEED if fresh else None
     size = (int(pictures.shape[1]), int(pictures.shape[2]))
     return read_answers(unit, *ascent.answers(pictures, seed), goal, size)
 
 
-def achieved(
+def achieved_value(
     ascent: Ascent, unit: Unit, picture: NDArray[Any], goal: NDArray[Any]
 ) -> tuple[float, bool]:
-    """Return what the stored picture reaches in the mean over fresh movements, and whether it fires at all."""
-    eight = stored(picture).astype(np.float32) / 255
+    """Return what the stored picture reaches in the mean over fresh transforms, and whether it fires at all."""
+    eight = as_stored(picture).astype(np.float32) / 255
     answers = []
-    for movement in range(MOVEMENTS):
-        found = ascent.answers(eight[None], FRESH + movement)
+    for transform in range(FRESH_TRANSFORMS):
+        found = ascent.answers(eight[None], FRESH_SEED + transform)
         answers += read_answers(unit, *found, goal)
     return float(np.mean([one.value for one in answers])), any(one.fired for one in answers)
 
 
 def noise_value(ascent: Ascent, unit: Unit, goal: NDArray[Any]) -> float:
-    """Return the largest answer to four pictures of uniform noise, moved likewise."""
-    shape = (MOVEMENTS, *ascent.frame)
+    """Return the largest answer to four pictures of uniform noise, transformed likewise."""
+    shape = (FRESH_TRANSFORMS, *ascent.canvas)
     noise = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
-    return max(one.value for one in asked(ascent, unit, noise, goal, fresh=True))
+    return max(one.value for one in ask_unit(ascent, unit, noise, goal, fresh=True))
 
 
 def crop_box(

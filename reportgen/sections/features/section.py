@@ -16,30 +16,31 @@ from reportgen.numerics import even_sample, resize_bilinear, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.features import FeaturesContent, ProbeCrop, UnitFeature
 from reportgen.report.leaves import Notice
+from reportgen.sections.features.input_scaling import find_input_scaling, to_pixels
 from reportgen.sections.features.optimisation import (
-    CANVAS,
-    TOGETHER,
+    CANVAS_SIDE,
+    GROUP_SIZE,
     Ascents,
-    Bench,
-    climb_all,
-    groups_of,
+    PictureCache,
+    PictureFeed,
+    UnitOptimiser,
+    group_units,
 )
-from reportgen.sections.features.ranges import pixels_of, range_of
 from reportgen.sections.features.scoring import (
-    CROPS,
-    achieved,
-    asked,
+    MOST_CROPS,
+    achieved_value,
+    as_stored,
+    ask_unit,
     crop_box,
     noise_value,
-    stored,
 )
 from reportgen.sections.features.units import (
-    UNITS,
+    DEFAULT_UNITS,
     Unit,
     asked_units,
+    class_units,
     default_layers,
     has_classes,
-    of_classes,
     strongest_channels,
 )
 from reportgen.sections.relevance.explaining import names_of
@@ -53,12 +54,12 @@ if TYPE_CHECKING:
     from reportgen.inputs.fitting import InputShape
     from reportgen.network.protocol import Ascent, Batch
     from reportgen.network.tasks import Task
-    from reportgen.sections.features.optimisation import Climbed, Group
+    from reportgen.sections.features.optimisation import Group, OptimisedUnit
 
 MOST_POINTS = 32
 """Points of a curve that are kept."""
 LOGIT_STRENGTH = 2.0
-"""Logits see the whole picture: twice Lucid's movement takes the high frequencies out of it."""
+"""Logits see the whole picture: twice Lucid's transforms take the high frequencies out of it."""
 
 
 class DecisionObserver:
@@ -117,13 +118,13 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     settings, spec = context.settings, _image(context)
     if spec is None:
         raise NotApplicable("No input takes images.")
-    bench, held_words = _bench(context, spec)
-    probes = _pixels(context, bench)
-    chosen = _asked(context) or _default_units(context, bench, probes, classes or [])
+    feed, held_words = _feed(context, spec)
+    probes = _pixels(context, feed)
+    chosen = _asked(context) or _default_units(context, feed, probes, classes or [])
     chosen += _caricatures(context)
     counts = _counts(chosen, settings.diversity)
-    ascents = Ascents(bench, counts)
-    groups = groups_of(chosen, settings.diversity)
+    ascents = Ascents(feed, counts)
+    groups = group_units(chosen, settings.diversity)
     context.tools.progress.stage("Feature visualization", len(chosen))
     held: dict[str, NDArray[Any]] = {}
 
@@ -132,38 +133,40 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
             held[unit.id] = _goal(unit, ascent, probes)
         return held[unit.id]
 
-    climbed, left, refused = climb_all(
-        groups, ascents, lambda group: _recipe(context, group, min(spec.shape[:2])), goal,
-        copies=settings.diversity, cache=context.tools.cache, identity=context.tools.identity,
-        budget=settings.feature_budget, advance=context.tools.progress.advance,
+    optimiser = UnitOptimiser(
+        ascents, PictureCache(context.tools.cache, context.tools.identity, feed),
+        lambda group: _recipe(context, group, min(spec.shape[:2])), goal, settings.diversity,
+        context.tools.progress.advance,
     )  # fmt: skip
-    notices = [Notice("warning", f"{target}: {reason}") for target, reason in refused.items()]
-    if not climbed and not left:
+    outcome = optimiser.optimise(groups, settings.feature_budget)
+    notices = [Notice("warning", f"{what}: {reason}") for what, reason in outcome.refused.items()]
+    if not outcome.optimised and not outcome.left_out:
         raise NotApplicable(" ".join(notice.text for notice in notices) or "No unit was chosen.")
-    units = tuple(_unit(context, one, goal(one.unit, one.ascent), probes) for one in climbed)
+    units = tuple(
+        _unit(context, one, goal(one.unit, one.ascent), probes) for one in outcome.optimised
+    )
     content = FeaturesContent(
         units=units,
         method=settings.feature_method,
         steps=settings.feature_steps,
         seed=settings.seed,
         diversity=settings.diversity,
-        input=bench.fed.words,
+        input=feed.scaling.words,
         held=held_words,
-        left_out=tuple(unit.id for unit in left),
+        left_out=tuple(unit.id for unit in outcome.left_out),
     )
     return Collected(content, _sentence(content), (*notices, *_notices(content)))
 
 
-# -- what is climbed --------------------------------------------------------------------------------
+# -- what is optimised ------------------------------------------------------------------------------
 
 
-def _bench(context: Context, spec: InputShape) -> tuple[Bench, str]:
-    """Return where units are climbed, and what the other inputs are held at, in words."""
+def _feed(context: Context, spec: InputShape) -> tuple[PictureFeed, str]:
+    """Return how pictures are fed, and what the other inputs are held at, in words."""
     probes, prepared = context.probes or (None, None)
     channels = spec.shape[2] if len(spec.shape) > 2 else 1
-    fed = range_of(
-        prepared, probes, context.network.facts.raw_input, channels, context.inputs.preprocess
-    )
+    raw_input, function = context.network.facts.raw_input, context.inputs.preprocess
+    scaling = find_input_scaling(prepared, probes, raw_input, channels, function)
     held, words = {}, ""
     for tensor in context.network.facts.inputs:
         if tensor.name == spec.name:
@@ -177,21 +180,23 @@ def _bench(context: Context, spec: InputShape) -> tuple[Bench, str]:
             held[tensor.name] = np.zeros(shape, kind)
             words = words or "zeros"
     names = ", ".join(held)
-    return Bench(context.network, spec.name, held, fed), f"{names} held at {words}" if held else ""
+    feed = PictureFeed(context.network, spec.name, held, scaling)
+    return feed, f"{names} held at {words}" if held else ""
 
 
-def _pixels(context: Context, bench: Bench) -> NDArray[Any] | None:
+def _pixels(context: Context, feed: PictureFeed) -> NDArray[Any] | None:
     """Return the probes as pixel values in 0..1, (n, H, W, C)."""
     if context.probes is None or not context.probes.set.image_input:
         return None
     fed = context.probes.prepared.inputs[context.probes.set.image_input]
     fed = fed if fed.ndim == 4 else fed[..., None]
     finite = np.isfinite(fed.reshape(len(fed), -1)).all(axis=1)
-    return pixels_of(np.where(finite[:, None, None, None], fed, bench.fed.offset), bench.fed)
+    black = feed.scaling.offset
+    return to_pixels(np.where(finite[:, None, None, None], fed, black), feed.scaling)
 
 
 def _default_units(
-    context: Context, bench: Bench, probes: NDArray[Any] | None, classes: Sequence[int]
+    context: Context, feed: PictureFeed, probes: NDArray[Any] | None, classes: Sequence[int]
 ) -> list[Unit]:
     """Return at most four classes of the probes and the strongest channels of four layers."""
     task = _class_task(context)
@@ -199,12 +204,13 @@ def _default_units(
     layers = default_layers(context.network.facts.calls)
     if not layers:
         return units
-    each = [len(part) for part in np.array_split(np.arange(UNITS - len(units)), len(layers))]
+    rest = np.arange(DEFAULT_UNITS - len(units))
+    each = [len(part) for part in np.array_split(rest, len(layers))]
     fold = context.folds.get("activations")
     activity = fold.result() if fold is not None else {}
     for call, count in zip(layers, each, strict=True):
         known = activity.get(call.id)
-        energy = known.variance if known else _energy(bench, call.id, probes)
+        energy = known.variance if known else _energy(feed, call.id, probes)
         if energy is not None:
             units += [
                 Unit("channel", call.id, k, f"channel {k}")
@@ -219,20 +225,20 @@ def _of_probes(context: Context, task: Task, classes: Sequence[int]) -> list[Uni
     given = context.probes.set.probes if context.probes else ()
     labels = [resolve(p.label, names, count).index for p in given if p.label is not None]
     known = [index for index in labels if index is not None] if task.kind != "binary" else []
-    return of_classes(task, [*known, *classes], names)
+    return class_units(task, [*known, *classes], names)
 
 
-def _energy(bench: Bench, call: str, probes: NDArray[Any] | None) -> NDArray[Any] | None:
+def _energy(feed: PictureFeed, call: str, probes: NDArray[Any] | None) -> NDArray[Any] | None:
     """Return how strongly each channel answers to the probes, else to noise, about its mean.
 
     A channel that is always on looks for nothing.
     """
     try:
-        ascent = Ascents(bench, {call: TOGETHER}).of(call)
+        ascent = Ascents(feed, {call: GROUP_SIZE}).of(call)
     except NotApplicable:
         return None
     if probes is None:
-        probes = np.random.default_rng(0).uniform(0, 1, (TOGETHER, *ascent.frame))
+        probes = np.random.default_rng(0).uniform(0, 1, (GROUP_SIZE, *ascent.canvas))
     _, behind = ascent.answers(probes.astype(np.float32))
     found: NDArray[Any] = behind.astype(np.float64).reshape(-1, behind.shape[-1]).var(axis=0)
     return found
@@ -260,11 +266,11 @@ def _caricatures(context: Context) -> list[Unit]:
 
 
 def _counts(units: Sequence[Unit], diversity: int) -> dict[str, int]:
-    """Return how many pictures of each tensor are climbed at once."""
+    """Return how many pictures of each tensor are optimised at once."""
     if diversity > 1:
         return {unit.target: diversity for unit in units}
     counts: dict[str, int] = {}
-    for group in groups_of(units, 1):
+    for group in group_units(units, 1):
         counts[group.target] = max(counts.get(group.target, 1), len(group.units))
     return counts
 
@@ -273,7 +279,7 @@ def _recipe(context: Context, group: Group, side: int) -> Recipe:
     settings = context.settings
     return Recipe(
         settings.feature_method, settings.feature_steps, settings.diversity > 1, settings.seed,
-        LOGIT_STRENGTH if group.kind == "logit" and side >= CANVAS else 1.0,
+        LOGIT_STRENGTH if group.kind == "logit" and side >= CANVAS_SIDE else 1.0,
     )  # fmt: skip
 
 
@@ -281,7 +287,7 @@ def _goal(unit: Unit, ascent: Ascent, probes: NDArray[Any] | None) -> NDArray[An
     """Return the direction of a unit, (C,), or of a caricature the features of its probe."""
     if unit.kind == "caricature" and unit.vector is not None and probes is not None:
         probe = probes[int(unit.vector[0])][None]
-        before, _ = ascent.answers(_sized(probe, ascent.frame))
+        before, _ = ascent.answers(_sized(probe, ascent.canvas))
         found: NDArray[Any] = before[0]
         return found
     if unit.vector is not None:
@@ -291,10 +297,10 @@ def _goal(unit: Unit, ascent: Ascent, probes: NDArray[Any] | None) -> NDArray[An
     return goal
 
 
-def _sized(pictures: NDArray[Any], frame: tuple[int, int, int]) -> NDArray[Any]:
-    if pictures.shape[1:3] == frame[:2]:
+def _sized(pictures: NDArray[Any], canvas: tuple[int, int, int]) -> NDArray[Any]:
+    if pictures.shape[1:3] == canvas[:2]:
         return pictures.astype(np.float32)
-    return np.stack([resize_bilinear(one, frame[0], frame[1]) for one in pictures]).astype(
+    return np.stack([resize_bilinear(one, canvas[0], canvas[1]) for one in pictures]).astype(
         np.float32
     )
 
@@ -303,13 +309,13 @@ def _sized(pictures: NDArray[Any], frame: tuple[int, int, int]) -> NDArray[Any]:
 
 
 def _unit(
-    context: Context, climbed: Climbed, goal: NDArray[Any], probes: NDArray[Any] | None
+    context: Context, optimised: OptimisedUnit, goal: NDArray[Any], probes: NDArray[Any] | None
 ) -> UnitFeature:
-    unit, ascent = climbed.unit, climbed.ascent
-    reached = [achieved(ascent, unit, summit.picture, goal) for summit in climbed.summits]
+    unit, ascent = optimised.unit, optimised.ascent
+    reached = [achieved_value(ascent, unit, one.pixels, goal) for one in optimised.pictures]
     noise = noise_value(ascent, unit, goal)
-    sees = ascent.field()
-    answers = asked(ascent, unit, probes, goal, fresh=False) if probes is not None else []
+    sees = ascent.receptive_field()
+    answers = ask_unit(ascent, unit, probes, goal, fresh=False) if probes is not None else []
     best = max(range(len(answers)), key=lambda k: answers[k].value) if answers else None
     value = max(value for value, _ in reached)
     fired = any(fired for _, fired in reached) or any(one.fired for one in answers)
@@ -318,7 +324,9 @@ def _unit(
     output = unit.target.removeprefix("output:")
     outputs = {o.name: o.layer or "" for o in context.network.facts.outputs}
     call = calls.get(unit.target)
-    images = tuple(_image_of(context, unit, s.picture, k) for k, s in enumerate(climbed.summits))
+    images = tuple(
+        _image_of(context, unit, one.pixels, k) for k, one in enumerate(optimised.pictures)
+    )
     return UnitFeature(
         id=unit.id,
         kind=unit.kind,  # type: ignore[arg-type]
@@ -326,14 +334,14 @@ def _unit(
         layer=call.layer if call else outputs.get(output, ""),
         index=unit.channel,
         name=unit.name,
-        canvas=(ascent.frame[0], ascent.frame[1]),
+        canvas=(ascent.canvas[0], ascent.canvas[1]),
         images=images,
         achieved=tuple(six_digits(value) for value, _ in reached),
         strongest=six_digits(strongest) if strongest is not None else None,
         strongest_probe=probe_name(context, best) if best is not None else "",
         noise=six_digits(noise),
         verdict=_verdict(value, strongest, noise, fired=fired),
-        curve=_curve(climbed.summits[0].curve),
+        curve=_curve(optimised.pictures[0].curve),
         crops=_crops(context, unit, answers, sees, probes),
         sees=sees if unit.kind != "logit" else None,
     )
@@ -353,7 +361,7 @@ def _curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
 
 
 def _image_of(context: Context, unit: Unit, picture: NDArray[Any], copy: int) -> Any:
-    eight = stored(picture)
+    eight = as_stored(picture)
     eight = eight if eight.shape[2] in {1, 3} else to_bytes(picture[..., :1], window_of(picture))
     which = f", picture {copy + 1}" if copy else ""
     return lossless(
@@ -371,13 +379,13 @@ def _crops(
     """Return what the unit sees of the probes with the largest answers."""
     if probes is None or unit.kind == "caricature":
         return ()
-    order = sorted(range(len(answers)), key=lambda k: (-answers[k].peak, k))[:CROPS]
+    order = sorted(range(len(answers)), key=lambda k: (-answers[k].peak, k))[:MOST_CROPS]
     crops = []
     for k in order:
         size = (probes.shape[1], probes.shape[2])
         place = None if unit.kind == "logit" else answers[k].place
         top, left, bottom, right = crop_box(place, sees, size)
-        piece = stored(probes[k][top:bottom, left:right])
+        piece = as_stored(probes[k][top:bottom, left:right])
         piece = piece if piece.shape[2] in {1, 3} else piece[..., :1]
         name = probe_name(context, k)
         where = f"rows {top} to {bottom}, columns {left} to {right}"

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from reportgen.network.facts import CallFacts, NetworkFacts
     from reportgen.network.tasks import Task
 
-CLASSES = 4
+DEFAULT_CLASSES = 4
 """Most classes that are chosen by default."""
-LAYERS = 4
-UNITS = 12
+DEFAULT_LAYERS = 4
+"""Most layers whose channels are chosen by default."""
+DEFAULT_UNITS = 12
 """Units that are chosen by default."""
 
 
@@ -70,11 +71,11 @@ def default_layers(calls: Sequence[CallFacts]) -> list[CallFacts]:
     places = {call.shapes[0][:-1]: call for call in usable if len(call.shapes[0]) > 1}
     candidates = [call for call in usable if call in places.values()] if len(places) > 2 else usable
     candidates = [c for c in candidates if len(c.shapes[0]) > 1] or candidates
-    return [candidates[k] for k in even_sample(len(candidates), LAYERS)]
+    return [candidates[k] for k in even_sample(len(candidates), DEFAULT_LAYERS)]
 
 
-def of_classes(
-    task: Task, classes: Sequence[int], names: Sequence[str], most: int = CLASSES
+def class_units(
+    task: Task, classes: Sequence[int], names: Sequence[str], most: int = DEFAULT_CLASSES
 ) -> list[Unit]:
     """Return the logits of the first different ``classes``."""
     first = list(dict.fromkeys(classes))[:most]
@@ -100,12 +101,12 @@ def asked_units(
     """
     found: dict[str, Unit] = {}
     for text in texts:
-        for unit in _asked(text, facts, tasks, names):
+        for unit in _read_units(text, facts, tasks, names):
             found.setdefault(unit.id, unit)
     return list(found.values())
 
 
-def _asked(
+def _read_units(
     text: str, facts: NetworkFacts, tasks: Sequence[Task], names: Sequence[str]
 ) -> list[Unit]:
     if text.startswith("class:"):

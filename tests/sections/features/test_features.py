@@ -16,14 +16,14 @@ from reportgen.errors import InputError, UsageError
 from reportgen.inputs.preprocessing import apply
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.tasks import Task
-from reportgen.sections.features.optimisation import groups_of
-from reportgen.sections.features.ranges import pixels_of, range_of
+from reportgen.sections.features.input_scaling import find_input_scaling, to_pixels
+from reportgen.sections.features.optimisation import group_units
 from reportgen.sections.features.scoring import crop_box, read_answers
 from reportgen.sections.features.units import (
     Unit,
     asked_units,
+    class_units,
     default_layers,
-    of_classes,
     strongest_channels,
 )
 
@@ -214,46 +214,48 @@ class StopAfterUnits(Silence):
 
 
 @pytest.fixture
-def climbs(monkeypatch):
-    """Count the groups that are climbed."""
-    from reportgen.nets.ascent import Climber
+def optimised_groups(monkeypatch):
+    """Count the groups that are optimised."""
+    from reportgen.nets.picture_optimiser import PictureOptimiser
 
     counted = []
-    climb = Climber.climb
+    optimise = PictureOptimiser.optimise
 
     def counting(self, goals, seeds, advance):
         counted.append(len(goals))
-        return climb(self, goals, seeds, advance)
+        return optimise(self, goals, seeds, advance)
 
-    monkeypatch.setattr(Climber, "climb", counting)
+    monkeypatch.setattr(PictureOptimiser, "optimise", counting)
     return counted
 
 
 def test_units_that_are_done_stay_and_the_next_run_goes_on(
-    model, probes, tmp_path, climbs, monkeypatch
+    model, probes, tmp_path, optimised_groups, monkeypatch
 ):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     cache, units = tmp_path / "cache", ("second:*", "first:0")
     with pytest.raises(KeyboardInterrupt):
         built(model, tmp_path / "a", probes, units=units, cache=cache, progress=StopAfterUnits(5))
     assert not (tmp_path / "a" / "index.html").exists()
-    before = len(climbs)
-    climbs.clear()
+    before = len(optimised_groups)
+    optimised_groups.clear()
     built(model, tmp_path / "a", probes, units=units, cache=cache)
-    assert len(climbs) == 3 - before
-    climbs.clear()
+    assert len(optimised_groups) == 3 - before
+    optimised_groups.clear()
     built(model, tmp_path / "b", probes, units=units, cache=cache)
-    assert climbs == []
+    assert optimised_groups == []
     built(model, tmp_path / "c", probes, units=units, cache=cache, fresh=True)
-    assert len(climbs) == 3
+    assert len(optimised_groups) == 3
     assert tree(tmp_path / "a") == tree(tmp_path / "b") == tree(tmp_path / "c")
 
 
 @pytest.mark.parametrize("change", ["weights", "seed", "steps", "range"])
-def test_another_recipe_or_model_is_climbed_anew(model, probes, tmp_path, climbs, change):
+def test_another_recipe_or_model_is_optimised_anew(
+    model, probes, tmp_path, optimised_groups, change
+):
     cache = tmp_path / "cache"
     built(model, tmp_path / "a", probes, units=("second:1",), cache=cache)
-    climbs.clear()
+    optimised_groups.clear()
     options = {}
     if change == "weights":
         model = keras.models.clone_model(model)
@@ -265,7 +267,7 @@ def test_another_recipe_or_model_is_climbed_anew(model, probes, tmp_path, climbs
     else:
         probes = probes * 2
     built(model, tmp_path / "b", probes, units=("second:1",), cache=cache, **options)
-    assert climbs == [1]
+    assert optimised_groups == [1]
 
 
 def test_a_budget_leaves_units_out_and_says_which(model, probes, tmp_path):
@@ -288,11 +290,11 @@ def test_units_are_read_off_the_texts(model):
     assert [unit.id for unit in found] == [
         *(f"second:{k}" for k in range(6)), "second:3@centre", "class:striped", "class:dark",
     ]  # fmt: skip
-    assert [group.units for group in groups_of(found[:6], 1)] == [
+    assert [group.units for group in group_units(found[:6], 1)] == [
         tuple(found[:4]),
         tuple(found[4:6]),
     ]
-    assert len(groups_of(found[:6], 2)) == 6
+    assert len(group_units(found[:6], 2)) == 6
 
 
 def test_default_layers_are_of_different_resolutions(model):
@@ -303,9 +305,9 @@ def test_default_layers_are_of_different_resolutions(model):
 
 def test_classes_once_each_and_the_positive_one_of_two():
     task = Task("out", "classification", "probabilities", "")
-    assert [u.channel for u in of_classes(task, [3, 1, 3, 0, 2, 5], ())] == [3, 1, 0, 2]
+    assert [u.channel for u in class_units(task, [3, 1, 3, 0, 2, 5], ())] == [3, 1, 0, 2]
     binary = Task("out", "binary", "probabilities", "")
-    assert [(u.channel, u.name) for u in of_classes(binary, [1, 0], ("no", "yes"))] == [(0, "yes")]
+    assert [(u.channel, u.name) for u in class_units(binary, [1, 0], ("no", "yes"))] == [(0, "yes")]
 
 
 def test_strongest_channels():
@@ -317,9 +319,9 @@ def test_the_range_is_the_preprocessing(mode):
     x = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype(np.float32)
     probes = SimpleNamespace(image_input="picture", full_scale=255.0)
     prepared = SimpleNamespace(facts=SimpleNamespace(mode=mode), inputs={"picture": apply(mode, x)})
-    found = range_of(prepared, probes, None, 3)
+    found = find_input_scaling(prepared, probes, None, 3)
     np.testing.assert_allclose(x / 255 @ found.matrix + found.offset, apply(mode, x), atol=1e-3)
-    np.testing.assert_allclose(pixels_of(apply(mode, x), found), x / 255, atol=1e-5)
+    np.testing.assert_allclose(to_pixels(apply(mode, x), found), x / 255, atol=1e-5)
     assert mode in found.words
 
 
@@ -327,7 +329,7 @@ def test_the_range_of_floats_is_their_own():
     x = np.random.default_rng(0).normal(size=(3, 4, 4, 2)).astype(np.float32)
     probes = SimpleNamespace(image_input="picture", full_scale=None)
     prepared = SimpleNamespace(facts=SimpleNamespace(mode="none"), inputs={"picture": x})
-    found = range_of(prepared, probes, None, 2)
+    found = find_input_scaling(prepared, probes, None, 2)
     np.testing.assert_allclose(found.offset, x.min(axis=(0, 1, 2)))
     np.testing.assert_allclose(
         np.ones(2) @ found.matrix + found.offset, x.max(axis=(0, 1, 2)), rtol=1e-5
@@ -344,15 +346,15 @@ def test_the_range_of_a_function(function, affine):
     prepared = SimpleNamespace(
         facts=SimpleNamespace(mode="my:way"), inputs={"picture": function(x)}
     )
-    found = range_of(prepared, probes, None, 3, function)
+    found = find_input_scaling(prepared, probes, None, 3, function)
     assert ("my:way" in found.words) == affine
     if affine:
         np.testing.assert_allclose(x / 255 @ found.matrix + found.offset, function(x), atol=1e-4)
 
 
 def test_without_probes_the_range_is_what_the_model_says():
-    assert range_of(None, None, "rescale", 1).matrix[0, 0] == 255
-    assert range_of(None, None, None, 1).matrix[0, 0] == pytest.approx(1)
+    assert find_input_scaling(None, None, "rescale", 1).matrix[0, 0] == 255
+    assert find_input_scaling(None, None, None, 1).matrix[0, 0] == pytest.approx(1)
 
 
 def test_answers_by_hand():
@@ -386,7 +388,7 @@ if "REPORTGEN_MODELS" in os.environ:
     PLACE = Path(os.environ["REPORTGEN_MODELS"])
 
     def test_pictures_beat_probes_and_noise_on_a_real_network(tmp_path):
-        """At least 28 of 32 units over four layers, on the stored pictures under fresh movements."""
+        """At least 28 of 32 units over four layers, on the stored pictures under fresh transforms."""
         made = reportgen.build_report(
             PLACE / "models/efficientnet_lite0.keras",
             probes=PLACE / "images/photos",

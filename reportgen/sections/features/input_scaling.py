@@ -1,4 +1,4 @@
-"""In which range pictures are optimised: the one in which this report feeds its images."""
+"""How the pixels of optimised pictures are fed: as this report feeds its images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.inputs.preprocessing import FORMULAS, apply
-from reportgen.network.protocol import Range
+from reportgen.network.protocol import InputScaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from reportgen.inputs.probes import ProbeSet
 
 
-def range_of(
+def find_input_scaling(
     prepared: Prepared | None,
     probes: ProbeSet | None,
     raw_input: str | None,
     channels: int,
     function: Callable[[Any], Any] | None = None,
-) -> Range:
+) -> InputScaling:
     """Return how pixel values in 0..1 become what the network is fed.
 
     Args:
@@ -36,25 +36,28 @@ def range_of(
     """
     if prepared is None or probes is None or probes.image_input is None:
         if raw_input:
-            return _by(lambda x: x, channels, f"0..255, which {raw_input} rescales")
+            return _read_off(lambda x: x, channels, f"0..255, which {raw_input} rescales")
         words = "0..1: without probes nothing says how images are fed"
-        return _by(lambda x: x / np.float32(255), channels, words)
+        return _read_off(lambda x: x / np.float32(255), channels, words)
     mode = prepared.facts.mode
     if function is not None:
         fed = prepared.inputs[probes.image_input]
-        found = _by(_of_size(function, fed.shape), channels, f"as {mode} maps 0..255")
-        return found if _is_affine(found, function, fed.shape) else _box(fed, channels)
+        found = _read_off(_as_whole_images(function, fed.shape), channels, f"as {mode} maps 0..255")
+        affine = _is_affine(found, function, fed.shape)
+        return found if affine else _from_least_to_largest(fed, channels)
     if mode != "none" and mode in FORMULAS:
-        return _by(lambda x: apply(mode, x), channels, f"0..255 through {mode} ({FORMULAS[mode]})")
+        words = f"0..255 through {mode} ({FORMULAS[mode]})"
+        return _read_off(lambda x: apply(mode, x), channels, words)
     if probes.full_scale is not None:
         white = np.float32(probes.full_scale / 255)
-        return _by(
-            lambda x: x * white, channels, f"0..{probes.full_scale:g}, as the probes are fed"
-        )
-    return _box(prepared.inputs[probes.image_input], channels)
+        words = f"0..{probes.full_scale:g}, as the probes are fed"
+        return _read_off(lambda x: x * white, channels, words)
+    return _from_least_to_largest(prepared.inputs[probes.image_input], channels)
 
 
-def _by(feed: Callable[[NDArray[Any]], NDArray[Any]], channels: int, words: str) -> Range:
+def _read_off(
+    feed: Callable[[NDArray[Any]], NDArray[Any]], channels: int, words: str
+) -> InputScaling:
     """Read an affine map of pixel values off what it makes of black and of each full channel."""
     black = np.zeros((1, 1, 1, channels), np.float32)
     offset = feed(black)[0, 0, 0].astype(np.float32)
@@ -63,10 +66,10 @@ def _by(feed: Callable[[NDArray[Any]], NDArray[Any]], channels: int, words: str)
         full = black.copy()
         full[..., k] = 255
         rows.append(feed(full)[0, 0, 0] - offset)
-    return Range(np.array(rows, np.float32), offset, words)
+    return InputScaling(np.array(rows, np.float32), offset, words)
 
 
-def _of_size(
+def _as_whole_images(
     function: Callable[[Any], Any], shape: Sequence[int]
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Hand single pixels to a function as whole images: it may take no others."""
@@ -79,7 +82,7 @@ def _of_size(
     return feed
 
 
-def _is_affine(found: Range, function: Callable[[Any], Any], shape: Sequence[int]) -> bool:
+def _is_affine(found: InputScaling, function: Callable[[Any], Any], shape: Sequence[int]) -> bool:
     pixels = np.random.default_rng(0).uniform(0, 1, (1, *shape[1:])).astype(np.float32)
     made = np.asarray(function(pixels * 255), np.float32)
     channels = len(found.offset)
@@ -88,16 +91,16 @@ def _is_affine(found: Range, function: Callable[[Any], Any], shape: Sequence[int
     return bool(np.allclose(made.reshape(expected.shape), expected, atol=1e-3 * scale))
 
 
-def _box(fed: NDArray[Any], channels: int) -> Range:
+def _from_least_to_largest(fed: NDArray[Any], channels: int) -> InputScaling:
     """Take each channel from the least to the largest value of the probes."""
     values = np.where(np.isfinite(fed), fed, np.nan).reshape(-1, channels)
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     span = np.where(high > low, high - low, 1.0)
     words = f"from {float(low.min()):.4g} to {float(high.max()):.4g}, the probes' own range"
-    return Range(np.diag(span).astype(np.float32), low.astype(np.float32), words)
+    return InputScaling(np.diag(span).astype(np.float32), low.astype(np.float32), words)
 
 
-def pixels_of(fed: NDArray[Any], found: Range) -> NDArray[Any]:
+def to_pixels(fed: NDArray[Any], found: InputScaling) -> NDArray[Any]:
     """Return fed images as pixel values: the way back."""
     back: NDArray[Any] = (fed.astype(np.float64) - found.offset) @ np.linalg.inv(found.matrix)
     return back.astype(np.float32)

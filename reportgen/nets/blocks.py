@@ -1,0 +1,218 @@
+"""The forward pass in blocks: of given images with their maps, and of a survey without."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.errors import ModelError, ReportgenError
+from reportgen.nets.engine import first_line, on_device, run_flat, without_graph_optimizer
+from reportgen.nets.moments import all_finite
+from reportgen.network.channels import Channels
+from reportgen.network.facts import peak_bytes
+from reportgen.network.protocol import Batch
+from reportgen.settings import BLOCK, LARGEST_BLOCK, MAX_ACTIVATION_BYTES, MAX_BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from reportgen.nets.traceable import TraceableModel
+    from reportgen.nets.tracing import Traced, Watch
+    from reportgen.network.facts import CallFacts, CallId
+
+
+class _BlockPass(NamedTuple):
+    """A traced pass for blocks of a size.
+
+    Attributes:
+        traced: what it is, or what it was cut out of.
+        function: from tensors in the order of the inputs.
+        size: images in a block.
+    """
+
+    traced: Traced
+    function: Any
+    size: int
+
+
+def _no_maps(_calls: tuple[CallFacts, ...]) -> tuple[CallId, ...]:
+    """Watch no call's maps, only moments."""
+    return ()
+
+
+class ForwardBlocks:
+    """The forward pass, traced once and run in blocks of a fixed size.
+
+    The last block is padded, so that nothing is traced again. Another trace is made where the memory does
+    not suffice, for smaller blocks, and where values are NaN or infinite, to leave them out of the moments.
+
+    Args:
+        model: is traced at once.
+        watch: from the recorded calls to those whose maps are wanted; with it, batches carry
+            moments and maps.
+
+    Attributes:
+        size: images in a block.
+        traced: the pass; None where the model cannot be traced.
+        problem: why it cannot.
+    """
+
+    def __init__(self, model: TraceableModel, watch: Watch | None) -> None:
+        self._model = model
+        self._watch = watch
+        self._surveying: _BlockPass | None = None
+        self._channels: tuple[Traced, Mapping[CallId, tuple[int, int, int]]] | None = None
+        self._brief = True
+        self.problem: Exception | None = None
+        self.size = model.block
+        self.traced = self._trace()
+        if self.traced and (smaller := self._bounded_size(self.traced)) < self.size:
+            self.size = smaller
+            self.traced = self._trace()
+
+    def _bounded_size(self, traced: Traced) -> int:
+        """Return how many images keep the activations in flight within the limit."""
+        if self._model.fixed_batch:
+            return self.size
+        largest = max(peak_bytes(traced.calls, self._model.shapes, traced.outputs), 1)
+        return max(1, min(self.size, MAX_ACTIVATION_BYTES // largest))
+
+    def _trace(self, *, exact: bool = False) -> Traced | None:
+        """Trace the forward pass; a model that cannot be traced keeps what it declares."""
+        try:
+            return self._model.trace(self.size, self._watch, exact=exact)
+        except ReportgenError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the weights can be reported all the same
+            self.problem = error
+            return None
+
+    def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
+        """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``."""
+        count = min(len(array) for array in inputs.values())
+        self._brief = count <= 8 * self.size
+        first = 0
+        while first < count:
+            block = {name: array[first : first + self.size] for name, array in inputs.items()}
+            batch = self._run_block(first, block)
+            if batch is not None:
+                yield batch
+                first += self.size
+
+    @property
+    def survey_size(self) -> int:
+        """How many images a pass without maps takes: of small networks more, since calls cost too."""
+        if self._surveying is not None:
+            return self._surveying.size
+        if self.traced is None or self._model.fixed_batch or self.size < BLOCK:
+            return self.size
+        each = max(1, sum(call.bytes for call in self.traced.calls if call.leaf))
+        size = self.size
+        while 2 * size <= min(LARGEST_BLOCK, MAX_BLOCK_BYTES // each):
+            size *= 2
+        return size
+
+    def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
+        """Run the pass without maps over blocks that come; see ``network.protocol.Network.survey``."""
+        self._brief = False
+        first = 0
+        for block in blocks:
+            count, begun = len(next(iter(block.values()))), 0
+            while begun < count:
+                size = self.survey_size
+                part = {name: array[begun : begun + size] for name, array in block.items()}
+                batch = self._run_block(first + begun, part, maps=False)
+                if batch is not None:
+                    yield batch
+                    begun += len(next(iter(part.values())))
+            first += count
+
+    def _survey_pass(self, traced: Traced) -> _BlockPass:
+        """Return the pass without maps: cut out of the traced one, or traced for larger blocks."""
+        if self._surveying is None:
+            size = self.survey_size
+            if size > self.size:
+                traced = self._model.trace(size, _no_maps, exact=traced.exact)
+                self._surveying = _BlockPass(traced, traced.function, size)
+            else:
+                fetches = {
+                    name: tensors
+                    for name, tensors in traced.function.structured_outputs.items()
+                    if name != "maps"
+                }
+                function = traced.function.prune(list(traced.inputs.values()), fetches)
+                self._surveying = _BlockPass(traced, function, size)
+        return self._surveying
+
+    def _run_block(
+        self, first: int, block: Mapping[str, NDArray[Any]], *, maps: bool = True
+    ) -> Batch | None:
+        """Return the block's batch, or None after a change of the block's size."""
+        import tensorflow as tf
+
+        if self.traced is None:
+            raise ModelError(
+                f"The model cannot be run: {first_line(self.problem)}"
+            ) from self.problem
+        try:
+            quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
+            with on_device(self._model.device), quick:
+                block_pass = (
+                    _BlockPass(self.traced, self.traced.function, self.size)
+                    if maps
+                    else self._survey_pass(self.traced)
+                )
+                result = run_flat(
+                    block_pass.function, [*self._model.tensors(block, block_pass.size).values()]
+                )
+        except tf.errors.ResourceExhaustedError as error:
+            if self.size == 1 or self._model.fixed_batch:
+                raise ModelError(
+                    f"The memory does not suffice for one image: {first_line(error)}"
+                ) from error
+            self.size //= 2
+            self._start_again(exact=self.traced.exact)
+            return None
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            raise ModelError(f"Running the model failed: {first_line(error)}") from error
+        return self._batch(first, block, result, block_pass.traced)
+
+    def _start_again(self, *, exact: bool) -> None:
+        """Trace anew, for another block or for exact moments."""
+        self.traced = self._trace(exact=exact)
+        self._surveying = None
+
+    def _batch(
+        self,
+        first: int,
+        block: Mapping[str, NDArray[Any]],
+        result: Mapping[str, Any],
+        traced: Traced,
+    ) -> Batch | None:
+        """Read a block's tensors; None where its moments have to be taken again, NaN left out."""
+        size = len(next(iter(block.values())))
+        outputs = {name: np.asarray(value)[:size] for name, value in result["outputs"].items()}
+        logits = {name: np.asarray(value)[:size] for name, value in result["logits"].items()}
+        if traced.watched is None:
+            return Batch(first, block, outputs, logits)
+        columns = [np.asarray(column) for column in result["columns"]]
+        if columns and not traced.exact and not all_finite(columns):
+            self._start_again(exact=True)
+            return None
+        maps = {name: np.asarray(value)[:size] for name, value in result.get("maps", {}).items()}
+        moments = Channels([column[:size] for column in columns], self._spans(traced))
+        return Batch(first, block, outputs, logits, moments, maps)
+
+    def _spans(self, traced: Traced) -> Mapping[CallId, tuple[int, int, int]]:
+        """Return where each call's channels stand, and how many values an image each has."""
+        if self._channels is None or self._channels[0] is not traced:
+            spans = traced.watched.spans if traced.watched else {}
+            values = {
+                call: (start, end, traced.positions[call]) for call, (start, end) in spans.items()
+            }
+            self._channels = (traced, values)
+        return self._channels[1]

@@ -1,0 +1,174 @@
+"""The graph up to one tensor, cut out of the traced forward pass, and what it answers to pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.errors import NotApplicable
+from reportgen.nets.engine import on_device
+from reportgen.nets.relu_gradients import before_relu, redirect_gradients
+from reportgen.nets.transforms import transform_randomly
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from reportgen.nets.parametrisation import Canvas
+    from reportgen.nets.tracing import Traced
+    from reportgen.network.protocol import InputScaling
+
+
+class CutNetwork:
+    """The network up to one tensor, on a canvas of any size that it takes.
+
+    Args:
+        traced: the forward pass for blocks of as many pictures as go through at once.
+        image: name of the input that is optimised.
+        tensor: what units are taken of.
+        held: the other inputs by name, without the batch dimension.
+        scaling: how pixel values become inputs.
+    """
+
+    def __init__(
+        self,
+        traced: Traced,
+        image: str,
+        tensor: Any,
+        held: Mapping[str, NDArray[Any]],
+        scaling: InputScaling,
+    ) -> None:
+        pruned = traced.function.prune(list(traced.inputs.values()), [before_relu(tensor), tensor])
+        self.channels = int(tensor.shape[-1])
+        self._definition = pruned.graph.as_graph_def()
+        redirect_gradients(self._definition, pruned.outputs[0].op.name)
+        self._names = [t.name for t in pruned.graph.inputs]
+        self._outputs = [t.name for t in pruned.outputs]
+        self._captured = list(pruned.captured_inputs)
+        self._fed = {name: self._names[k] for k, name in enumerate(traced.inputs)}
+        self._image, self._held = image, dict(held)
+        self._spec = traced.inputs[image]
+        self._count = int(self._spec.shape[0])
+        self._matrix = scaling.matrix.astype(np.float32)
+        self._offset = scaling.offset.astype(np.float32)
+
+    @property
+    def count(self) -> int:
+        """How many pictures go through at once."""
+        return self._count
+
+    def apply(self, pictures: Any) -> tuple[Any, Any]:
+        """Return the tensor in front of its ReLU and behind it, float32, for (n, H, W, C) in 0..1.
+
+        Raises:
+            ValueError: the network does not take pictures of this size.
+        """
+        import tensorflow as tf
+
+        graph = tf.compat.v1.get_default_graph()
+        fed = tf.einsum("nhwc,cd->nhwd", pictures, tf.constant(self._matrix)) + self._offset
+        if self._spec.shape.rank == 3:
+            fed = fed[..., 0]
+        given = {self._fed[self._image]: tf.cast(fed, self._spec.dtype)}
+        for name, array in self._held.items():
+            tiled = np.repeat(array[None], self._count, axis=0)
+            given[self._fed[name]] = tf.constant(tiled)
+        waiting = self._names[len(self._fed) :]
+        for name, tensor in zip(waiting, self._captured, strict=True):
+            given[name] = graph.capture(tensor)
+        before, behind = tf.graph_util.import_graph_def(
+            self._definition, input_map=given, return_elements=self._outputs, name="cut"
+        )
+        if before.shape.rank is None or before.shape[0] != self._count:
+            raise ValueError("The batch is not kept.")
+        return tf.cast(before, tf.float32), tf.cast(behind, tf.float32)
+
+
+class PictureRunner:
+    """Runs pictures through the cut network: what a unit answers, where, and how far it sees.
+
+    Args:
+        cut: the network up to the tensor.
+        canvas: of the pictures.
+        device: ``cpu`` or ``gpu``.
+
+    Raises:
+        NotApplicable: the network does not take such pictures.
+    """
+
+    def __init__(self, cut: CutNetwork, canvas: Canvas, device: str) -> None:
+        import tensorflow as tf
+
+        self._cut, self._canvas, self._device = cut, canvas, device
+        shape = (cut.count, canvas.height, canvas.width, canvas.channels)
+        pictures, seed = tf.TensorSpec(shape, tf.float32), tf.TensorSpec((2,), tf.int32)
+        strength = tf.TensorSpec((), tf.float32)
+        try:
+            with on_device(device):
+                self._run = tf.function(self._trace_run, autograph=False).get_concrete_function(
+                    pictures, seed, strength
+                )
+                self._field_gradient = tf.function(
+                    self._trace_field, autograph=False
+                ).get_concrete_function(pictures)
+        except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
+            text = str(error).strip().partition("\n")[0][:200]
+            raise NotApplicable(f"Pictures of this size cannot be fed: {text}") from error
+
+    def _trace_run(self, pictures: Any, seed: Any, strength: Any) -> Any:
+        """Return what the cut network answers to transformed pictures; see ``CutNetwork.apply``."""
+        return self._cut.apply(transform_randomly(pictures, seed, self._canvas, strength))
+
+    def answers(
+        self, pictures: NDArray[Any], seed: int | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the tensor in front of its ReLU and behind it for (n, H, W, C) pictures in 0..1.
+
+        Args:
+            pictures: any number.
+            seed: of the transforms; None leaves them where they are.
+        """
+        import tensorflow as tf
+
+        size = self._cut.count
+        found: list[tuple[Any, Any]] = []
+        for first in range(0, len(pictures), size):
+            block = pictures[first : first + size]
+            padded = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
+            with on_device(self._device):
+                before, behind = self._run(
+                    tf.constant(padded, tf.float32), tf.constant([seed or 0, first], tf.int32),
+                    tf.constant(0.0 if seed is None else 1.0),
+                )  # fmt: skip
+            found.append((before.numpy()[: len(block)], behind.numpy()[: len(block)]))
+        return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
+
+    def _trace_field(self, pictures: Any) -> Any:
+        """Return how strongly each pixel moves the central place in any picture, (H, W)."""
+        import tensorflow as tf
+
+        before, _ = self._cut.apply(pictures)
+        middle = before
+        for size in before.shape[1:-1]:
+            middle = middle[:, size // 2]
+        ramp = tf.linspace(1.0, 2.0, int(middle.shape[-1]))
+        gradient = tf.gradients(tf.reduce_sum(middle * ramp), [pictures])[0]
+        if gradient is None:
+            raise ValueError("The network has no gradient in its input.")
+        return tf.reduce_max(tf.abs(gradient), axis=[0, 3])
+
+    def receptive_field(self, seed: int) -> tuple[int, int]:
+        """Return height and width of what the central place sees, in pixels: where noise moves it."""
+        import tensorflow as tf
+
+        canvas = self._canvas
+        shape = (self._cut.count, canvas.height, canvas.width, canvas.channels)
+        noise = np.random.default_rng(seed).uniform(0, 1, shape)
+        with on_device(self._device):
+            found = self._field_gradient(tf.constant(noise, tf.float32)).numpy() > 0
+        rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
+        if not rows.size:
+            return canvas.height, canvas.width
+        return int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)

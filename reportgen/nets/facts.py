@@ -1,0 +1,81 @@
+"""The facts of a Keras model."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from reportgen.nets import structure
+from reportgen.nets.engine import first_line
+from reportgen.nets.heads import output_facts
+from reportgen.nets.signature import declared_outputs
+from reportgen.nets.training import learning_rate, loss_name, optimizer_name
+from reportgen.network.facts import NetworkFacts, TensorFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reportgen.nets.traceable import TraceableModel
+    from reportgen.nets.tracing import Traced
+    from reportgen.network.facts import CallFacts
+
+
+def network_facts(
+    traceable: TraceableModel,
+    traced: Traced | None,
+    problem: Exception | None,
+    compiled: Mapping[str, Any],
+) -> NetworkFacts:
+    """Return what a model is.
+
+    Args:
+        traceable: the model, with its layers and what goes into it.
+        traced: its forward pass; without one, only what it declares is known.
+        problem: why it cannot be traced.
+        compiled: the compile configuration of its file, where it is not compiled itself.
+    """
+    model = traceable.model
+    calls = traced.calls if traced else ()
+    outputs = traced.outputs if traced else declared_outputs(model)
+    parameters, trainable = structure.count_parameters(model)
+    policy = getattr(model, "dtype_policy", None)
+    return NetworkFacts(
+        name=model.name,
+        class_name=type(model).__name__,
+        inputs=tuple(
+            TensorFacts(name, shape, dtype) for name, (shape, dtype) in traceable.specs.items()
+        ),
+        outputs=output_facts(outputs, calls, traceable.nodes, model, compiled),
+        layers=structure.layer_facts(traceable.nodes),
+        calls=calls,
+        parameters=parameters,
+        trainable_parameters=trainable,
+        weight_bytes=structure.weight_bytes(model),
+        dtype_policy=str(getattr(policy, "name", "float32")),
+        optimizer=optimizer_name(model, compiled),
+        learning_rate=learning_rate(model, compiled),
+        loss=loss_name(model, compiled),
+        raw_input=_input_rescaling(calls),
+        trace_problem=first_line(problem) if problem else None,
+        versions=_versions(),
+    )
+
+
+def _input_rescaling(calls: tuple[CallFacts, ...]) -> str | None:
+    """Return the Rescaling or Normalization layer in front of the first weights."""
+    for call in calls:
+        if not call.leaf:
+            continue
+        if call.class_name in {"Rescaling", "Normalization"}:
+            return call.layer
+        if "Conv" in call.class_name or call.class_name in {"Dense", "EinsumDense"}:
+            return None
+    return None
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    import keras
+    import tensorflow as tf
+
+    python = ".".join(str(n) for n in sys.version_info[:3])
+    return (("Keras", keras.__version__), ("TensorFlow", tf.__version__), ("Python", python))

@@ -1,0 +1,96 @@
+"""What flows into the first BatchNormalization, measured without running what comes behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.errors import ModelError
+from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.recording import Recorder, recorded_by
+from reportgen.nets.signature import pack
+from reportgen.nets.structure import to_numpy
+from reportgen.network.protocol import NormalizationInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from reportgen.nets.traceable import TraceableModel
+
+
+class FirstNormalization:
+    """The network up to its first BatchNormalization.
+
+    Args:
+        model: whose.
+        path: of the layer.
+    """
+
+    def __init__(self, model: TraceableModel, path: str) -> None:
+        self._model, self._path = model, path
+        self._layer = next(node.operation for node in model.nodes if node.path == path)
+        self._functions: dict[int, Any] = {}
+
+    def measure(self, inputs: Mapping[str, NDArray[Any]], size: int) -> NormalizationInput:
+        """Measure what flows into the layer over the images of one block.
+
+        Args:
+            inputs: by name, each (n, …).
+            size: images in a block; of more, the first are measured.
+        """
+        import tensorflow as tf
+
+        tensors, layer = self._model.tensors(inputs, size), self._layer
+        if size not in self._functions:
+            self._functions[size] = self._trace(size)
+        with on_device(self._model.device), without_graph_optimizer():
+            count = min(size, *(len(array) for array in inputs.values()))
+            mean, variance = self._functions[size](tensors, tf.constant(count))
+        return NormalizationInput(
+            self._path,
+            np.asarray(mean, np.float64),
+            np.asarray(variance, np.float64),
+            to_numpy(layer.moving_mean).astype(np.float64),
+            to_numpy(layer.moving_variance).astype(np.float64),
+        )
+
+    def _trace(self, size: int) -> Any:
+        """Trace the network up to the layer and reduce the tensor in front of it to channel moments."""
+        import tensorflow as tf
+
+        layer = self._layer
+
+        def stop(call: Any) -> None:
+            if call.operation is layer:
+                raise _Reached(call.inputs[0])
+
+        def run(inputs: dict[str, Any], count: Any) -> tuple[Any, Any]:
+            recorder = Recorder(self._model.paths, before=stop)
+            recorder.start(inputs, tf.compat.v1.get_default_graph())
+            try:
+                with recorded_by(recorder):
+                    self._model.model(pack(self._model.model, inputs), training=False)
+            except _Reached as reached:
+                tensor = tf.cast(reached.tensor, tf.float32)[:count]
+                rank = tensor.shape.rank
+                axis = layer.axis % rank
+                mean, variance = tf.nn.moments(tensor, [i for i in range(rank) if i != axis])
+                return mean, variance
+            raise ModelError("The first BatchNormalization is not reached.")
+
+        with on_device(self._model.device):
+            function = tf.function(run, autograph=False)
+            return function.get_concrete_function(
+                self._model.signature(size), tf.TensorSpec((), tf.int32)
+            )
+
+
+class _Reached(BaseException):
+    """Cuts a trace short; no Exception, so that Keras does not wrap it."""
+
+    def __init__(self, tensor: Any) -> None:
+        super().__init__()
+        self.tensor = tensor
