@@ -11,9 +11,10 @@ from reportgen.report.leaves import Figure, Histogram
 class Variable(msgspec.Struct, frozen=True):
     """A weight tensor and its statistics over finite values, in float64 and stored to six digits.
 
+    What it is stands as in ``network.facts.VariableFacts``, from ``path`` to ``trainable`` and from
+    ``initializer`` on.
+
     Attributes:
-        path: structural path of the layer and the variable's name; unique.
-        shape: as Keras stores it.
         count: elements; ``zeros``, ``nan`` and ``inf`` are counts among them.
         min: None, as all statistics, where no value is finite.
         std: population standard deviation.
@@ -21,10 +22,7 @@ class Variable(msgspec.Struct, frozen=True):
         l2: Euclidean norm.
         histogram: its counts sum to ``count - nan - inf``.
         digest: of type, shape and values, so that two reports compare without their models.
-        initializer: declared by the layer, as in ``glorot_uniform``.
-        compute_dtype: the type that the layer computes in, which the values must fit.
         health: of floating-point kernels and embeddings.
-        shared_by: further layers that hold this variable.
     """
 
     path: str
