@@ -12,7 +12,7 @@ import numpy as np
 from reportgen.report.leaves import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -206,6 +206,13 @@ def pearson(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     x, y = x - x.mean(), y - y.mean()
     scale = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / scale if scale > 0 else None
+
+
+def stripes(array: NDArray[Any], elements: int = 1 << 22) -> Iterator[slice]:
+    """Yield the rows of an array in stripes of about so many elements, which bounds what is made of them."""
+    step = max(1, elements * len(array) // max(array.size, 1))
+    for start in range(0, len(array), step):
+        yield slice(start, start + step)
 
 
 def resize_bilinear(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:

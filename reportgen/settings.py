@@ -51,6 +51,8 @@ RESIZE_MODES = ("stretch", "crop", "pad")
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded."""
+MAX_DEEP_PIXELS = 16_000_000
+"""Likewise of 16 bits a channel in colour, which are decoded in Python at five megapixels a second."""
 MAX_ACTIVATION_BYTES = 512 * 2**20
 """Bound on the activations in flight during a forward pass."""
 MAX_GRADIENT_BYTES = 2**30

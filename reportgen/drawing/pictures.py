@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from reportgen.numerics import stripes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -68,7 +70,7 @@ def for_the_eye(array: NDArray[Any], full_scale: float | None) -> NDArray[Any]:
         full_scale: the value of white; None for the window of the values themselves.
     """
     window = window_of(array) if full_scale is None else Window(0.0, full_scale)
-    return shrunk(as_rgb(to_bytes(array, window)))
+    return shrunk(to_bytes(as_rgb(array), window))
 
 
 def own_window(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -91,14 +93,17 @@ def shrunk(image: NDArray[Any]) -> NDArray[Any]:
 
 def to_bytes(array: NDArray[Any], window: Window) -> NDArray[Any]:
     """Map ``window`` to 0..255 uint8; NaN becomes black."""
-    scaled = (array.astype(np.float64) - window.low) * (255 / (window.high - window.low))
-    levels = np.nan_to_num(np.clip(scaled, 0, 255))
-    result: NDArray[Any] = np.rint(levels).astype(np.uint8)
+    if array.dtype == np.uint8 and window == (0.0, 255.0):
+        return array
+    result = np.empty(array.shape, np.uint8)
+    for rows in stripes(array):
+        scaled = (array[rows].astype(np.float64) - window.low) * (255 / (window.high - window.low))
+        result[rows] = np.rint(np.nan_to_num(np.clip(scaled, 0, 255)))
     return result
 
 
 def as_rgb(image: NDArray[Any]) -> NDArray[Any]:
-    """Return (H, W, 1 or 3) uint8 from any channels: alpha dropped, of more than four the first three."""
+    """Return (H, W, 1 or 3) from any channels, of the same type: alpha dropped, at most three."""
     channels = image.shape[2]
     return image[..., :1] if channels <= 2 else image[..., :3]
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from reportgen.errors import ProbeError
-from reportgen.numerics import resize_bilinear
-from reportgen.settings import MAX_PIXELS
+from reportgen.numerics import resize_bilinear, stripes
+from reportgen.settings import MAX_DEEP_PIXELS, MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,8 @@ class Pixels(NamedTuple):
     """A decoded image.
 
     Attributes:
-        array: (H, W, C) float32, C in {1, 2, 3, 4}: grey, grey-alpha, RGB or RGBA; 0..255.
+        array: (H, W, C), C in {1, 2, 3, 4}: grey, grey-alpha, RGB or RGBA; 0..255, uint8 where 8 bits a channel
+            are stored, else float32.
         kind: what was read, as in ``JPEG, RGB``.
         notes: what was done to read it.
     """
@@ -164,7 +165,8 @@ def _decode(image: Image.Image, path: Path) -> Pixels:
     else:
         if image.mode == "CMYK":
             notes.append("CMYK converted to RGB")
-        array = np.asarray(image.convert(_plain_mode(image)), np.float32)
+        mode = _plain_mode(image)
+        array = np.asarray(image if image.mode == mode else image.convert(mode))
         array = array if array.ndim == 3 else array[..., None]
     return Pixels(_upright(array, orientation), kind, tuple(notes))
 
@@ -177,7 +179,7 @@ def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
         array = array[::-1]
     if orientation in {2, 3, 6, 7}:
         array = array[:, ::-1]
-    return np.ascontiguousarray(array)
+    return array
 
 
 def _mode_name(mode: str) -> str:
@@ -215,6 +217,12 @@ def _deep_png(path: Path) -> NDArray[Any] | None:
     depth, colour = struct.unpack(">BB", head[24:26]) if len(head) == 26 else (8, 0)
     if depth != 16 or colour == 0:
         return None
+    pixels = int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big")
+    if pixels > MAX_DEEP_PIXELS:
+        raise ProbeError(
+            f"{path.name}: {pixels / 1e6:.0f} megapixels of 16 bits a channel, more than the limit of "
+            f"{MAX_DEEP_PIXELS // 1_000_000}; not decoded"
+        )
     import png
 
     with path.open("rb") as file:
@@ -251,7 +259,8 @@ def fit(array: NDArray[Any], shape: tuple[int, int, int], resize: str) -> Fitted
             ``pad`` (zeros around, to the target's aspect ratio); always bilinear without antialias.
 
     Raises:
-        ProbeError: channels that cannot be brought to the input's.
+        ProbeError: channels that cannot be brought to the input's, or more pixels with the padding than are
+            decoded.
     """
     array, notes = _fit_channels(array, shape[2])
     if array.shape[:2] == shape[:2]:
@@ -284,15 +293,22 @@ def _fit_channels(array: NDArray[Any], channels: int) -> tuple[NDArray[Any], tup
         opaque = np.full((*array.shape[:2], 1), 255, array.dtype)
         return np.concatenate([array, opaque], axis=2), notes
     if have == 3 and channels == 1:
-        grey = array.astype(np.float32) @ _LUMA
-        whole = array.dtype.kind in "iu" or bool(np.all(array == np.rint(array)))
-        grey = np.rint(grey) if whole else grey
-        return grey[..., None], (*notes, "colour turned to grey (ITU-R 601)")
+        return _grey(array), (*notes, "colour turned to grey (ITU-R 601)")
     if have == channels:
         return array, notes
     raise ProbeError(
         f"it has {have} channels; the model takes {channels}. Give arrays of that shape"
     )
+
+
+def _grey(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the luma of RGB, rounded where the values are whole, as Keras's loaders do."""
+    whole = array.dtype.kind in "iu" or bool(np.all(array == np.rint(array)))
+    grey = np.empty((*array.shape[:2], 1), np.float32)
+    for rows in stripes(array):
+        luma = array[rows].astype(np.float32) @ _LUMA
+        grey[rows, :, 0] = np.rint(luma) if whole else luma
+    return grey
 
 
 def _central_box(array: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
@@ -307,6 +323,11 @@ def _padded(array: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
     height, width = array.shape[:2]
     full_height = max(height, int(width * shape[0] / shape[1]))
     full_width = max(width, int(height * shape[1] / shape[0]))
+    if full_height * full_width > MAX_PIXELS:
+        raise ProbeError(
+            f"padded to the model's aspect ratio it would have {full_height * full_width / 1e6:,.0f} "
+            f"megapixels, more than the limit of {MAX_PIXELS // 1_000_000}; --resize crop or stretch takes it"
+        )
     top, left = (full_height - height) // 2, (full_width - width) // 2
     result = np.zeros((full_height, full_width, array.shape[2]), array.dtype)
     result[top : top + height, left : left + width] = array

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
+import png
 import pytest
 from PIL import Image
 
+from reportgen.drawing.pictures import for_the_eye
 from reportgen.errors import ProbeError
-from reportgen.inputs.images import decode, fit
+from reportgen.inputs.images import _deep_png, decode, fit
 
 ORIENTATION = 0x0112
 RGB = np.random.default_rng(5).integers(0, 256, (6, 9, 3), np.uint8)
@@ -309,3 +312,53 @@ def test_dropped_transparency_is_said(alpha, said):
 def test_channels_that_cannot_be_are_refused():
     with pytest.raises(ProbeError, match="it has 3 channels; the model takes 7"):
         fit(np.zeros((4, 4, 3), np.float32), (4, 4, 7), "stretch")
+
+
+# -- pictures that are large on purpose --------------------------------------------------------------
+
+
+def test_a_large_picture_takes_little_more_memory_than_its_pixels(tmp_path):
+    """A few kB of PNG declare 36 megapixels: 108 MB decoded, and no copy in floats."""
+    path = tmp_path / "flat.png"
+    Image.new("RGB", (6000, 6000), (3, 4, 5)).save(path)
+    assert path.stat().st_size < 200_000
+    tracemalloc.start()
+    try:
+        pixels = decode(path)
+        fitted = fit(pixels.array, (32, 32, 3), "stretch")
+        seen = for_the_eye(pixels.array, 255.0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 108e6
+    assert np.unique(fitted.array.reshape(-1, 3), axis=0).tolist() == [[3, 4, 5]]
+    assert np.unique(seen.reshape(-1, 3), axis=0).tolist() == [[3, 4, 5]]
+    assert seen.shape == (512, 512, 3)
+
+
+def test_grey_of_a_large_picture_is_that_of_a_small_one(tmp_path):
+    generator = np.random.default_rng(5)
+    array = generator.integers(0, 256, (3000, 700, 3), dtype=np.uint8)  # more than one stripe
+    whole = fit(array, (3000, 700, 1), "stretch").array[..., 0]
+    expected = np.rint(array.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
+    np.testing.assert_array_equal(whole, expected)
+
+
+def test_padding_that_would_not_fit_into_memory_is_refused(tmp_path):
+    line = np.zeros((1, 90_000, 3), np.uint8)
+    with pytest.raises(ProbeError, match="8,100 megapixels.*--resize crop or stretch"):
+        fit(line, (32, 32, 3), "pad")
+    assert fit(line, (32, 32, 3), "crop").array.shape == (32, 32, 3)
+
+
+def test_a_large_deep_picture_is_refused_before_it_is_decoded(tmp_path):
+    """16 bits a channel in colour are decoded in Python."""
+    path = tmp_path / "deep.png"
+    with path.open("wb") as file:
+        png.Writer(2, 2, bitdepth=16, greyscale=False).write(file, [[0] * 6] * 2)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 5000, 4000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(ProbeError, match="20 megapixels of 16 bits a channel"):
+        _deep_png(path)
