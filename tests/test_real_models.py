@@ -32,21 +32,40 @@ def photos(*names):
 
 
 PHOTOS = ("coffee.png", "camera.png", "chelsea.png", "rocket.png")
+
+
+def briefly(*units, relevance="gradcam"):
+    """Let every section run, but climb a few units in few steps and explain by the cheapest method.
+
+    A report of a large network takes minutes otherwise, and no test here looks at its units and maps: those
+    of the sections do, on the same networks.
+    """
+    return {"relevance": relevance, "units": units, "feature_steps": 8}
+
+
 BUILDS = {
     "efficientnet": lambda: (
         "efficientnet_lite0.keras",
         photos(*PHOTOS),
-        {"classes": str(MODELS / "imagenet_labels.json")},
+        {"classes": str(MODELS / "imagenet_labels.json"), **briefly("class:espresso")},
     ),
     "efficientnet-crop": lambda: (
         "efficientnet_lite0.keras",
         photos(*PHOTOS),
-        {"classes": str(MODELS / "imagenet_labels.json"), "resize": "crop"},
+        {
+            "classes": str(MODELS / "imagenet_labels.json"),
+            "resize": "crop",
+            **briefly("top_activation:3"),
+        },
     ),
-    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS), {}),
+    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS), briefly("class:3")),
     "emotion": lambda: ("fer_mini_xception.keras", face(), {}),
-    "selfie": lambda: ("selfie_segmentation.keras", photos("astronaut.png"), {}),
-    "iris": lambda: ("iris_landmark.keras", photos("astronaut.png"), {}),
+    "selfie": lambda: (
+        "selfie_segmentation.keras",
+        photos("astronaut.png"),
+        briefly("re_lu_20:1"),
+    ),
+    "iris": lambda: ("iris_landmark.keras", photos("astronaut.png"), briefly("p_re_lu_36:1")),
     "fashion": lambda: (in_folder("fashion_cnn2", ".keras"), fashion(), {"max_probes": 64}),
     "fashion-h5": lambda: (in_folder("fashion_cnn2", ".h5"), fashion(), {"max_probes": 64}),
     "vit": lambda: (in_folder("fashion_vit", ".keras"), fashion(), {"max_probes": 64}),
