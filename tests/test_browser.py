@@ -75,7 +75,7 @@ def hostile(tmp_path_factory):
 def report_of(name):
     """Build a report of each kind of result once."""
     size = 16 if name in {"segmentation", "mask", "autoencoder"} else 12
-    probes = models.images(3, size)
+    probes = models.images(2, size)
     if name == "two_inputs":
         probes = {"left": probes, "right": probes}
     folder = build_report(models.saved(name), probes=probes, output=models.place() / name)

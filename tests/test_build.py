@@ -600,9 +600,7 @@ def test_flops_are_two_a_multiply_add(tmp_path):
 def test_hidden_names_are_nowhere(tmp_path):
     folder = write_images(tmp_path / "probes", form="secret-patient-{}.png")
     (folder / "secret-patient-broken.png").write_bytes(b"")
-    report = built(
-        tmp_path, models.saved("classifier"), folder, hide_names=True, sections=SECTIONS
-    )
+    report = built(tmp_path, models.saved("classifier"), folder, hide_names=True, sections=SECTIONS)
     names = [probe["name"] for probe in pages.content(report, "probes")["probes"]]
     assert names == [f"probe {i + 1}" for i in range(6)]
     assert "A probe was left out" in pages.notices(report, level="warning")
@@ -647,9 +645,7 @@ def test_pictures_carry_no_exif_and_are_turned_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "SecretCamera"
     tall.save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    report = built(
-        tmp_path, models.saved("classifier"), tmp_path / "turned.jpg", sections=SECTIONS
-    )
+    report = built(tmp_path, models.saved("classifier"), tmp_path / "turned.jpg", sections=SECTIONS)
     (probe,) = pages.content(report, "probes")["probes"]
     assert probe["size"] == [8, 12]
     assert all(b"SecretCamera" not in data for data in pages.tree(tmp_path / "report").values())

@@ -34,13 +34,13 @@ def photos(*names):
 PHOTOS = ("coffee.png", "camera.png", "chelsea.png", "rocket.png")
 
 
-def briefly(*units, relevance="gradcam"):
-    """Let every section run, but climb a few units in few steps and explain by the cheapest method.
+def briefly(unit):
+    """Let every section run, but climb one unit in few steps and explain by the cheapest method.
 
     A report of a large network takes minutes otherwise, and no test here looks at its units and maps: those
     of the sections do, on the same networks.
     """
-    return {"relevance": relevance, "units": units, "feature_steps": 8}
+    return {"relevance": "gradcam", "units": (unit,), "feature_steps": 8}
 
 
 BUILDS = {
@@ -67,12 +67,20 @@ BUILDS = {
     ),
     "iris": lambda: ("iris_landmark.keras", photos("astronaut.png"), briefly("p_re_lu_36:1")),
     "fashion": lambda: (in_folder("fashion_cnn2", ".keras"), fashion(), {"max_probes": 64}),
-    "fashion-h5": lambda: (in_folder("fashion_cnn2", ".h5"), fashion(), {"max_probes": 64}),
-    "vit": lambda: (in_folder("fashion_vit", ".keras"), fashion(), {"max_probes": 64}),
+    "fashion-h5": lambda: (
+        in_folder("fashion_cnn2", ".h5"),
+        fashion(),
+        {"max_probes": 64, "relevance": "gradcam"},
+    ),
+    "vit": lambda: (
+        in_folder("fashion_vit", ".keras"),
+        fashion(),
+        {"max_probes": 64, "relevance": ("gradcam", "rollout")},
+    ),
     "float16": lambda: (
         in_folder("fashion_mixed_float16", ".keras"),
         fashion(),
-        {"max_probes": 64},
+        {"max_probes": 64, "relevance": "gradcam"},
     ),
     "healthy": lambda: ("sick/resnet8__healthy.keras", IMAGES / "imagenet", {}),
     "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", {}),

@@ -12,7 +12,6 @@ from reportgen import build_report, cli
 from reportgen.errors import OutputError
 from reportgen.page.publish import locked
 
-
 SECTIONS = ("overview", "probes", "weights")
 """Enough for every kind of file that a report has."""
 
