@@ -32,6 +32,7 @@ def photos(*names):
 
 
 PHOTOS = ("coffee.png", "camera.png", "chelsea.png", "rocket.png")
+FEW_STEPS = {"feature_steps": 8}
 
 
 def briefly(unit):
@@ -40,7 +41,7 @@ def briefly(unit):
     A report of a large network takes minutes otherwise, and no test here looks at its units and maps: those
     of the sections do, on the same networks.
     """
-    return {"relevance": "gradcam", "units": (unit,), "feature_steps": 8}
+    return {"relevance": "gradcam", "units": (unit,), **FEW_STEPS}
 
 
 BUILDS = {
@@ -75,16 +76,16 @@ BUILDS = {
     "vit": lambda: (
         in_folder("fashion_vit", ".keras"),
         fashion(),
-        {"max_probes": 64, "relevance": ("gradcam", "rollout")},
+        {"max_probes": 64, "relevance": ("gradcam", "rollout"), **FEW_STEPS},
     ),
     "float16": lambda: (
         in_folder("fashion_mixed_float16", ".keras"),
         fashion(),
-        {"max_probes": 64, "relevance": "gradcam"},
+        {"max_probes": 64, "relevance": "gradcam", **FEW_STEPS},
     ),
     "healthy": lambda: ("sick/resnet8__healthy.keras", IMAGES / "imagenet", {}),
-    "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", {}),
-    "int8": lambda: ("odd/mnist_cnn_int8_keras_quantized.keras", fashion()[0], {}),
+    "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", FEW_STEPS),
+    "int8": lambda: ("odd/mnist_cnn_int8_keras_quantized.keras", fashion()[0], FEW_STEPS),
     "logits": lambda: ("odd/mnist_cnn_logits.keras", fashion()[0], {}),
     "siamese": lambda: ("odd/mnist_siamese_shared_encoder_2in.keras", None, {}),
     "text": lambda: (
