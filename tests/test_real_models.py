@@ -53,13 +53,9 @@ BUILDS = {
     "efficientnet-crop": lambda: (
         "efficientnet_lite0.keras",
         photos(*PHOTOS),
-        {
-            "classes": str(MODELS / "imagenet_labels.json"),
-            "resize": "crop",
-            **briefly("top_activation:3"),
-        },
+        {"classes": str(MODELS / "imagenet_labels.json"), "resize": "crop", "quick": True},
     ),
-    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS), briefly("class:3")),
+    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS[:2]), briefly("class:3")),
     "emotion": lambda: ("fer_mini_xception.keras", face(), {}),
     "selfie": lambda: (
         "selfie_segmentation.keras",
@@ -83,7 +79,11 @@ BUILDS = {
         fashion(),
         {"max_probes": 64, "relevance": "gradcam", **FEW_STEPS},
     ),
-    "healthy": lambda: ("sick/resnet8__healthy.keras", IMAGES / "imagenet", {}),
+    "healthy": lambda: (
+        "sick/resnet8__healthy.keras",
+        IMAGES / "imagenet",
+        {"relevance": "gradcam", **FEW_STEPS},
+    ),
     "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", FEW_STEPS),
     "int8": lambda: ("odd/mnist_cnn_int8_keras_quantized.keras", fashion()[0], FEW_STEPS),
     "logits": lambda: ("odd/mnist_cnn_logits.keras", fashion()[0], {}),
