@@ -72,7 +72,7 @@ BUILDS = {
     "vit": lambda: (
         in_folder("fashion_vit", ".keras"),
         fashion(),
-        {"max_probes": 64, "relevance": ("gradcam", "rollout"), **FEW_STEPS},
+        {"max_probes": 64, "relevance": "rollout", **FEW_STEPS},
     ),
     "float16": lambda: (
         in_folder("fashion_mixed_float16", ".keras"),
@@ -85,7 +85,11 @@ BUILDS = {
         {"relevance": "gradcam", **FEW_STEPS},
     ),
     "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", FEW_STEPS),
-    "int8": lambda: ("odd/mnist_cnn_int8_keras_quantized.keras", fashion()[0], FEW_STEPS),
+    "int8": lambda: (
+        "odd/mnist_cnn_int8_keras_quantized.keras",
+        fashion()[0],
+        {"relevance": "gradcam", **FEW_STEPS},
+    ),
     "logits": lambda: ("odd/mnist_cnn_logits.keras", fashion()[0], {}),
     "siamese": lambda: ("odd/mnist_siamese_shared_encoder_2in.keras", None, {}),
     "text": lambda: (
