@@ -17,12 +17,19 @@ from reportgen.errors import LabelError, ModelError, OutputError, ProbeError, Us
 from reportgen.settings import SECTIONS
 
 PICTURES = models.images()
+LOOKED_AT = ("overview", "probes", "weights")
 BRIEF = 2e-5  # results are stored to six significant digits, and batches differ in the last one
 
 
 def built(tmp_path, model, probes=None, **options):
-    """Build, check the page, and return its report.json."""
+    """Build the sections that most tests look at, check the page, and return its report.json.
+
+    The others take ten times as long; tests that say something about the whole page ask for all.
+    """
+    if "skip" not in options:
+        options.setdefault("sections", LOOKED_AT)
     folder = build_report(model, probes=probes, output=tmp_path / "report", **options)
+    assert folder.failed == ()
     return pages.check_page(folder.path)
 
 
@@ -73,6 +80,7 @@ def test_classifier_agrees_with_predict(tmp_path, suffix):
         tmp_path,
         models.saved("classifier", suffix),
         write_images(tmp_path / "probes"),
+        sections=SECTIONS,
     )
     p = predicted("classifier", PICTURES)
     assert_classified(pages.outputs(report), p)
@@ -236,6 +244,7 @@ def test_hostile_names_are_shown_as_they_are(tmp_path):
         title=title,
         meta={key: "<i>"},
         classes=["<b>", "&amp;", "'"],
+        sections=SECTIONS,
     )
     text = pages.page_text(tmp_path / "report")
     for expected in (models.HOSTILE, "<img onerror=alert(1)>", title, key, "<b>&amp;.png", "猫"):
@@ -313,7 +322,7 @@ def test_labels_file_and_classes_file(tmp_path):
 @pytest.mark.parametrize("shape", [(6, 12, 12), (6, 12, 12, 1)])
 def test_grey_arrays_with_and_without_channel(tmp_path, shape):
     grey = models.images(channels=1)
-    report = built(tmp_path, models.saved("grey"), grey.reshape(shape))
+    report = built(tmp_path, models.saved("grey"), grey.reshape(shape), sections=SECTIONS)
     assert_classified(pages.outputs(report), predicted("grey", grey))
 
 
@@ -512,7 +521,11 @@ def test_resize_modes(tmp_path, resize):
 
 def test_input_size_for_models_that_leave_it_open(tmp_path):
     report = built(
-        tmp_path, models.saved("open_size"), write_images(tmp_path / "p"), input_size="8x16"
+        tmp_path,
+        models.saved("open_size"),
+        write_images(tmp_path / "p"),
+        input_size="8x16",
+        sections=SECTIONS,
     )
     (received,) = pages.content(report, "probes")["probes"][0]["received"]
     assert received["shape"] == [8, 16, 3]
@@ -527,7 +540,7 @@ def test_fixed_batch_dimension_is_respected(tmp_path):
     free = models.model("classifier")
     entry = keras.Input(batch_shape=(4, 12, 12, 3))
     fixed = keras.Model(entry, free(entry), name="fixed")
-    report = built(tmp_path, fixed, PICTURES)
+    report = built(tmp_path, fixed, PICTURES, sections=SECTIONS)
     assert_classified(pages.outputs(report), predicted("classifier", PICTURES))
 
 
@@ -587,7 +600,7 @@ def test_flops_are_two_a_multiply_add(tmp_path):
 def test_hidden_names_are_nowhere(tmp_path):
     folder = write_images(tmp_path / "probes", form="secret-patient-{}.png")
     (folder / "secret-patient-broken.png").write_bytes(b"")
-    report = built(tmp_path, models.saved("classifier"), folder, hide_names=True)
+    report = built(tmp_path, models.saved("classifier"), folder, hide_names=True, sections=SECTIONS)
     names = [probe["name"] for probe in pages.content(report, "probes")["probes"]]
     assert names == [f"probe {i + 1}" for i in range(6)]
     assert "A probe was left out" in pages.notices(report, level="warning")
@@ -621,7 +634,7 @@ def test_sections_and_skip(tmp_path, options, kinds):
 
 
 def test_without_probes_the_section_says_how_to_give_some(tmp_path):
-    report = built(tmp_path, models.saved("classifier"))
+    report = built(tmp_path, models.saved("classifier"), sections=SECTIONS)
     assert pages.section(report, "probes")["content"] is None
     assert "--probes" in pages.notices(report, level="info")
     assert report["summary"]["state"] == "complete"
@@ -632,7 +645,7 @@ def test_pictures_carry_no_exif_and_are_turned_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "SecretCamera"
     tall.save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    report = built(tmp_path, models.saved("classifier"), tmp_path / "turned.jpg")
+    report = built(tmp_path, models.saved("classifier"), tmp_path / "turned.jpg", sections=SECTIONS)
     (probe,) = pages.content(report, "probes")["probes"]
     assert probe["size"] == [8, 12]
     assert all(b"SecretCamera" not in data for data in pages.tree(tmp_path / "report").values())
@@ -682,9 +695,9 @@ def test_no_temporary_folder_stays_behind_a_failure(tmp_path, monkeypatch):
 
 
 def test_new_report_replaces_the_old_and_leaves_other_files(tmp_path):
-    built(tmp_path, models.saved("classifier"), PICTURES)
+    built(tmp_path, models.saved("classifier"), PICTURES, sections=SECTIONS)
     (tmp_path / "report/mine.txt").write_text("notes")
-    report = built(tmp_path, models.saved("binary"), PICTURES)
+    report = built(tmp_path, models.saved("binary"), PICTURES, sections=SECTIONS)
     assert "binary classifier" in report["summary"]["sentence"]
     assert (tmp_path / "report/mine.txt").read_text() == "notes"
 
@@ -730,7 +743,14 @@ def test_neither_model_nor_path_is_refused(tmp_path):
 
 def test_no_directory_of_this_machine_is_in_the_report(tmp_path):
     folder = write_images(tmp_path / "probes")
-    built(tmp_path, models.saved("classifier"), folder, classes=None, meta={"a": "b"})
+    built(
+        tmp_path,
+        models.saved("classifier"),
+        folder,
+        classes=None,
+        meta={"a": "b"},
+        sections=SECTIONS,
+    )
     here = str(tmp_path).encode()
     home = str(Path.cwd()).encode()
     for name, data in pages.tree(tmp_path / "report").items():
@@ -739,7 +759,7 @@ def test_no_directory_of_this_machine_is_in_the_report(tmp_path):
 
 
 def test_report_json_is_one_line_of_plain_json(tmp_path):
-    built(tmp_path, models.saved("nan"), PICTURES)
+    built(tmp_path, models.saved("nan"), PICTURES, sections=SECTIONS)
     data = (tmp_path / "report/report.json").read_bytes()
 
     def refuse(constant):

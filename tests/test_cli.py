@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -44,10 +45,17 @@ def refused(capsys, code, *arguments):
     return line
 
 
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """Reports without probes by the name of their model; tests work on copies."""
+    place = tmp_path_factory.mktemp("reports")
+    return {name: cli_build(place / name, models.saved(name)) for name in ("binary", "classifier")}
+
+
 @pytest.fixture
-def old(tmp_path):
+def old(tmp_path, reports):
     """A report that stands already; what fails must not touch it."""
-    folder = cli_build(tmp_path / "out", models.saved("binary"))
+    folder = shutil.copytree(reports["binary"], tmp_path / "out")
     before = pages.tree(folder)
     yield folder
     assert pages.tree(folder) == before
@@ -138,7 +146,10 @@ def test_schema_describes_report_json(tmp_path, capsys):
     for name in ("segmentation", "nan", "two_outputs", "autoencoder", "multilabel", "vector"):
         size = 16 if name in {"segmentation", "autoencoder"} else 12
         np.save("probes.npy", models.images(2, size))
-        folder = cli_build(tmp_path / name, models.saved(name), "-p", "probes.npy")
+        features = (
+            ("--feature-steps", 2) if name in {"nan", "multilabel"} else ("--skip", "features")
+        )
+        folder = cli_build(tmp_path / name, models.saved(name), "-p", "probes.npy", *features)
         report = json.loads((folder / "report.json").read_bytes())
         validator.validate(report)
     report["summary"]["state"] = "fine"
@@ -146,8 +157,8 @@ def test_schema_describes_report_json(tmp_path, capsys):
         validator.validate(report)
 
 
-def test_render_mends_a_page_that_does_not_match(tmp_path, capsys):
-    folder = cli_build(tmp_path / "out", models.saved("classifier"))
+def test_render_mends_a_page_that_does_not_match(tmp_path, capsys, reports):
+    folder = shutil.copytree(reports["classifier"], tmp_path / "out")
     whole = pages.tree(folder)
     (folder / "index.html").write_text("<p>half a pa")
     (folder / "summary.md").unlink()
@@ -159,8 +170,8 @@ def test_render_mends_a_page_that_does_not_match(tmp_path, capsys):
     pages.check_page(folder)
 
 
-def test_render_follows_a_changed_report(tmp_path, capsys):
-    folder = cli_build(tmp_path / "out", models.saved("classifier"))
+def test_render_follows_a_changed_report(tmp_path, capsys, reports):
+    folder = shutil.copytree(reports["classifier"], tmp_path / "out")
     report = json.loads((folder / "report.json").read_bytes())
     report["summary"]["name"] = "Renamed <by hand>"
     changed = json.dumps(report).encode()
@@ -172,8 +183,8 @@ def test_render_follows_a_changed_report(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", [["--help"], ["build", "--help"], ["render", "REPORT"]])
-def test_light_commands_import_nothing_heavy(tmp_path, command):
-    folder = cli_build(tmp_path / "out", models.saved("classifier"))
+def test_light_commands_import_nothing_heavy(tmp_path, reports, command):
+    folder = shutil.copytree(reports["classifier"], tmp_path / "out")
     arguments = [str(folder) if word == "REPORT" else word for word in command]
     code = (
         "import sys\nfrom reportgen.cli import run\n"

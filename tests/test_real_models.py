@@ -32,32 +32,64 @@ def photos(*names):
 
 
 PHOTOS = ("coffee.png", "camera.png", "chelsea.png", "rocket.png")
+FEW_STEPS = {"feature_steps": 8}
+
+
+def briefly(unit):
+    """Let every section run, but optimise for one unit in few steps and explain by the cheapest method.
+
+    A report of a large network takes minutes otherwise, and no test here looks at its units and maps: those
+    of the sections do, on the same networks.
+    """
+    return {"relevance": "gradcam", "units": (unit,), **FEW_STEPS}
+
+
 BUILDS = {
     "efficientnet": lambda: (
         "efficientnet_lite0.keras",
         photos(*PHOTOS),
-        {"classes": str(MODELS / "imagenet_labels.json")},
+        {"classes": str(MODELS / "imagenet_labels.json"), "relevance": "gradcam", **FEW_STEPS},
     ),
     "efficientnet-crop": lambda: (
         "efficientnet_lite0.keras",
         photos(*PHOTOS),
-        {"classes": str(MODELS / "imagenet_labels.json"), "resize": "crop"},
+        {"classes": str(MODELS / "imagenet_labels.json"), "resize": "crop", "quick": True},
     ),
-    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS), {}),
+    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS[:2]), briefly("class:3")),
     "emotion": lambda: ("fer_mini_xception.keras", face(), {}),
-    "selfie": lambda: ("selfie_segmentation.keras", photos("astronaut.png"), {}),
-    "iris": lambda: ("iris_landmark.keras", photos("astronaut.png"), {}),
+    "selfie": lambda: (
+        "selfie_segmentation.keras",
+        photos("astronaut.png"),
+        briefly("re_lu_20:1"),
+    ),
+    "iris": lambda: ("iris_landmark.keras", photos("astronaut.png"), FEW_STEPS),
     "fashion": lambda: (in_folder("fashion_cnn2", ".keras"), fashion(), {"max_probes": 64}),
-    "fashion-h5": lambda: (in_folder("fashion_cnn2", ".h5"), fashion(), {"max_probes": 64}),
-    "vit": lambda: (in_folder("fashion_vit", ".keras"), fashion(), {"max_probes": 64}),
+    "fashion-h5": lambda: (
+        in_folder("fashion_cnn2", ".h5"),
+        fashion(),
+        {"max_probes": 64, "relevance": "gradcam"},
+    ),
+    "vit": lambda: (
+        in_folder("fashion_vit", ".keras"),
+        fashion(),
+        {"max_probes": 64, **FEW_STEPS},
+    ),
     "float16": lambda: (
         in_folder("fashion_mixed_float16", ".keras"),
         fashion(),
-        {"max_probes": 64},
+        {"max_probes": 64, "relevance": "gradcam", **FEW_STEPS},
     ),
-    "healthy": lambda: ("sick/resnet8__healthy.keras", IMAGES / "imagenet", {}),
-    "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", {}),
-    "int8": lambda: ("odd/mnist_cnn_int8_keras_quantized.keras", fashion()[0], {}),
+    "healthy": lambda: (
+        "sick/resnet8__healthy.keras",
+        IMAGES / "imagenet",
+        {"relevance": "gradcam", **FEW_STEPS},
+    ),
+    "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", FEW_STEPS),
+    "int8": lambda: (
+        "odd/mnist_cnn_int8_keras_quantized.keras",
+        fashion()[0],
+        FEW_STEPS,
+    ),
     "logits": lambda: ("odd/mnist_cnn_logits.keras", fashion()[0], {}),
     "siamese": lambda: ("odd/mnist_siamese_shared_encoder_2in.keras", None, {}),
     "text": lambda: (

