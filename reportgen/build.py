@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.configuration import call_text
 from reportgen.context import Silence, make_context
+from reportgen.errors import ConfigurationError
 from reportgen.findings.judge import check_options, judge
 from reportgen.inputs.given import read_inputs
 from reportgen.nets.engine import import_keras, on_device
@@ -88,6 +89,7 @@ def build_report(
             f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', 'function')}"
         )
     settings = make_settings({k: v for k, v in options.items() if v is not None})
+    created = _created()
     check_options(settings.ignore, settings.thresholds)
     with output_folder(output) as folder:
         check_folder(folder, force=settings.force)
@@ -103,13 +105,13 @@ def build_report(
                 preprocess=function,
                 command=command or call_text(model, settings),
             )
-            built = _build(model, inputs, shown)
+            built = _build(model, inputs, shown, created)
             shown.stage("Writing the report")
             publish(built.report, folder, built.files)
     return ReportFolder(folder, built.report, failed=built.failed)
 
 
-def _build(model: Any, inputs: Inputs, progress: Progress) -> Built:
+def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:
     settings = inputs.settings
     progress.stage("TensorFlow")
     import_keras()
@@ -121,7 +123,7 @@ def _build(model: Any, inputs: Inputs, progress: Progress) -> Built:
         progress.stage("Tracing the forward pass")
         context = make_context(_network(loaded, inputs), inputs, progress)
         made = make_sections(context)
-    return _assemble(context, made)
+    return _assemble(context, made, created)
 
 
 def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
@@ -142,7 +144,7 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
     )
 
 
-def _assemble(context: Context, made: SectionResults) -> Built:
+def _assemble(context: Context, made: SectionResults, created: str) -> Built:
     settings = context.settings
     judged = judge(made.sections, settings.ignore, settings.thresholds)
     summary = summarise(
@@ -150,7 +152,7 @@ def _assemble(context: Context, made: SectionResults) -> Built:
         context.network.facts,
         settings.title,
         judged,
-        created=_created(),
+        created=created,
         failed=made.failed,
     )
     files = context.tools.store.files
@@ -172,6 +174,10 @@ def _assemble(context: Context, made: SectionResults) -> Built:
 def _created() -> str:
     """Return the time of this report; ``SOURCE_DATE_EPOCH`` makes builds repeatable."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    seconds = int(epoch) if epoch.isdigit() else time.time()
-    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    try:
+        moment = dt.datetime.fromtimestamp(int(epoch) if epoch else time.time(), dt.UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ConfigurationError(
+            f"SOURCE_DATE_EPOCH takes seconds since 1970, not {epoch[:40]!r}."
+        ) from None
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

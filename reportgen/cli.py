@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +13,12 @@ import click
 
 from reportgen.errors import (
     EXIT_INTERRUPTED,
+    ConfigurationError,
     ReportgenError,
     UsageError,
     worst,
 )
+from reportgen.terminal import say
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
@@ -47,15 +51,15 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _config = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=Path,
     metavar="FILE",
     help="Options in a TOML file that you trust, in place of pyproject.toml's.",
 )
 
 
 @cli.command()
-@click.argument("model", type=click.Path(path_type=str))
-@click.option("-o", "--output", type=click.Path(), help="The report folder.  [required]")
+@click.argument("model", type=str)
+@click.option("-o", "--output", type=str, help="The report folder.  [required]")
 @click.option(
     "-p",
     "--probes",
@@ -168,7 +172,7 @@ _config = click.option(
     metavar="RULE[:LAYER-GLOB]",
     help="Accept findings: shown, not counted; repeatable.",
 )
-@click.option("--junit", type=click.Path(), metavar="FILE", help="Write the findings as JUnit XML.")
+@click.option("--junit", type=str, metavar="FILE", help="Write the findings as JUnit XML.")
 @click.option("--seed", type=int, help="For everything that samples.  [default: 0]")
 @click.option(
     "--device",
@@ -199,7 +203,7 @@ def build(config: Path | None, **given: Any) -> int:  # fmt: skip
 
 
 @cli.command()
-@click.option("-o", "--output", type=click.Path(), default="reportgen-demo", show_default=True)
+@click.option("-o", "--output", type=str, default="reportgen-demo", show_default=True)
 @_shared
 def demo(**given: Any) -> int:
     """Make the report of the embedded example: a small CNN on photographs of clothes."""
@@ -218,7 +222,7 @@ def demo(**given: Any) -> int:
 
 
 @cli.command("render")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Path)
 @click.option("--open", "open_page", is_flag=True, help="Show the page in the browser.")
 def render_again(folder: Path, *, open_page: bool) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
@@ -228,14 +232,14 @@ def render_again(folder: Path, *, open_page: bool) -> int:
     report = read_report(folder)
     with locked(folder):
         publish_again(report, folder)
-    click.echo(folder / "index.html")
+    say(folder / "index.html")
     if open_page:
         ReportFolder(folder).open()
     return 0
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Path)
 @click.option(
     "--fail-on",
     type=click.Choice(["error", "warning"]),
@@ -244,7 +248,7 @@ def render_again(folder: Path, *, open_page: bool) -> int:
 @click.option(
     "--ignore", multiple=True, metavar="RULE[:LAYER-GLOB]", help="Accept findings; repeatable."
 )
-@click.option("--junit", type=click.Path(), metavar="FILE", help="Write the findings as JUnit XML.")
+@click.option("--junit", type=str, metavar="FILE", help="Write the findings as JUnit XML.")
 @_config
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
 def check(
@@ -272,7 +276,7 @@ def check(
     write_junit(junit, judged, report.summary.name, gate)
     if not quiet:
         print_findings(judged)
-    click.echo(f"{verdict(judged)}.")
+    say(f"{verdict(judged)}.")
     return 4 if judged.reaches(gate) else 0
 
 
@@ -292,7 +296,11 @@ def _configured(file: Path | None) -> dict[str, Any]:
     from reportgen.configuration import read_configuration
 
     known = {parameter.name or "" for parameter in build.params} - {"model", "config"}
-    return read_configuration(Path.cwd(), known | {"thresholds", "open"}, file)
+    try:
+        here = Path.cwd()
+    except OSError:
+        raise ConfigurationError("The working directory does not exist any more.") from None
+    return read_configuration(here, known | {"thresholds", "open"}, file)
 
 
 def _build(options: dict[str, Any]) -> int:
@@ -336,8 +344,14 @@ def _build(options: dict[str, Any]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
-    sys.exit(run(arguments))
+    """Run the command line and exit with its code, also where nobody reads what it printed."""
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more, and says so
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -350,17 +364,15 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("reportgen: interrupted; nothing was changed.", err=True)
+        say("reportgen: interrupted; nothing was changed.", err=True)
         return EXIT_INTERRUPTED
     except ReportgenError as error:
-        click.echo(f"reportgen: {' '.join(str(error).split())}", err=True)
+        say(f"reportgen: {' '.join(str(error).split())}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        return 1
     except Exception as error:
         log.debug("Traceback of the error below", exc_info=error)
         text = " ".join(str(error).split())
-        click.echo(
+        say(
             f"reportgen: an error that should not happen: {type(error).__name__}: {text} "
             "(-v shows the traceback)",
             err=True,

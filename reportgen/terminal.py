@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -55,7 +56,10 @@ class Lines:
         self._print(f"{self._text}: {far}, {pace(self._done, self._total, now - self._started)}")
 
     def _print(self, text: str) -> None:
-        print(f"reportgen: {text}", file=sys.stderr, flush=True)  # noqa: T201
+        if sys.stderr is None:  # closed by whoever started us
+            return
+        with contextlib.suppress(OSError, ValueError):  # or read by nobody any more
+            print(f"reportgen: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def pace(done: int, total: int | None, seconds: float) -> str:
@@ -136,7 +140,7 @@ def progress(*, quiet: bool) -> Any:
         from contextlib import nullcontext
 
         return nullcontext()
-    return Bars() if sys.stderr.isatty() else Lines()
+    return Bars() if sys.stderr is not None and sys.stderr.isatty() else Lines()
 
 
 def quieten(*, verbose: bool, device: str) -> None:
@@ -152,6 +156,12 @@ def quieten(*, verbose: bool, device: str) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def say(text: object, *, err: bool = False) -> None:
+    """Print a line where somebody reads it; a closed or broken output ends nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(text, err=err)
+
+
 def print_findings(judged: Judged) -> None:
     """Print a line for every error and warning that is not accepted, on stderr."""
     for finding in judged.findings:
@@ -159,7 +169,7 @@ def print_findings(judged: Judged) -> None:
             continue
         where = finding.where.variable or finding.where.layer
         place = f" in {' '.join(where.split())}" if where else ""
-        click.echo(f"{finding.severity}: {finding.title}{place}: {finding.observed}", err=True)
+        say(f"{finding.severity}: {finding.title}{place}: {finding.observed}", err=True)
 
 
 def print_outcome(folder: ReportFolder, judged: Judged) -> None:
@@ -169,6 +179,6 @@ def print_outcome(folder: ReportFolder, judged: Judged) -> None:
         for notice in section.notices:
             if notice.level != "info":
                 text = " ".join(notice.text.split())
-                click.echo(f"{notice.level}: {section.title}: {text}", err=True)
-    click.echo(folder.report.summary.verdict, err=True)
-    click.echo(folder.index)
+                say(f"{notice.level}: {section.title}: {text}", err=True)
+    say(folder.report.summary.verdict, err=True)
+    say(folder.index)

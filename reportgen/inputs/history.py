@@ -92,7 +92,7 @@ def read_history(source: Any) -> History | None:
 def _json(text: str, path: Path) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HistoryError(f"--history {path}: it is no JSON ({error}).") from None
     if isinstance(data, dict) and isinstance(data.get("history"), dict):
         data = data["history"]
@@ -117,7 +117,10 @@ def _table(text: str, path: Path) -> dict[str, Any]:
             f"--history {path}: the first line is no header of columns ({lines[0][:60]!r}). CSVLogger, TSV, "
             "JSON and TensorBoard folders are read."
         )
-    rows = list(csv.reader(lines, delimiter=separator))
+    try:
+        rows = list(csv.reader(lines, delimiter=separator))
+    except csv.Error as error:
+        raise HistoryError(f"--history {path}: it is no table ({error}).") from None
     header = [name.strip() for name in rows[0]]
     if all(_number(name) is not None for name in header):
         raise HistoryError(
@@ -228,7 +231,7 @@ def _number(value: Any) -> float | None:
         return math.nan
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

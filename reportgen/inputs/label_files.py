@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import LabelError, ProbeError
 from reportgen.inputs.images import SUFFIXES
-from reportgen.inputs.labels import FILE_COLUMN, read_text
+from reportgen.inputs.labels import FILE_COLUMN, csv_rows
 from reportgen.inputs.listing import Item, shown_name
 
 if TYPE_CHECKING:
@@ -28,8 +26,7 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         LabelError: the file is missing, or has lines of other lengths than its first.
     """
-    reader = csv.reader(io.StringIO(read_text(path, "labels"), newline=""))
-    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    rows = csv_rows(path)
     named = bool(rows) and rows[0][1][0].lower() in FILE_COLUMN
     if len(rows) <= named:
         raise LabelError(f"{path} holds no labels.")

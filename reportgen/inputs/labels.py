@@ -41,7 +41,7 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
     if source.lower().endswith(".json") or text.lstrip().startswith(("[", "{")):
         try:
             names = _names_of_json(json.loads(text))
-        except (ValueError, TypeError, KeyError, IndexError):
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError):
             raise LabelError(
                 f"{source}: the class names must be a JSON list of names, or an object from "
                 "index to name."
@@ -89,22 +89,31 @@ def _name_of_item(item: Any) -> str:
     return str(item[-1]) if isinstance(item, list) else str(item)
 
 
+def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the lines of a CSV of labels that hold anything: their number and their cells without blanks.
+
+    Raises:
+        LabelError: the file is missing or no CSV.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, "labels"), newline=""))
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise LabelError(f"{path}, line {reader.line_num}: it is no CSV ({error}).") from None
+    return [(line, cells) for line, cells in rows if any(cells)]
+
+
 def read_labels(source: str) -> dict[str, str]:
     """Return the label of each file name in a CSV ``file,label`` (a header line is recognised).
 
     Raises:
         LabelError: the file is missing or has a line without two columns.
     """
-    rows = csv.reader(io.StringIO(read_text(Path(source), "labels"), newline=""))
     labels: dict[str, str] = {}
-    for row in rows:
-        if not row or not "".join(row).strip():
-            continue
+    for line, row in csv_rows(Path(source)):
         if len(row) < 2:
-            raise LabelError(
-                f"{source}, line {rows.line_num}: expected 'file,label', found {row[0]!r}."
-            )
-        name, label = row[0].strip(), row[1].strip()
+            raise LabelError(f"{source}, line {line}: expected 'file,label', found {row[0]!r}.")
+        name, label = row[0], row[1]
         if not labels and name.lower() in FILE_COLUMN:
             continue
         labels[name] = label

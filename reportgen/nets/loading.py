@@ -204,19 +204,18 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            if sum(i.file_size for i in archive.infolist()) > _MOST_INFLATION * path.stat().st_size:
-                raise ModelError(
-                    f"{path} unpacks to more than {_MOST_INFLATION} times its size, which no model "
-                    f"does: it is not opened. {_SAVE_AGAIN}"
-                )
+            _check_inflation(archive, path)
             config = json.loads(archive.read("config.json")) if "config.json" in names else None
             broken = archive.testzip() if "model.weights.h5" in names else None
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ModelError(
-            f"{path} is truncated or damaged ({error}). Copy it again, or save the model again."
-        ) from None
-    except (ValueError, RecursionError):
+    except ModelError:
+        raise
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
         raise ModelError(f"{path} is damaged: its config.json is not JSON. {_SAVE_AGAIN}") from None
+    except Exception as error:  # noqa: BLE001 - zip files are encrypted, and packed in many ways
+        raise ModelError(
+            f"{path} is truncated or damaged ({error or type(error).__name__}). Copy it again, or save the "
+            "model again."
+        ) from None
     if config is None or "model.weights.h5" not in names:
         raise ModelError(
             f"{path} is a zip file, but no Keras model: config.json or weights are missing."
@@ -228,6 +227,14 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
     # Apart from the model: what it was trained with is told, never deserialized.
     compiled = config.pop("compile_config", None) if isinstance(config, dict) else None
     return config, compiled if isinstance(compiled, dict) else {}
+
+
+def _check_inflation(archive: zipfile.ZipFile, path: Path) -> None:
+    if sum(i.file_size for i in archive.infolist()) > _MOST_INFLATION * path.stat().st_size:
+        raise ModelError(
+            f"{path} unpacks to more than {_MOST_INFLATION} times its size, which no model "
+            f"does: it is not opened. {_SAVE_AGAIN}"
+        )
 
 
 def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any]]:

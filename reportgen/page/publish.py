@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError, ReportError
-from reportgen.files import open_regular
+from reportgen.files import open_regular, read_regular
 from reportgen.page.render import render, summary_text
 from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ASSETS = "assets"
 LOCK = ".reportgen.lock"
 _OURS = re.compile(r"(?P<hash>[0-9a-f]{20})\.(png|webp|svg|css|js)")
+_ASSET = re.compile(r"assets/([0-9a-f]{20}\.(?:png|webp|svg|css|js))\b")
 _TEMPORARY = re.compile(r"\.reportgen-[0-9]+-.*\.tmp")
 
 
@@ -219,6 +220,7 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
     """
     data = to_json(report)
     page = render(report, digest(data))
+    shown = _named_before(folder)
     try:
         _make_assets(folder)
         for name, content in {**files, **page.files}.items():
@@ -229,6 +231,8 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
         _prune(folder / ASSETS, keep={*files, *page.files})
         _remove_temporary(folder)
     except OSError as error:
+        if not shown:
+            _take_back(folder, {*files, *page.files})
         raise OutputError(
             f"The report cannot be written to {folder}: {error.strerror or error}."
         ) from error
@@ -247,13 +251,15 @@ def publish_again(report: Report, folder: Path) -> None:
             raise ReportError(f"{path} is no file, as a picture of a report is: remove it.")
     data = (folder / REPORT_JSON).read_bytes()
     page = render(report, digest(data))
+    shown = _named_before(folder)
     try:
         _make_assets(folder)
         for name, content in page.files.items():
             _put(folder / ASSETS / name, content, unless_there=True)
         _put(folder / SUMMARY_MD, summary_text(report).encode())
         _put(folder / INDEX_HTML, page.html.encode())
-        _prune(folder / ASSETS, keep={*report.assets, *page.files})
+        named = _ASSET.findall(data.decode("utf-8", "replace"))
+        _prune(folder / ASSETS, keep={*report.assets, *named, *page.files}, among=shown)
         _remove_temporary(folder)
     except OSError as error:
         raise OutputError(
@@ -294,14 +300,43 @@ def is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _prune(folder: Path, keep: set[str]) -> None:
-    """Remove pictures that nothing shows any more: those whose name is the hash of their content."""
+def _named_before(folder: Path) -> set[str]:
+    """Return the names of the files in ``assets/`` that the report which stands there names."""
+    names = set()
+    for file in (REPORT_JSON, INDEX_HTML):
+        with contextlib.suppress(OSError):
+            names.update(_ASSET.findall(read_regular(folder / file).decode("utf-8", "replace")))
+    return names
+
+
+def _prune(folder: Path, keep: set[str], among: set[str] | None = None) -> None:
+    """Remove pictures that nothing shows any more: those whose name is the hash of their content.
+
+    Args:
+        folder: of the pictures.
+        keep: names of those that are shown.
+        among: names that may go; any when None.
+    """
     for path in folder.iterdir():
         match = _OURS.fullmatch(path.name)
-        if match is None or path.name in keep or not is_plain(path):
+        spared = path.name in keep or (among is not None and path.name not in among)
+        if match is None or spared or not is_plain(path):
             continue
         if hashlib.sha256(path.read_bytes()).hexdigest()[:20] == match["hash"]:
             path.unlink()
+
+
+def _take_back(folder: Path, names: set[str]) -> None:
+    """Remove what a first build wrote before it failed, so that the folder is as it was."""
+    for path in [
+        *(folder / ASSETS / name for name in names),
+        folder / REPORT_JSON,
+        folder / SUMMARY_MD,
+    ]:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / ASSETS).rmdir()
 
 
 def _remove_temporary(folder: Path) -> None:

@@ -155,7 +155,7 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
         head: Any = msgspec.json.decode(data)
         schema = head["schema"]
         major, minor = int(schema[0]), int(schema[1])
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError):
         raise ReportError(f"{origin} is not a report of reportgen.") from None
     if major > SCHEMA_MAJOR:
         raise ReportError(
@@ -165,7 +165,7 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
         )
     try:
         return msgspec.convert(_known(head) if minor > SCHEMA_MINOR else head, Report)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise ReportError(f"{origin} is damaged: {error}.") from None
 
 
