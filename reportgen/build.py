@@ -138,7 +138,7 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
         compiled=loaded.compiled,
         input_size=(size[0], size[1]) if size else None,
         example=example,
-        images=inputs.block,
+        images=inputs.images_at_once,
         device=settings.device,
         watch=partial(choose_calls, globs=settings.layers) if watched else None,
     )

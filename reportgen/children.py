@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -38,7 +41,8 @@ def run_file(
     """Run a file of this package in a process of its own.
 
     Nothing of the folder where the user calls us can be imported: the file is named by its path, the child
-    starts in an empty folder, and neither is on its path.
+    starts in an empty folder, and neither is on its path. Its processor time is bounded by the system too: it
+    ends by itself where we were killed.
 
     Args:
         file: the script.
@@ -53,7 +57,7 @@ def run_file(
     with tempfile.TemporaryDirectory(prefix="reportgen-") as empty:
         try:
             child = subprocess.Popen(  # noqa: S603 - our own file
-                [sys.executable, "-P", str(file), *arguments],
+                [sys.executable, "-P", __file__, str(file), f"{seconds:g}", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -107,6 +111,17 @@ class _Watch:
                 return
 
 
+def _run_here(file: str, seconds: str, *arguments: str) -> None:
+    """Be the child."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        most = math.ceil(float(seconds)) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    sys.argv = [file, *arguments]
+    runpy.run_path(file, run_name="__main__")
+
+
 def resident_bytes(process: int) -> int | None:
     """Return the resident memory of a process; None where the system does not tell, or it has ended."""
     try:
@@ -114,3 +129,7 @@ def resident_bytes(process: int) -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    _run_here(*sys.argv[1:])

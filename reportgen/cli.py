@@ -99,7 +99,12 @@ _config = click.option(
     metavar="MODULE[:NAME]|FILE.py",
     help="Custom classes that the model needs; imported, so only from where you trust.",
 )
-@click.option("--allow-code", is_flag=True, help="Let code stored in the model file (Lambda) run.")
+@click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Let what the model file carries or names run: Lambdas, functions that are no part of a network, "
+    "layers that read files.",
+)
 @click.option("--title", help="Heading of the page.")
 @click.option(
     "--meta", multiple=True, metavar="KEY=VALUE", help="Shown in the overview; repeatable."
@@ -264,16 +269,19 @@ def check(
     from reportgen.findings.judge import check_options, judge, verdict
     from reportgen.findings.junit import write_junit
     from reportgen.report.model import read_report
+    from reportgen.settings import make_settings
     from reportgen.terminal import print_findings
 
     report = read_report(folder)
     configured = _configured(config)
-    accepted = (*report.ignore, *configured.get("ignore", ()), *ignore)
-    thresholds = {**report.thresholds, **configured.get("thresholds", {})}
+    names = ("ignore", "thresholds", "fail_on")
+    settings = make_settings({name: configured[name] for name in names if name in configured})
+    accepted = (*report.ignore, *settings.ignore, *ignore)
+    thresholds = {**report.thresholds, **settings.thresholds}
     check_options(accepted, thresholds)
     judged = judge(report.sections, accepted, thresholds)
-    gate = fail_on or configured.get("fail_on")
-    write_junit(junit, judged, report.summary.name, gate)
+    gate = fail_on or settings.fail_on
+    write_junit(junit or configured.get("junit"), judged, report.summary.name, gate)
     if not quiet:
         print_findings(judged)
     say(f"{verdict(judged)}.")
@@ -295,7 +303,7 @@ def _configured(file: Path | None) -> dict[str, Any]:
     """Return the options of the named or the project's file."""
     from reportgen.configuration import read_configuration
 
-    known = {parameter.name or "" for parameter in build.params} - {"model", "config"}
+    known = {parameter.name or "" for parameter in build.params} - {"model", "config", "open_page"}
     try:
         here = Path.cwd()
     except OSError:
@@ -372,9 +380,10 @@ def run(arguments: list[str] | None = None) -> int:
     except Exception as error:
         log.debug("Traceback of the error below", exc_info=error)
         text = " ".join(str(error).split())
+        traced = {"build", "demo"} & set(sys.argv[1:] if arguments is None else arguments)
+        hint = " (-v shows the traceback)" if traced else ""
         say(
-            f"reportgen: an error that should not happen: {type(error).__name__}: {text} "
-            "(-v shows the traceback)",
+            f"reportgen: an error that should not happen: {type(error).__name__}: {text}{hint}",
             err=True,
         )
         return 1

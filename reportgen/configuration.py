@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen.errors import ConfigurationError, UsageError
 from reportgen.files import read_regular
 from reportgen.settings import Settings, make_settings
+from reportgen.wording import readable_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -87,8 +88,10 @@ def _table(path: Path, *, named: bool) -> dict[str, Any]:
         data = tomllib.loads(read_regular(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}.") from None
-    tool = data.get("tool", {} if not named else None)
-    table = tool.get("reportgen", {}) if isinstance(tool, dict) else data if named else {}
+    tool = data.get("tool")
+    table = tool.get("reportgen") if isinstance(tool, dict) else None
+    if table is None:
+        table = {key: value for key, value in data.items() if key != "tool"} if named else {}
     if not isinstance(table, dict):
         raise ConfigurationError(f"{path}: tool.reportgen must be a table.")
     return table
@@ -107,6 +110,9 @@ def _based(name: str, value: Any, folder: Path) -> Any:
     """Let relative paths count from the folder of the file."""
     if isinstance(value, list):
         return [_based(name, item, folder) for item in value]
+    if name == "units" and isinstance(value, str) and ":direction=" in value:
+        unit, _, file = value.partition(":direction=")
+        return f"{unit}:direction={folder / file}"
     is_path = name in _FILES or (name == "custom_objects" and str(value).endswith(".py"))
     return str(folder / value) if is_path and isinstance(value, str) else value
 
@@ -134,7 +140,7 @@ def command_text(model: str, options: Mapping[str, Any]) -> str:
 
 def _name(path: str) -> str:
     name = Path(path).name or Path(path).resolve().name
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return readable_name(name)
 
 
 def call_text(model: Any, settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.inputs.data_source import DataSource
+    from reportgen.inputs.fitting import InputShape
     from reportgen.inputs.given import Inputs
     from reportgen.inputs.listing import Listing
     from reportgen.inputs.preprocessing import Prepared
@@ -125,6 +126,11 @@ class Context(NamedTuple):
         """The options."""
         return self.inputs.settings
 
+    @property
+    def specs(self) -> list[InputShape]:
+        """The network's inputs, with the sizes that they are run with."""
+        return shapes_of(self.network.facts.inputs, self.shapes)
+
 
 def make_context(network: Network, inputs: Inputs, progress: Progress) -> Context:
     """Hold what was given against the network: tasks, class names, probes and data as it takes them.
@@ -137,7 +143,7 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
         AssetStore(),
         progress,
         Cache(settings.cache, fresh=settings.fresh),
-        cache(partial(identity_of, network)),
+        functools.cache(functools.partial(identity_of, network)),
     )
     shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
     tasks = guess_tasks(network.facts, inputs.classes)
@@ -153,7 +159,7 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
 def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
     """Read and preprocess a sample; without class names the folders' are taken where they fit."""
     network, inputs = context.network, context.inputs
-    found = read_probes(listing, shapes_of(network.facts.inputs, context.shapes), inputs.settings)
+    found = read_probes(listing, context.specs, inputs.settings)
     if not context.classes and (names := _fitting_names(listing, context)):
         text = (
             "The class names are those of the folders or the data set in alphabetical order, as "
@@ -179,8 +185,7 @@ def _with_data(context: Context, source: DataSource) -> Context:
     """Add the data set, preprocessed as a sample of it asks for."""
     sample, context = _read(source.listing.with_single_labels(), context)
     feed = feeder(sample.prepared, sample.set, context.inputs.preprocess)
-    inputs = shapes_of(context.network.facts.inputs, context.shapes)
-    return context._replace(data=Data(DataSet(source, inputs, context.settings), feed))
+    return context._replace(data=Data(DataSet(source, context.specs, context.settings), feed))
 
 
 def identity_of(network: Network) -> str:

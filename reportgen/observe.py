@@ -127,6 +127,8 @@ def run_round(
     """
     try:
         for batch in batches:
+            if takers.keys() <= problems.keys():
+                return
             for kind, take in takers.items():
                 if kind not in problems:
                     _hand_over(batch, kind, take, problems)

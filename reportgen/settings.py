@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
 from reportgen.errors import UsageError
+from reportgen.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +184,7 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
     known = Settings.__struct_fields__
     for name in options:
         if name not in known:
-            raise UsageError(f"There is no option {name!r}{_near(name, known)}")
+            raise UsageError(f"There is no option {name!r}{did_you_mean(name, known) or '.'}")
     try:
         settings = msgspec.convert(options, Settings)
     except msgspec.ValidationError as error:
@@ -259,7 +259,7 @@ def _check_ranges(settings: Settings) -> None:
     for name in (*settings.sections, *settings.skip):
         if name not in SECTIONS:
             raise UsageError(
-                f"There is no section {name!r}{_near(name, SECTIONS)} "
+                f"There is no section {name!r}{did_you_mean(name, SECTIONS) or '.'} "
                 f"The sections are {', '.join(SECTIONS)}."
             )
     _check_relevance(settings.relevance)
@@ -285,11 +285,6 @@ def _check_relevance(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in known:
             raise UsageError(
-                f"There is no relevance method {name!r}{_near(name, known)} "
+                f"There is no relevance method {name!r}{did_you_mean(name, known) or '.'} "
                 f"The methods are {', '.join(known)}."
             )
-
-
-def _near(name: str, known: tuple[str, ...]) -> str:
-    match = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {match[0]!r}?" if match else "."

@@ -11,7 +11,6 @@ from reportgen.cache import key_of
 from reportgen.context import Probes
 from reportgen.errors import DataError
 from reportgen.inputs.dataset import MOST_BROKEN, Broken, Row
-from reportgen.inputs.fitting import shapes_of
 from reportgen.inputs.listing import Listing
 from reportgen.inputs.preprocessing import is_function
 from reportgen.inputs.probes import read_probes
@@ -61,11 +60,14 @@ def run_survey(context: Context, folds: Mapping[str, Fold], problems: dict[str, 
         return
     read = 0
     for shard, key in zip(shards, keys, strict=True):
+        if folds.keys() <= problems.keys():  # nobody looks any more
+            return
         read += _shard(context, folds, problems, shard, key)
-    if not read:
+    failed = folds.keys() & problems.keys()
+    if not read and not failed:
         reasons = "; ".join(f"{data.name(b.place)}: {b.reason}" for b in data.broken[:3])
         raise DataError(f"--data: none of the {data.broken_count} images can be read ({reasons}).")
-    if cache and whole and not problems:
+    if cache and whole and not failed:
         cache.write(_KIND, whole, _piece(folds, data.broken, data.broken_count, read))
         for key in keys:
             cache.remove(_KIND, key or "")
@@ -90,8 +92,7 @@ def with_chosen_probes(
     if not rows:
         return context
     listing = Listing(tuple(data.set.item(row) for row in rows), data.set.class_names)
-    inputs = shapes_of(context.network.facts.inputs, context.shapes)
-    found = read_probes(listing, inputs, context.settings)
+    found = read_probes(listing, context.specs, context.settings)
     count = sum(row.place in chosen.wrong for row in rows)
     text = (
         f"The probes are drawn from the data set of {chosen.images:,} images: {count} that are decided "
@@ -133,7 +134,7 @@ def _shard(
 
         run_round(_batches(context, data, shard), takers, problems, advance)
         read = sum(counts)
-        if cache and key and not problems:
+        if cache and key and not folds.keys() & problems.keys():
             count = data.broken_count - before
             cache.write(_KIND, key, _piece(parts, data.broken, count, read))
     data.broken = [*broken, *data.broken][:MOST_BROKEN]

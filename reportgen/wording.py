@@ -1,6 +1,11 @@
-"""Numbers as a reader would say them."""
+"""Numbers and names as a reader would say them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def count_text(value: int) -> str:
@@ -71,3 +76,16 @@ def percent_text(value: float | None) -> str:
 def size_text(shape: tuple[int | None, ...]) -> str:
     """Return 3×3×32; an open size as ?."""
     return "×".join("?" if n is None else str(n) for n in shape) or "scalar"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'NAME'?`` where one of the known names is near, else nothing."""
+    from difflib import get_close_matches
+
+    match = get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def readable_name(name: str) -> str:
+    """Return a file name as text that UTF-8 can hold."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

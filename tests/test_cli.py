@@ -635,6 +635,34 @@ def test_a_file_that_was_named_may(tmp_path, capsys, head):
     assert "gone.toml" in refused(capsys, 6, *build[:3], "gone.toml")
 
 
+def test_check_reads_the_same_file_as_build(tmp_path, capsys):
+    """A single pattern is no list of letters, and --junit may stand in a named file."""
+    folder = cli_build(tmp_path / "out", models.saved("binary"))
+    configure('ignore = "int8-friendliness"')
+    assert reportgen(capsys, "check", folder)[0] == 0
+    Path("mine.toml").write_text('junit = "found.xml"\n[tool.ruff]\nline-length = 100\n')
+    assert reportgen(capsys, "check", folder, "--config", "mine.toml")[0] == 0
+    assert Path("found.xml").read_text().startswith("<?xml")
+
+
+def test_options_of_a_named_file_are_not_lost_beside_other_tools(tmp_path, capsys, old):
+    Path("mine.toml").write_text('fail-on = "bogus"\n[tool.ruff]\nline-length = 100\n')
+    line = refused(
+        capsys, 6, "build", models.saved("binary"), "-o", old, "-q", "--config", "mine.toml"
+    )
+    assert "fail_on" in line
+
+
+def test_the_vector_of_a_unit_counts_from_the_folder_of_the_file(tmp_path):
+    from reportgen.configuration import read_configuration
+
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.reportgen]\nunits = ["l:direction=v.npy", "l:3"]\n'
+    )
+    found = read_configuration(tmp_path, {"units"})
+    assert found == {"units": [f"l:direction={tmp_path / 'v.npy'}", "l:3"]}
+
+
 def test_nothing_of_the_folder_where_it_is_called_is_imported(tmp_path):
     """A downloaded folder may hold modules with the names of libraries."""
     for name in (

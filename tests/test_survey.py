@@ -253,3 +253,32 @@ def test_a_data_set_without_an_end_is_refused(model, tmp_path):
     data = tf.data.Dataset.from_tensor_slices((x, y)).repeat()
     with pytest.raises(DataError, match="no end"):
         build(model, tmp_path / "a", data, tmp_path / "cache")
+
+
+def test_a_forward_pass_that_fails_is_said_as_it_is(model, tmp_path, monkeypatch):
+    """Not as images that cannot be read; and no later block is run for nobody."""
+    ran = []
+
+    def failing(self, first, block, *, maps=True):
+        ran.append(first)
+        raise RuntimeError("the pass failed")
+
+    monkeypatch.setattr(ForwardBlocks, "_run_block", failing)
+    made = build(model, tmp_path / "out", case(3000), tmp_path / "cache")
+    assert set(made.failed) == {"evaluation", "activations"}
+    assert "the pass failed" in page_text(tmp_path / "out")
+    assert len(ran) <= 2  # the survey's, and the probes'
+
+
+def test_what_is_folded_is_kept_where_the_evaluation_has_no_metric(tmp_path, passes):
+    """An autoencoder's output has none, its activations are surveyed all the same."""
+    start = keras.Input((8, 8, 1), name="picture")
+    mapped = layers.Conv2D(1, 3, padding="same", name="conv")(start)
+    autoencoder = keras.Model(start, mapped)
+    autoencoder.compile(loss="mse")
+    data = case(600)
+    for _ in range(2):
+        build(autoencoder, tmp_path / "out", data, tmp_path / "cache", classes=None)
+        passes.append("next")
+    assert sum(n for n in passes[: passes.index("next")]) >= 600
+    assert passes[passes.index("next") + 1 :] == ["next"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ def _styled() -> Iterator[None]:
         rcdefaults()
         rcParams.update(_STYLE)
         yield
+
+
+MOST_POINTS = 2000
+"""Points of a line that is drawn; a screen has no more columns."""
 
 
 class DepthPoint(NamedTuple):
@@ -109,10 +114,10 @@ def lines_figure(
         canvas.subplots_adjust(left=0.13, right=0.98, bottom=0.16, top=0.96)
         axes = canvas.subplots()
         for line, colour in zip(lines, (_FIRST, _SECOND), strict=False):
-            known = [float("nan") if value is None else value for value in line.values]
+            shown = thinned(line.values)
             axes.plot(
-                x,
-                known,
+                [x[index] for index in shown],
+                [float("nan") if (y := line.values[index]) is None else y for index in shown],
                 color=colour,
                 linewidth=1.6,
                 marker="." if len(x) <= 40 else None,
@@ -128,6 +133,26 @@ def lines_figure(
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _save(store, canvas, alt)
+
+
+def thinned(values: Sequence[float | None], most: int = MOST_POINTS) -> Sequence[int]:
+    """Return the indices of at most ``most`` points that draw the same line: of each stretch the extremes.
+
+    The first and the last are kept; a stretch that holds None keeps one of them, so that the line breaks there.
+    """
+    if len(values) <= most:
+        return range(len(values))
+    kept = {0, len(values) - 1}
+    stretches = most // 3 - 1
+    edges = [index * len(values) // stretches for index in range(stretches + 1)]
+    for start, stop in pairwise(edges):
+        known = [index for index in range(start, stop) if values[index] is not None]
+        if known:
+            kept.add(min(known, key=lambda index: values[index] or 0.0))
+            kept.add(max(known, key=lambda index: values[index] or 0.0))
+        if len(known) < stop - start:
+            kept.add(next(index for index in range(start, stop) if values[index] is None))
+    return sorted(kept)
 
 
 def square_figure(

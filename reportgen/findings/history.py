@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import compress, pairwise
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,18 +49,11 @@ def _loss(facts: Facts) -> Loss | NotJudged:
     if curve is None or not (curve.train or curve.validation):
         return NotJudged("the history holds no loss")
     columns = [column for column in (curve.train, curve.validation) if _some(column)]
-    rows = [
-        (epoch, values)
-        for epoch, *values in zip(history.epochs, *columns, strict=True)
-        if all(v is not None for v in values)
-    ]
-    if not rows:
+    finite = [None not in values for values in zip(*columns, strict=True)]
+    epochs = tuple(compress(history.epochs, finite))
+    if not epochs:
         return NotJudged("no epoch has a finite loss")
-    epochs = tuple(epoch for epoch, _ in rows)
-    table = [
-        tuple(v for v in column if v is not None)
-        for column in zip(*(v for _, v in rows), strict=True)
-    ]
+    table = [tuple(v for v in compress(column, finite) if v is not None) for column in columns]
     train = table[0] if _some(curve.train) else ()
     validation = table[-1] if _some(curve.validation) else ()
     return Loss(epochs, train, validation)

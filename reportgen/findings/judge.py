@@ -9,6 +9,7 @@ from reportgen.errors import ConfigurationError
 from reportgen.findings import activations, architecture, evaluation, history, probes, weights
 from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts
 from reportgen.report.findings import Check, Finding
+from reportgen.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,21 +60,14 @@ def check_options(ignore: Sequence[str], thresholds: Mapping[str, float]) -> Non
         name = pattern.partition(":")[0]
         if name not in known:
             raise ConfigurationError(
-                f"--ignore {pattern}: there is no rule {name!r}{_near(name, known)}."
+                f"--ignore {pattern}: there is no rule {name!r}{did_you_mean(name, known)}."
             )
     for name in thresholds:
         if name not in DEFAULTS:
             raise ConfigurationError(
-                f"There is no threshold {name!r}{_near(name, set(DEFAULTS))}; rules with one: "
+                f"There is no threshold {name!r}{did_you_mean(name, set(DEFAULTS))}; rules with one: "
                 f"{', '.join(sorted(DEFAULTS))}."
             )
-
-
-def _near(name: str, known: set[str]) -> str:
-    from difflib import get_close_matches
-
-    match = get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {match[0]!r}?" if match else ""
 
 
 def judge(

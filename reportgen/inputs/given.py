@@ -14,6 +14,7 @@ from reportgen.inputs.listing import list_images
 from reportgen.nets.loading import import_from_here
 from reportgen.report.content.overview import ModelFile
 from reportgen.settings import BLOCK
+from reportgen.wording import readable_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ class Inputs(NamedTuple):
     probes_from_data: bool = False
 
     @property
-    def block(self) -> int:
+    def images_at_once(self) -> int:
         """How many images the network is run on at once."""
         if self.data is not None or self.probes is None:
             return BLOCK
@@ -129,5 +130,4 @@ def _file_facts(path: Path, settings: Settings) -> ModelFile:
         while block := file.read(1 << 20):
             hasher.update(block)
     name = str(path.resolve()) if settings.show_paths else path.name
-    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return ModelFile(shown, path.stat().st_size, hasher.hexdigest())
+    return ModelFile(readable_name(name), path.stat().st_size, hasher.hexdigest())

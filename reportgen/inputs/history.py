@@ -136,7 +136,8 @@ def _table(text: str, path: Path) -> dict[str, Any]:
         raise HistoryError(
             f"--history {path}: line {short} has {len(body[short - 2])} columns, the header {len(header)}."
         )
-    return {name: [row[k] for row in body] for k, name in enumerate(header)}
+    columns = list(zip(*body, strict=True)) or [()] * len(header)
+    return dict(zip(header, columns, strict=True))
 
 
 def _events(path: Path) -> dict[str, Any]:
@@ -220,6 +221,11 @@ def _whole(values: Iterable[float]) -> bool:
 def _column(values: Any) -> tuple[float, ...] | None:
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         return None
+    values = list(values)
+    try:
+        return tuple(map(float, values)) or None  # a million epochs in a moment
+    except (TypeError, ValueError, OverflowError):
+        pass
     found = [_number(value) for value in values]
     known = [value for value in found if value is not None]
     return tuple(known) if found and len(known) == len(found) else None

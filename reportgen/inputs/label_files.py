@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from reportgen.errors import LabelError, ProbeError
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.labels import FILE_COLUMN, csv_rows
-from reportgen.inputs.listing import Item, shown_name
+from reportgen.inputs.listing import Item
+from reportgen.wording import readable_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def find_masks(folder: Path) -> tuple[Item, ...] | None:
             by_stem.setdefault(stem, path)
     found = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
     items = [
-        Item(shown_name(path.name), path, by_stem.get(stem, masks / f"{stem}.png"))
+        Item(readable_name(path.name), path, by_stem.get(stem, masks / f"{stem}.png"))
         for path in found
         for stem in [path.relative_to(images).with_suffix("").as_posix()]
     ]

@@ -16,6 +16,7 @@ from reportgen.files import open_regular
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.labels import label_of, label_value, read_labels
 from reportgen.report.leaves import Notice
+from reportgen.wording import readable_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -216,7 +217,7 @@ def _from_paths(sources: Sequence[str | Path]) -> Listing:
             items.extend(found.items)
             names = names or found.class_names
         else:
-            items.append(Item(shown_name(path.name), path))
+            items.append(Item(readable_name(path.name), path))
     return Listing(tuple(items), names)
 
 
@@ -237,7 +238,7 @@ def _expand(source: str | Path) -> list[Path]:
         if found:
             return [Path(match) for match in found]
         raise ProbeError(f"No file matches the pattern {str(source)!r}.")
-    raise ProbeError(f"There is no probe file or folder {str(source)!r}.")
+    raise ProbeError(f"There is no file or folder of images {str(source)!r}.")
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
@@ -261,15 +262,10 @@ def _from_folder(folder: Path) -> Listing:
     # Keras numbers the folders without images too.
     classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     items = tuple(
-        Item(shown_name(path.name), path, shown_name(parts[0]) if has_classes else None)
+        Item(readable_name(path.name), path, readable_name(parts[0]) if has_classes else None)
         for path, parts in zip(found, in_class, strict=True)
     )
-    return Listing(items, tuple(shown_name(name) for name in classes) if has_classes else ())
-
-
-def shown_name(name: str) -> str:
-    """Return a file name as text that UTF-8 can hold."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return Listing(items, tuple(readable_name(name) for name in classes) if has_classes else ())
 
 
 def _from_array_file(path: Path) -> Listing:

@@ -67,18 +67,18 @@ def load_model(
     Args:
         path: the file.
         custom_objects: ``MODULE``, ``MODULE:NAME`` or ``FILE.py``, imported on the user's word.
-        allow_code: let Lambda layers run the Python code that the file carries.
+        allow_code: let run what the file carries (Lambdas) or names (other functions, layers that read files).
 
     Raises:
         ModelError: no such file, no model, damaged, or it needs what was not given.
         InputError: the custom objects cannot be imported.
     """
-    config, compiled = _read_config(path)
-    stamp = _stamp(path)
+    config, compiled, stamp = _read_config(path)
     known = _import_custom_objects(custom_objects)
     refuse_untrusted(config, known, path, allow_code=allow_code)
     import keras
 
+    _check_unchanged(path, stamp)
     try:
         with _names_numbered_from_one():
             model = keras.models.load_model(
@@ -86,9 +86,14 @@ def load_model(
             )
     except Exception as error:
         raise _explain_error(error, path) from error
+    _check_unchanged(path, stamp)
+    return LoadedModel(model, compiled)
+
+
+def _check_unchanged(path: Path, stamp: tuple[int, ...]) -> None:
+    """Raise where the file is another one than was looked at: it would be loaded unseen."""
     if _stamp(path) != stamp:
         raise ModelError(f"{path} was changed while it was read. Try again when it is written.")
-    return LoadedModel(model, compiled)
 
 
 @contextlib.contextmanager
@@ -112,19 +117,25 @@ def check_model_file(path: Path) -> None:
     _read_config(path)
 
 
-def _read_config(path: Path) -> tuple[Any, dict[str, Any]]:
-    kind, stamp = _check_format(path), _stamp(path)
+def _read_config(path: Path) -> tuple[Any, dict[str, Any], tuple[int, ...]]:
+    """Return the configuration, what the model was trained with, and the state of the file before both."""
+    stamp = _stamp(path)
+    kind = _check_format(path)
     if kind == "zip":
         found = _read_keras_config(path)
         _inspect(path, kind, stamp)
-        return found
-    _inspect(path, kind, stamp)
-    return _read_hdf5_config(path)
+    else:
+        _inspect(path, kind, stamp)
+        found = _read_hdf5_config(path)
+    return *found, stamp
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
     """Tell one state of a file from another."""
-    found = path.stat()
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -272,6 +283,10 @@ def _explain_error(error: Exception, path: Path) -> ModelError:
     )
     if unknown:
         return unknown_objects({unknown.group(1)}, path)
+    if "not a modeling function" in text or "Non-modeling APIs" in text:
+        return ModelError(
+            f"{path}: Keras itself refuses what it names ({text.splitlines()[0][:200]})."
+        )
     tail = text.rsplit("Exception encountered:", 1)[-1].strip().splitlines()
     reason = tail[0] if tail else type(error).__name__
     shown = reason if len(reason) <= 300 else reason[:297] + "…"

@@ -180,6 +180,8 @@ def _harm_of(node: Mapping[str, Any], named: _Named, known: Mapping[str, Any]) -
     if found is not None and not may_be_named(found):
         what = f"{named.place}.{named.name}" if named.place else named.name
         return f"names {what}, which is no part of a network and"
+    if named.place is None and (builder := _builder_by_name(node)):
+        return f"names {builder}, which is no part of a network and"
     read = _file_argument(node)
     return f"reads its {read}, which" if read else ""
 
@@ -220,6 +222,14 @@ def _carries_code(node: Mapping[str, Any]) -> bool:
     kinds = ("function_type", "output_shape_type")
     stored = (inner.get("function"), inner.get("output_shape"))
     return isinstance(stored[0], list) or any(inner.get(kind) == "lambda" for kind in kinds)
+
+
+def _builder_by_name(node: Mapping[str, Any]) -> str:
+    """Return what an old file names as a bare text: Keras takes it for the function of that name."""
+    inner = node.get("config")
+    texts = inner.items() if isinstance(inner, dict) else ()
+    found = (text for key, text in texts if key != "name" and isinstance(text, str))
+    return next((text for text in found if text in _OBJECT_BUILDERS), "")
 
 
 def _file_argument(node: Mapping[str, Any]) -> str:

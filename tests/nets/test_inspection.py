@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
 
 import h5py
 import keras
+import models
 import numpy as np
 import pytest
 
@@ -175,6 +178,32 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path):
     path = script(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
     with pytest.raises(ChildError, match=r"took longer than 0\.5 seconds"):
         run_file(path, seconds=0.5)
+
+
+def test_a_child_ends_by_itself_where_its_parent_was_killed(tmp_path):
+    """A loop that hears nothing would go on for ever."""
+    mark = tmp_path / "pid"
+    path = script(
+        tmp_path,
+        f"import os\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\nwhile True:\n    pass",
+    )
+    code = (
+        "from pathlib import Path\nfrom reportgen.children import run_file\n"
+        f"run_file(Path({str(path)!r}), seconds=1)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], env=models.environment())
+    wait_for((tmp_path / "pid").is_file)
+    parent.kill()
+    parent.wait()
+    pid = int((tmp_path / "pid").read_text())
+    wait_for(lambda: children.resident_bytes(pid) in {None, 0})
+
+
+def wait_for(holds, seconds=30):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_child_imports_nothing_from_where_it_is_called(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ import zoo
 from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
 
 from reportgen.errors import ModelError
+from reportgen.nets import loading
 from reportgen.nets.loading import load_model
 from reportgen.nets.trust import may_be_named, refuse_untrusted
 
@@ -315,3 +316,33 @@ def test_the_watch_sees_what_it_is_there_for(tmp_path):
         assert watch._harms(event, arguments), event
     assert not watch._harms("open", (str(tmp_path / "own"), "w", 0))
     assert not watch._harms("open", ("/somewhere/else", "r", 0))
+
+
+def test_a_bare_text_that_old_files_turn_into_a_function_is_looked_at_too(tmp_path):
+    path = zoo_config(
+        tmp_path, lambda dense: dense["config"].update(activation="deserialize"), "h5"
+    )
+    with pytest.raises(ModelError, match="names deserialize, which is no part of a network"):
+        load_model(path)
+
+
+def test_a_file_that_is_exchanged_while_it_is_looked_at_is_not_loaded(tmp_path, monkeypatch):
+    """The good one is looked at, the bad one stands there when Keras loads."""
+    good = zoo_config(tmp_path, lambda _: None, name="good_one")
+    bad = zoo_config(
+        tmp_path,
+        lambda dense: dense["config"].update(
+            activation=audited.function_of("keras.utils.normalize")
+        ),
+        name="bad_one",
+    )
+    read = loading._read_keras_config
+
+    def exchanging(path):
+        found = read(path)
+        shutil.copy(bad, good)
+        return found
+
+    monkeypatch.setattr(loading, "_read_keras_config", exchanging)
+    with pytest.raises(ModelError, match="was changed while it was read"):
+        load_model(good)

@@ -8,7 +8,7 @@ import numpy as np
 
 from reportgen.drawing.pictures import lossless, to_bytes, window_of
 from reportgen.errors import NotApplicable, UsageError
-from reportgen.inputs.fitting import image_input, shapes_of
+from reportgen.inputs.fitting import image_input
 from reportgen.inputs.labels import resolve
 from reportgen.network.protocol import Recipe
 from reportgen.network.tasks import class_count
@@ -100,7 +100,7 @@ def observe(context: Context) -> DecisionObserver:
 
 
 def _image(context: Context) -> InputShape | None:
-    return image_input(shapes_of(context.network.facts.inputs, context.shapes))
+    return image_input(context.specs)
 
 
 def _class_task(context: Context) -> Task | None:

@@ -210,7 +210,7 @@ def test_data_without_labels_or_images_is_refused(tmp_path):
     x, _ = case(20)
     with pytest.raises(DataError, match="no labels"):
         evaluated(network(), tmp_path / "out", x)
-    with pytest.raises(DataError, match="no probe file or folder"):
+    with pytest.raises(DataError, match="no file or folder of images"):
         evaluated(network(), tmp_path / "out", tmp_path / "nowhere")
 
 
