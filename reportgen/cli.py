@@ -89,7 +89,7 @@ _config = click.option(
 @click.option(
     "--preprocess",
     metavar="MODE",
-    help="none, unit, symmetric, caffe, torch, module:function or auto.  "
+    help="none, unit, symmetric, caffe, torch, uint16, module:function or auto.  "
     "[default: auto for image files, none for arrays]",
 )
 @click.option("--threshold", type=float, help="Of sigmoid outputs.  [default: 0.5]")

@@ -29,7 +29,7 @@ SectionKind = Literal[
 SECTIONS: tuple[SectionKind, ...] = get_args(SectionKind)
 """The names of all sections, in the order of the page."""
 
-PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch")
+PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch", "uint16")
 RELEVANCE = (
     "gradcam",
     "hirescam",

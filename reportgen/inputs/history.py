@@ -13,7 +13,7 @@ from reportgen.errors import HistoryError
 from reportgen.files import read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _EPOCH = ("epoch", "epochs", "step")
 _VALIDATION = ("val_", "validation_", "valid_", "test_", "eval_")
@@ -45,6 +45,7 @@ class History(NamedTuple):
         series: the loss first.
         learning_rate: a value an epoch, empty where it was not logged.
         left_out: columns that hold no numbers.
+        restarts: epochs after which the log counts anew, as ``CSVLogger(append=True)`` does.
     """
 
     source: str
@@ -53,6 +54,7 @@ class History(NamedTuple):
     loss: str | None
     learning_rate: tuple[float, ...]
     left_out: tuple[str, ...] = ()
+    restarts: tuple[int, ...] = ()
 
 
 def read_history(source: Any) -> History | None:
@@ -202,16 +204,31 @@ def _from_columns(columns: Mapping[str, Any], source: str, where: str) -> Histor
     loss = next((s.name for s in series if s.name.lower() in _LOSSES), None)
     loss = loss or next((s.name for s in series if not s.higher), None)
     ordered = sorted(series, key=lambda one: one.name != loss)
-    known = epochs if epochs is not None and len(epochs) == count and _whole(epochs) else None
-    shift = 1 - int(known[0]) if known and known[0] in {0, 1} else 0
+    counted, restarts = _counted(epochs, count)
     return History(
         source,
-        tuple(int(e) + shift for e in known) if known else tuple(range(1, count + 1)),
+        counted,
         tuple(ordered),
         loss,
         tuple(rate)[:count],
         tuple(left_out),
+        restarts,
     )
+
+
+def _counted(logged: Sequence[float] | None, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the epochs from 1 on, and those after which the log counts anew: there it is counted on."""
+    if logged is None or len(logged) != count or not _whole(logged):
+        return tuple(range(1, count + 1)), ()
+    shift = 1 - int(logged[0]) if logged[0] in {0, 1} else 0
+    counted: list[int] = []
+    restarts = []
+    for value in map(int, logged):
+        if counted and value + shift <= counted[-1]:
+            restarts.append(counted[-1])
+            shift = counted[-1] + 1 - value
+        counted.append(value + shift)
+    return tuple(counted), tuple(restarts)
 
 
 def _whole(values: Iterable[float]) -> bool:

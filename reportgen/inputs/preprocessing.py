@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import InputError, ReportgenError
+from reportgen.inputs.rescaling import expected_by
 from reportgen.numerics import six_digits
 from reportgen.report.content.probes import Candidate, NormalizationMatch, Preprocessing
 from reportgen.report.leaves import Notice
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.inputs.probes import ProbeSet
+    from reportgen.network.facts import InputRescaling
     from reportgen.network.protocol import Network, NormalizationInput
 
 FORMULAS = {
@@ -25,9 +27,12 @@ FORMULAS = {
     "symmetric": "x / 127.5 - 1",
     "caffe": "RGB to BGR, minus the ImageNet means (103.939, 116.779, 123.68)",
     "torch": "x / 255, minus (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)",
+    "uint16": "16-bit values, 0..65535",
 }
 """What each mode does to an image x of 0..255; as ``keras.applications.imagenet_utils`` defines them."""
 
+CANDIDATES = ("none", "unit", "symmetric", "caffe", "torch")
+"""What is held against a BatchNormalization."""
 DECIDES = 1.0
 """Largest distance at which the best candidate is believed."""
 AHEAD = 0.8
@@ -208,6 +213,9 @@ def apply(mode: str, images: NDArray[Any]) -> NDArray[Any]:
         the channels' constants.
     """
     x = images.astype(np.float32, copy=False)
+    if mode == "uint16":
+        whole: NDArray[Any] = np.rint(x * np.float32(257))
+        return whole
     if mode == "unit":
         return x / np.float32(255)
     if mode == "symmetric":
@@ -228,10 +236,8 @@ def apply(mode: str, images: NDArray[Any]) -> NDArray[Any]:
 def _choose(
     inputs: dict[str, NDArray[Any]], name: str, network: Network
 ) -> tuple[Preprocessing, tuple[Notice, ...]]:
-    layer = network.facts.raw_input
-    if layer is not None:
-        because = f"The model rescales its input itself (layer {layer})."
-        return Preprocessing("none", FORMULAS["none"], "auto", because, layer=layer), ()
+    if network.facts.rescaling is not None:
+        return _of_own_layer(network.facts.rescaling, inputs[name])
     if inputs[name].dtype.kind in "iu":
         because = "The model's input takes integers."
         return Preprocessing("none", FORMULAS["none"], "auto", because), ()
@@ -270,6 +276,23 @@ def _choose(
     return facts, ()
 
 
+def _of_own_layer(
+    rescaling: InputRescaling, images: NDArray[Any]
+) -> tuple[Preprocessing, tuple[Notice, ...]]:
+    """Feed what the model's own first layer expects; say so where its numbers leave it open."""
+    found = expected_by(rescaling, images)
+    facts = Preprocessing(
+        found.mode, FORMULAS[found.mode], "auto", found.because, layer=rescaling.layer
+    )
+    if not found.also:
+        return facts, ()
+    text = (
+        f"{found.also}: {FORMULAS[found.mode]} was fed. If the model was trained on the other range, what is "
+        "said about the probes is wrong: give --preprocess."
+    )
+    return facts, (Notice("warning", text),)
+
+
 def _undecided(
     why: str, candidates: tuple[Candidate, ...], layer: str | None
 ) -> tuple[Preprocessing, tuple[Notice, ...]]:
@@ -292,7 +315,7 @@ def _candidates(
     """Measure every mode's distance from what the first BatchNormalization learned, nearest first."""
     found = []
     layer = None
-    for mode in FORMULAS:
+    for mode in CANDIDATES:
         try:
             measured = network.normalization_input({**inputs, name: apply(mode, inputs[name])})
         except ReportgenError:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from reportgen.nets import structure
 from reportgen.nets.engine import first_line
 from reportgen.nets.heads import output_facts
 from reportgen.nets.signature import declared_outputs
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
-from reportgen.network.facts import NetworkFacts, TensorFacts
+from reportgen.network.facts import InputRescaling, NetworkFacts, TensorFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from reportgen.nets.structure import Node
     from reportgen.nets.traceable import TraceableModel
     from reportgen.nets.tracing import Traced
     from reportgen.network.facts import CallFacts
@@ -55,22 +58,41 @@ def network_facts(
         optimizer=optimizer_name(model, compiled),
         learning_rate=learning_rate(model, compiled),
         loss=loss_name(model, compiled),
-        raw_input=_input_rescaling(calls),
+        rescaling=_input_rescaling(calls, traceable.nodes),
         trace_problem=first_line(problem) if problem else None,
         versions=_versions(),
     )
 
 
-def _input_rescaling(calls: tuple[CallFacts, ...]) -> str | None:
-    """Return the Rescaling or Normalization layer in front of the first weights."""
+def _input_rescaling(calls: tuple[CallFacts, ...], nodes: Sequence[Node]) -> InputRescaling | None:
+    """Return what the Rescaling or Normalization in front of the first weights does."""
+    layers = {node.path: node.operation for node in nodes}
     for call in calls:
         if not call.leaf:
             continue
-        if call.class_name in {"Rescaling", "Normalization"}:
-            return call.layer
+        if call.class_name == "Rescaling":
+            scale, offset = (
+                _numbers(getattr(layers[call.layer], name)) for name in ("scale", "offset")
+            )
+            return InputRescaling(call.layer, scale, offset)
+        if call.class_name == "Normalization":
+            return _of_normalization(call.layer, layers[call.layer])
         if "Conv" in call.class_name or call.class_name in {"Dense", "EinsumDense"}:
             return None
     return None
+
+
+def _of_normalization(path: str, layer: Any) -> InputRescaling:
+    mean = np.array(_numbers(layer.mean))
+    std = np.maximum(np.sqrt(np.array(_numbers(layer.variance))), 1e-7)  # Keras's own floor
+    inverted = bool(getattr(layer, "invert", False))
+    scale, offset = (std, mean) if inverted else (1 / std, -mean / std)
+    return InputRescaling(path, tuple(scale.tolist()), tuple(offset.tolist()), adapted=True)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    array = np.asarray(value, np.float64)
+    return tuple(array.reshape(-1).tolist())
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

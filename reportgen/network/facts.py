@@ -126,6 +126,22 @@ class VariableFacts(msgspec.Struct, frozen=True):
     shared_by: tuple[str, ...] = ()
 
 
+class InputRescaling(msgspec.Struct, frozen=True):
+    """A Rescaling or Normalization in front of the first weights: ``x * scale + offset``.
+
+    Attributes:
+        layer: its path.
+        scale: of each channel, or of all.
+        offset: likewise.
+        adapted: whether the numbers are those of a data set (Normalization).
+    """
+
+    layer: str
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    adapted: bool = False
+
+
 class NetworkFacts(msgspec.Struct, frozen=True):
     """What the network is, without its values.
 
@@ -133,8 +149,7 @@ class NetworkFacts(msgspec.Struct, frozen=True):
         layers: every layer at every depth.
         calls: the recorded forward pass; empty where it could not be traced.
         trace_problem: why it could not be traced.
-        raw_input: path of a Rescaling or Normalization layer, which means that raw 0..255 images go
-            in.
+        rescaling: of the input by a layer of the network's own, in front of its first weights.
         versions: pairs of package and version.
     """
 
@@ -151,7 +166,7 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     optimizer: str | None = None
     learning_rate: float | None = None
     loss: str | None = None
-    raw_input: str | None = None
+    rescaling: InputRescaling | None = None
     trace_problem: str | None = None
     versions: tuple[tuple[str, str], ...] = ()
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from reportgen.errors import InputError, ModelError
-from reportgen.inputs.preprocessing import FORMULAS, apply, match_normalization, prepare
+from reportgen.inputs.preprocessing import CANDIDATES, FORMULAS, apply, match_normalization, prepare
 from reportgen.inputs.probes import ProbeSet
+from reportgen.network.facts import InputRescaling
 from reportgen.network.protocol import NormalizationInput
 
 KERNEL = np.random.default_rng(1).normal(size=(3, 6))
@@ -27,6 +28,8 @@ def photographs(seed, count=8):
 
 def by_formula(mode, x):
     x = np.asarray(x, np.float64)
+    if mode == "uint16":
+        return np.rint(x.astype(np.float32) * np.float32(257))
     if mode == "unit":
         return x / 255
     if mode == "symmetric":
@@ -42,8 +45,8 @@ def by_formula(mode, x):
 class Network:
     """One linear layer in front of a BatchNormalization that has seen other pictures by ``mode``."""
 
-    def __init__(self, mode="unit", raw_input=None, learned=None):
-        self.facts = SimpleNamespace(raw_input=raw_input)
+    def __init__(self, mode="unit", rescaling=None, learned=None):
+        self.facts = SimpleNamespace(rescaling=rescaling)
         self.learned = learned or self.measure(by_formula(mode, photographs(99, 64)))
 
     def measure(self, images):
@@ -173,7 +176,7 @@ def test_function_that_cannot_be_used(function, reason):
 # -- auto ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", FORMULAS)
+@pytest.mark.parametrize("mode", CANDIDATES)
 @pytest.mark.parametrize("given", [None, "auto"])
 def test_auto_finds_how_the_network_was_trained(mode, given):
     found = fed(given, Network(mode))
@@ -189,7 +192,7 @@ def test_evidence_is_the_distance_of_every_mode():
     candidates = fed("auto", network).facts.candidates
     mean, variance = network.learned
     expected = {}
-    for mode in FORMULAS:
+    for mode in CANDIDATES:
         m, v = network.measure(by_formula(mode, photographs(3)))
         shift = np.abs(m - mean) / np.sqrt((v + variance) / 2)
         expected[mode] = np.mean(shift + np.abs(np.log(np.sqrt(v / variance))))
@@ -199,7 +202,7 @@ def test_evidence_is_the_distance_of_every_mode():
 
 
 def test_model_that_rescales_by_itself_gets_raw_values():
-    found = fed("auto", Network("unit", raw_input="rescaling"))
+    found = fed("auto", Network("unit", InputRescaling("rescaling", (1 / 255,), (0.0,))))
     assert (found.inputs["x"] == photographs(3)).all()
     assert (found.facts.mode, found.facts.layer) == ("none", "rescaling")
     assert found.notices == ()
@@ -272,3 +275,56 @@ def test_match_tells_swapped_channels():
 @pytest.mark.parametrize("network", [Bare(), Broken(), Network(learned=(np.zeros(6), np.ones(6)))])
 def test_no_match_without_learned_statistics(network):
     assert match_normalization({"x": photographs(3)}, "x", network) is None
+
+
+# -- the network's own first layer ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "mode"),
+    [
+        (1 / 255, 0.0, "none"),
+        (1 / 127.5, -1.0, "none"),
+        (1 / 255, -0.5, "none"),
+        (1 / 58.4, -2.118, "none"),  # ImageNet's mean and deviation, on 0..255
+        (2.0, -1.0, "unit"),
+        (1 / 65535, 0.0, "uint16"),
+        (2 / 65535, -1.0, "uint16"),
+    ],
+)
+def test_the_factor_of_a_rescaling_tells_the_range_that_it_expects(scale, offset, mode):
+    found = fed("auto", Network("unit", InputRescaling("scale", (scale,), (offset,))))
+    assert (found.facts.mode, found.facts.layer, found.notices) == (mode, "scale", ())
+    np.testing.assert_array_equal(found.inputs["x"], apply(mode, photographs(3)))
+
+
+def test_a_rescaling_that_two_ranges_fit_is_said():
+    """A factor of one hands on 0..1 as well as -1..1."""
+    found = fed("auto", Network("unit", InputRescaling("same", (1.0,), (0.0,))))
+    assert found.facts.mode == "unit"
+    (notice,) = found.notices
+    assert notice.level == "warning"
+    assert "0..1 and -1..1 fit the numbers of same about equally well" in notice.text
+
+
+@pytest.mark.parametrize("mode", ["none", "unit", "symmetric", "uint16"])
+@pytest.mark.parametrize("each", [True, False])
+def test_an_adapted_normalization_expects_what_it_was_adapted_to(mode, each):
+    """Keras's Normalization on other pictures; the probes' moments are held against its own."""
+    import keras
+
+    layer = keras.layers.Normalization(axis=-1 if each else None)
+    layer.adapt(apply(mode, photographs(99, 64)))
+    std = np.sqrt(np.asarray(layer.variance)).reshape(-1)
+    mean = np.asarray(layer.mean).reshape(-1)
+    own = InputRescaling("norm", tuple(1 / std), tuple(-mean / std), adapted=True)
+    found = fed("auto", Network("unit", own))
+    assert (found.facts.mode, found.notices) == (mode, ())
+    if mode != "none":
+        assert "norm expects" in found.facts.because
+
+
+def test_sixteen_bits_come_back_as_they_were_stored():
+    stored = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    eight = (stored / np.float32(257)).astype(np.float32)
+    np.testing.assert_array_equal(apply("uint16", eight), stored)

@@ -289,7 +289,8 @@ def test_without_normalization_nothing_is_measured():
     [("behind_rescaling", "scale"), ("functional", None), ("sequential", None)],
 )
 def test_a_rescaling_in_front_means_raw_input(name, layer):
-    assert zoo.network(name).facts.raw_input == layer
+    found = zoo.network(name).facts.rescaling
+    assert (found.layer if found else None) == layer
 
 
 # -- what layers answer ----------------------------------------------------------------------------
@@ -404,3 +405,27 @@ def test_versions_are_told():
 def test_a_device_that_is_missing_is_said():
     with pytest.raises(ModelError, match="sees no GPU"):
         KerasNetwork(zoo.make("functional"), device="gpu")
+
+
+def test_what_the_first_layer_does_is_measured():
+    """The affine map that the facts tell is what the layer does."""
+    generator = np.random.default_rng(0)
+    x = generator.uniform(0, 1, (50, 4, 4, 3)).astype(np.float32)
+    each = keras.layers.Normalization(axis=-1, name="own")
+    each.adapt(x)
+    for layer in (
+        each,
+        keras.layers.Normalization(
+            axis=-1, mean=[1.0, 2.0, 3.0], variance=[4.0, 9.0, 16.0], name="own"
+        ),
+        keras.layers.Normalization(axis=-1, mean=0.5, variance=0.25, invert=True, name="own"),
+        keras.layers.Rescaling(2.0, offset=-1.0, name="own"),
+        keras.layers.Rescaling([1.0, 2.0, 3.0], offset=[0.0, 1.0, 2.0], name="own"),
+    ):
+        model = keras.Sequential([keras.Input((4, 4, 3)), layer, keras.layers.Conv2D(2, 1)])
+        found = KerasNetwork(model).facts.rescaling
+        assert found.layer == "own"
+        assert found.adapted == isinstance(layer, keras.layers.Normalization)
+        np.testing.assert_allclose(
+            np.asarray(layer(x)), x * np.array(found.scale) + np.array(found.offset), atol=1e-4
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.inputs.preprocessing import FORMULAS, apply
+from reportgen.inputs.rescaling import expected_by
 from reportgen.network.protocol import InputScaling
 
 if TYPE_CHECKING:
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 
     from reportgen.inputs.preprocessing import Prepared
     from reportgen.inputs.probes import ProbeSet
+    from reportgen.network.facts import InputRescaling
 
 
 def find_input_scaling(
     prepared: Prepared | None,
     probes: ProbeSet | None,
-    raw_input: str | None,
+    rescaling: InputRescaling | None,
     channels: int,
     function: Callable[[Any], Any] | None = None,
 ) -> InputScaling:
@@ -30,13 +32,17 @@ def find_input_scaling(
     Args:
         prepared: the probes as they are fed; None without probes.
         probes: the probes.
-        raw_input: a Rescaling or Normalization layer in front, which means that 0..255 is fed.
+        rescaling: by the network's own layer in front.
         channels: of the input.
         function: the user's preprocessing, from (n, H, W, C) in 0..255.
     """
     if prepared is None or probes is None or probes.image_input is None:
-        if raw_input:
-            return _read_off(lambda x: x, channels, f"0..255, which {raw_input} rescales")
+        if rescaling is not None:
+            own = expected_by(rescaling, None).mode
+            words = (
+                f"{FORMULAS[own].removeprefix('raw values, ')}, which {rescaling.layer} rescales"
+            )
+            return _read_off(lambda x: apply(own, x), channels, words)
         words = "0..1: without probes nothing says how images are fed"
         return _read_off(lambda x: x / np.float32(255), channels, words)
     mode = prepared.facts.mode

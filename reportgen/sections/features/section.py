@@ -165,8 +165,8 @@ def _feed(context: Context, spec: InputShape) -> tuple[PictureFeed, str]:
     """Return how pictures are fed, and what the other inputs are held at, in words."""
     probes, prepared = context.probes or (None, None)
     channels = spec.shape[2] if len(spec.shape) > 2 else 1
-    raw_input, function = context.network.facts.raw_input, context.inputs.preprocess
-    scaling = find_input_scaling(prepared, probes, raw_input, channels, function)
+    own, function = context.network.facts.rescaling, context.inputs.preprocess
+    scaling = find_input_scaling(prepared, probes, own, channels, function)
     held, words = {}, ""
     for tensor in context.network.facts.inputs:
         if tensor.name == spec.name:

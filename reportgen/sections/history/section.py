@@ -122,9 +122,17 @@ def _notices(context: Context, content: HistoryContent) -> list[Notice]:
             f"from fewer than {FEWEST}."
         )
         notices.append(Notice("warning", text))
-    if context.inputs.history is not None and context.inputs.history.left_out:
-        names = ", ".join(context.inputs.history.left_out[:5])
+    history = context.inputs.history
+    if history is not None and history.left_out:
+        names = ", ".join(history.left_out[:5])
         notices.append(Notice("info", f"Columns without numbers were left out: {names}."))
+    if history is not None and history.restarts:
+        after = ", ".join(map(str, history.restarts[:5]))
+        text = (
+            f"The log counts its epochs anew after epoch {after}, as a training does that was begun again "
+            "with CSVLogger(append=True): they are counted on."
+        )
+        notices.append(Notice("info", text))
     hidden = len(content.curves) - MOST_FIGURES
     if hidden > 0:
         text = f"{hidden} further metrics are in the table, without a figure."

@@ -7,10 +7,13 @@ import math
 import os
 from pathlib import Path
 
+import models
 import msgspec
 import numpy as np
 import pytest
 
+import reportgen
+from reportgen.drawing.figures import MOST_POINTS, thinned
 from reportgen.errors import HistoryError
 from reportgen.findings.judge import judge
 from reportgen.inputs.history import read_history
@@ -346,3 +349,43 @@ if "REPORTGEN_MODELS" in os.environ:
         assert set(hits) == KNOWN[name]
         if "fashion_overfit" in name:
             assert "epoch 12" in hits["overfitting"].observed
+
+
+# -- a log that counts anew --------------------------------------------------------------------------
+
+
+def test_a_log_that_counts_anew_is_counted_on(tmp_path):
+    """A training of five epochs, begun again with CSVLogger(append=True): ten epochs, the best is the tenth."""
+    losses = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+    rows = [f"{k % 5},{loss},{loss + 0.05}" for k, loss in enumerate(losses)]
+    (tmp_path / "log.csv").write_text("\n".join(["epoch,loss,val_loss", *rows]) + "\n")
+    history = read_history(tmp_path / "log.csv")
+    assert history.epochs == tuple(range(1, 11))
+    assert history.restarts == (5,)
+    made = reportgen.build_report(
+        models.model("binary"),
+        history=tmp_path / "log.csv",
+        output=tmp_path / "out",
+        sections="history",
+    )
+    section = made.report.section("history")
+    assert section.content.curves[0].best == 9
+    assert any("counts its epochs anew after epoch 5" in notice.text for notice in section.notices)
+
+
+def test_a_header_that_is_repeated_is_no_restart(tmp_path):
+    """CSVLogger writes it again where the same file was appended with initial_epoch."""
+    lines = ["epoch,loss", "0,3", "1,2", "epoch,loss", "2,1"]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
+    history = read_history(tmp_path / "log.csv")
+    assert (history.epochs, history.restarts) == ((1, 2, 3), ())
+
+
+def test_a_million_epochs_are_drawn_from_two_thousand_points():
+    values = [float(k % 7) for k in range(100_000)]
+    values[40_000], values[60_000] = 99.0, None
+    shown = thinned(values)
+    assert len(shown) <= MOST_POINTS
+    assert {0, 40_000, 60_000, 99_999} <= set(shown)
+    assert list(shown) == sorted(shown)
+    assert list(thinned([1.0, None, 2.0])) == [0, 1, 2]
