@@ -85,6 +85,11 @@ _config = click.option(
     type=click.Choice(["stretch", "crop", "pad"]),
     help="How images of another aspect ratio are fitted.  [default: stretch]",
 )
+@click.option(
+    "--orientation",
+    type=click.Choice(["keras", "exif"]),
+    help="Whether EXIF orientations turn image files.  [default: keras, whose loaders do not]",
+)
 @click.option("--input-size", metavar="HxW", help="For models that leave their input size open.")
 @click.option(
     "--preprocess",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Resize = Literal["stretch", "crop", "pad"]
 Device = Literal["cpu", "gpu"]
+Orientation = Literal["keras", "exif"]
 
 SectionKind = Literal[
     "overview",
@@ -82,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         labels: path of a CSV ``file,label``, or a mapping from probe name to label, or a sequence
             with one label a probe.
         resize: how an image of another aspect ratio is fitted.
+        orientation: ``keras`` reads image files as they are stored, ``exif`` turns them as their tag says.
         input_size: height and width for models that leave them open.
         preprocess: a mode of ``PREPROCESS_MODES``, ``module:function``, or None: ``auto`` for image
             files and ``none`` for arrays and data sets.
@@ -122,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     classes: tuple[str, ...] | str | None = None
     labels: str | dict[str, Any] | tuple[Any, ...] | None = None
     resize: Resize = "stretch"
+    orientation: Orientation = "keras"
     input_size: tuple[int, int] | None = None
     preprocess: str | None = None
     threshold: float = 0.5

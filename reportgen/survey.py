@@ -68,7 +68,8 @@ def run_survey(context: Context, folds: Mapping[str, Fold], problems: dict[str, 
         reasons = "; ".join(f"{data.name(b.place)}: {b.reason}" for b in data.broken[:3])
         raise DataError(f"--data: none of the {data.broken_count} images can be read ({reasons}).")
     if cache and whole and not failed:
-        cache.write(_KIND, whole, _piece(folds, data.broken, data.broken_count, read))
+        piece = _piece(folds, data.broken, data.broken_count, read, data.tagged_count)
+        cache.write(_KIND, whole, piece)
         for key in keys:
             cache.remove(_KIND, key or "")
 
@@ -117,7 +118,7 @@ def _shard(
     if context.data is None:
         return 0
     data, cache, progress = context.data.set, context.tools.cache, context.tools.progress
-    before, broken = data.broken_count, list(data.broken)
+    before, broken, tagged = data.broken_count, list(data.broken), data.tagged_count
     held = cache.read(_KIND, key) if cache and key else None
     parts = _restored(held, data, folds)
     if held is not None and parts is not None:
@@ -136,7 +137,8 @@ def _shard(
         read = sum(counts)
         if cache and key and not folds.keys() & problems.keys():
             count = data.broken_count - before
-            cache.write(_KIND, key, _piece(parts, data.broken, count, read))
+            tagged = data.tagged_count - tagged
+            cache.write(_KIND, key, _piece(parts, data.broken, count, read, tagged))
     data.broken = [*broken, *data.broken][:MOST_BROKEN]
     for kind, fold in folds.items():
         if kind not in problems:
@@ -179,13 +181,14 @@ def _key(context: Context, folds: Mapping[str, Fold], shard: range) -> str | Non
         return None
     return key_of(
         context.tools.identity(), context.network.block, identity, mode, sorted(folds), settings.resize,
+        settings.orientation,
         settings.threshold, settings.device, context.classes, dict(context.shapes),
         [(task.output, task.kind, task.scale) for task in context.tasks], shard.start,
     )  # fmt: skip
 
 
 def _piece(
-    folds: Mapping[str, Fold], broken: Sequence[Broken], count: int, read: int
+    folds: Mapping[str, Fold], broken: Sequence[Broken], count: int, read: int, tagged: int
 ) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         f"{kind}/{name}": array
@@ -195,6 +198,7 @@ def _piece(
     return arrays | {
         "read": read,
         "broken": count,
+        "tagged": tagged,
         "places": np.array([one.place for one in broken], np.int64),
         "reasons": np.array([one.reason for one in broken], np.str_),
     }
@@ -214,8 +218,9 @@ def _restored(
             part.load(state)
         places, reasons = held["places"].tolist(), held["reasons"].tolist()
         broken = [Broken(place, reason) for place, reason in zip(places, reasons, strict=True)]
-        count, _ = int(held["broken"]), int(held["read"])
+        count, _, tagged = int(held["broken"]), int(held["read"]), int(held["tagged"])
     except (KeyError, ValueError, IndexError, TypeError):
         return None
     data.broken, data.broken_count = broken, data.broken_count + count
+    data.tagged_count += tagged
     return parts

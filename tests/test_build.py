@@ -640,14 +640,22 @@ def test_without_probes_the_section_says_how_to_give_some(tmp_path):
     assert report["summary"]["state"] == "complete"
 
 
-def test_pictures_carry_no_exif_and_are_turned_upright(tmp_path):
+@pytest.mark.parametrize(("orientation", "size"), [("exif", [8, 12]), (None, [12, 8])])
+def test_pictures_carry_no_exif_and_are_turned_where_that_is_asked(tmp_path, orientation, size):
     tall = Image.fromarray(models.images(1, size=12)[0][:8])  # 8 high, 12 wide
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "SecretCamera"
     tall.save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    report = built(tmp_path, models.saved("classifier"), tmp_path / "turned.jpg", sections=SECTIONS)
+    report = built(
+        tmp_path,
+        models.saved("classifier"),
+        tmp_path / "turned.jpg",
+        sections=SECTIONS,
+        orientation=orientation,
+    )
     (probe,) = pages.content(report, "probes")["probes"]
-    assert probe["size"] == [8, 12]
+    assert probe["size"] == size
+    assert "1 image with an EXIF orientation" in pages.notices(report, level="info")
     assert all(b"SecretCamera" not in data for data in pages.tree(tmp_path / "report").values())
 
 

@@ -43,11 +43,13 @@ class Row(NamedTuple):
         place: in the data set, broken images counted.
         label: as given; a mask as (height, width) integers.
         arrays: by input name, without the batch dimension.
+        tagged: whether its file has an EXIF orientation.
     """
 
     place: int
     label: Any | None
     arrays: dict[str, NDArray[Any]]
+    tagged: bool = False
 
 
 class Block(NamedTuple):
@@ -83,6 +85,7 @@ class DataSet:
         total: how many were offered; None where that shows in reading only.
         broken: images that could not be read, at most ``MOST_BROKEN``; filled by the survey.
         broken_count: how many could not.
+        tagged_count: how many have an EXIF orientation; likewise.
     """
 
     def __init__(self, given: DataSource, inputs: Sequence[InputShape], settings: Settings) -> None:
@@ -97,6 +100,7 @@ class DataSet:
         self.class_names = given.listing.class_names
         self.broken: list[Broken] = []
         self.broken_count = 0
+        self.tagged_count = 0
         self.total = self._count()
 
     def _count(self) -> int | None:
@@ -227,6 +231,7 @@ class DataSet:
     def _readable(self, places: Sequence[int]) -> Iterator[Row]:
         for row in self.rows(places):
             if isinstance(row, Row):
+                self.tagged_count += row.tagged
                 yield row
                 continue
             self.broken_count += 1
@@ -257,13 +262,14 @@ class DataSet:
         item, shape = self._items[place], self._target.shape
         height, width, channels = (*shape, 1)[:3] if len(shape) == 2 else shape
         try:
-            pixels = decode(Path(str(item.source)))
+            upright = self._settings.orientation == "exif"
+            pixels = decode(Path(str(item.source)), upright=upright)
             fitted = fit(pixels.array, (height, width, channels), self._settings.resize)
             label = decode_mask(item.label) if isinstance(item.label, Path) else item.label
         except ProbeError as error:
             return Broken(place, str(error).removeprefix(f"{item.name}: "))
         array = typed(fitted.array.reshape(shape), self._target.dtype)
-        return Row(place, label, {self.image: array})
+        return Row(place, label, {self.image: array}, pixels.tagged)
 
     def _row_of_arrays(self, place: int) -> Row:
         if self._arrays:

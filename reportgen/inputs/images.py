@@ -1,9 +1,10 @@
-"""Decode image files as the training saw them: upright, first frame, 0..255 whatever their depth."""
+"""Decode image files as the training saw them: as stored, first frame, 0..255 whatever their depth."""
 
 from __future__ import annotations
 
 import struct
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -39,20 +40,37 @@ class Pixels(NamedTuple):
             are stored, else float32.
         kind: what was read, as in ``JPEG, RGB``.
         notes: what was done to read it.
+        tagged: whether an EXIF orientation asks for another way up than it is stored in.
     """
 
     array: NDArray[Any]
     kind: str
     notes: tuple[str, ...] = ()
+    tagged: bool = False
 
 
-def decode(path: Path) -> Pixels:
-    """Decode a file: EXIF rotation applied, first frame, CMYK and palettes as RGB(A), 16 bits kept.
+def decode(path: Path, *, upright: bool = False) -> Pixels:
+    """Decode a file: first frame, CMYK and palettes as RGB(A), 16 bits kept.
+
+    Args:
+        path: of the file.
+        upright: whether an EXIF orientation is applied; Keras' loaders (``load_img``,
+            ``image_dataset_from_directory``) and ``tf.io.decode_jpeg`` read pictures as they are stored.
 
     Raises:
         ProbeError: unreadable, truncated, of another kind, or of more than 100 megapixels.
     """
-    return _opened(path, _decode)
+    return _opened(path, partial(_decode, upright=upright))
+
+
+def orientation_text(count: int, orientation: str) -> str:
+    """Say what was done with pictures that have an EXIF orientation."""
+    how = (
+        "turned as it says (--orientation exif)"
+        if orientation == "exif"
+        else "read as stored, as Keras's loaders read them; --orientation exif turns them"
+    )
+    return f"{count:,} image{'' if count == 1 else 's'} with an EXIF orientation: {how}."
 
 
 def decode_mask(path: Path) -> NDArray[Any]:
@@ -143,7 +161,7 @@ def _check_size(image: Image.Image, path: Path) -> None:
         raise _too_large(path, f"{image.width * image.height / 1e6:.0f} megapixels, more")
 
 
-def _decode(image: Image.Image, path: Path) -> Pixels:
+def _decode(image: Image.Image, path: Path, *, upright: bool) -> Pixels:
     _check_size(image, path)
     kind = f"{image.format}, {_mode_name(image.mode)}"
     notes = []
@@ -153,8 +171,13 @@ def _decode(image: Image.Image, path: Path) -> Pixels:
         image.seek(0)
     image.load()
     orientation = image.getexif().get(0x0112, 1)
-    if orientation in range(2, 9):
-        notes.append("turned upright by its EXIF orientation")
+    tagged = orientation in range(2, 9)
+    if tagged:
+        notes.append(
+            "turned upright by its EXIF orientation"
+            if upright
+            else "read as stored, as Keras does, though its EXIF orientation turns it"
+        )
     if image.format == "PNG" and (deep := _deep_png(path)) is not None:
         kind = f"PNG, 16-bit {_mode_name(image.mode)}"
         notes.append("16 bits a channel kept")
@@ -168,7 +191,7 @@ def _decode(image: Image.Image, path: Path) -> Pixels:
         mode = _plain_mode(image)
         array = np.asarray(image if image.mode == mode else image.convert(mode))
         array = array if array.ndim == 3 else array[..., None]
-    return Pixels(_upright(array, orientation), kind, tuple(notes))
+    return Pixels(_upright(array, orientation if upright else 1), kind, tuple(notes), tagged)
 
 
 def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from reportgen.inputs.fitting import (
     white_of,
     with_zeros,
 )
-from reportgen.inputs.images import decode, fit
+from reportgen.inputs.images import decode, fit, orientation_text
 from reportgen.inputs.listing import Item
 from reportgen.numerics import even_sample
 from reportgen.report.leaves import Notice
@@ -98,22 +98,23 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
             "Give its inputs as arrays in an .npz, or leave --probes out."
         )
     shape = (*target.shape, 1)[:3] if len(target.shape) == 2 else target.shape
-    probes, rows, notices, resized = [], [], list(listing.notices), 0
+    probes, rows, notices, resized, tagged = [], [], list(listing.notices), 0, 0
     for item in sample(listing.items, settings.max_probes):
         try:
-            pixels = decode(
-                Path(str(item.source)) if not isinstance(item.source, Path) else item.source
-            )
+            pixels = decode(Path(str(item.source)), upright=settings.orientation == "exif")
             fitted = fit(pixels.array, (shape[0], shape[1], shape[2]), settings.resize)
         except ProbeError as error:
             notices.append(_left_out(item, error, settings))
             continue
         resized += fitted.resized
+        tagged += pixels.tagged
         rows.append(fitted.array.reshape(target.shape))
         probes.append(_probe_of_file(item, pixels, fitted))
     if not probes:
         reasons = " ".join(notice.text.removeprefix("A probe was left out. ") for notice in notices)
         raise ProbeError(f"None of the probes can be read. {reasons}")
+    if tagged:
+        notices.append(Notice("info", orientation_text(tagged, settings.orientation)))
     arrays, zeros = with_zeros({target.name: typed(np.stack(rows), target.dtype)}, inputs)
     return ProbeSet(
         tuple(probes), arrays, target.name, zeros, 255.0, resized, len(listing.items), "files",

@@ -80,7 +80,7 @@ def test_sixteen_bits_are_turned_upright(tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     path = deep(tmp_path, values, (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
-    pixels = decode(path)
+    pixels = decode(path, upright=True)
     np.testing.assert_allclose(pixels.array, np.rot90(values, -1) / 257, rtol=1e-6)
     assert any("upright" in note for note in pixels.notes)
 
@@ -165,7 +165,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](RGB)))
-    pixels = decode(saved(tmp_path, stored, "turned.png", exif=exif))
+    pixels = decode(saved(tmp_path, stored, "turned.png", exif=exif), upright=True)
     assert (pixels.array == RGB).all()
     assert bool(pixels.notes) == (orientation != 1)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -21,7 +22,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 NEVER = (
     "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.startfile", "pty.spawn",
     "socket.__new__", "socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request", "ftplib.connect",
-    "webbrowser.open", "shutil.rmtree", "shutil.move", "pickle.find_class", "code.__new__",
+    "webbrowser.open", "shutil.move", "pickle.find_class", "code.__new__",
 )  # fmt: skip
 PATHS = (
     "os.remove",
@@ -32,7 +33,9 @@ PATHS = (
     "os.symlink",
     "os.truncate",
     "os.chmod",
+    "shutil.rmtree",
 )
+CHILDREN = Path(importlib.util.find_spec("reportgen").origin).with_name("children.py")
 LIBRARY = tuple({str(Path(os.__file__).parent), str(Path(sys.prefix)), str(Path(sys.base_prefix))})
 READERS = (
     "/autograph/",
@@ -51,7 +54,8 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self.armed = False
         self.seen: list[str] = []
-        self.free = (str(folder.resolve()), f"{tempfile.gettempdir()}/__autograph")
+        own = (f"{tempfile.gettempdir()}/{name}" for name in ("__autograph", "reportgen-"))
+        self.free = (str(folder.resolve()), *own)
 
     def __call__(self, event: str, arguments: tuple) -> None:
         if self.armed and self._harms(event, arguments):
@@ -71,6 +75,8 @@ class Watch:
             )
         if event == "marshal.loads":
             return not inspect.currentframe().f_back.f_back.f_code.co_filename.startswith("<frozen")
+        if event == "subprocess.Popen" and str(CHILDREN) in arguments[1]:
+            return False  # our own child, which reads the file first
         return event.startswith(NEVER)
 
     def _free(self, path: object) -> bool:

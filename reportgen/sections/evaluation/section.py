@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import DataError, NotApplicable
+from reportgen.inputs.images import orientation_text
 from reportgen.network.tasks import class_count
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.evaluation import (
@@ -170,6 +171,10 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
         first = "; ".join(content.broken[:3])
         text = f"{content.broken_count} of {content.total} images could not be read and are left out: {first}."
         notices.append(Notice("warning", text))
+    tagged = context.data.set.tagged_count if context.data else 0
+    if tagged:
+        text = orientation_text(tagged, context.settings.orientation)
+        notices.append(Notice("info", text))
     judged = (
         OutputEvaluation(content.output, content.non_finite, content.result),
         *content.others,

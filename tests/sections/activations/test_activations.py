@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reportgen.context import Tools
 from reportgen.drawing.assets import AssetStore
 from reportgen.errors import NotApplicable
 from reportgen.network.facts import CallFacts
@@ -42,10 +43,12 @@ def context(maps, **settings):
     return SimpleNamespace(
         network=SimpleNamespace(facts=SimpleNamespace(calls=calls, layers=())),
         settings=make_settings(settings),
-        store=AssetStore(),
+        tools=Tools(AssetStore()),
         data=None,
         probes=SimpleNamespace(
-            probes=tuple(SimpleNamespace(name=f"{i}.png") for i in range(count))
+            set=SimpleNamespace(
+                probes=tuple(SimpleNamespace(name=f"{i}.png") for i in range(count))
+            )
         ),
     )
 
@@ -110,7 +113,9 @@ def relu_maps(count=11, size=6, channels=5, seed=1):
 
 def levels(about, figure):
     """Return a picture's palette indices and its palette."""
-    with Image.open(io.BytesIO(about.store.files[figure.src.removeprefix("assets/")])) as image:
+    with Image.open(
+        io.BytesIO(about.tools.store.files[figure.src.removeprefix("assets/")])
+    ) as image:
         assert image.mode == "P"
         assert image.size == (figure.width, figure.height)
         return np.asarray(image), np.array(image.getpalette()).reshape(-1, 3)
