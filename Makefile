@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/reportgen demo -o reportgen-demo
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20 $(TESTS)
 
 lint: $(VENV)/.tested chromium
 	$(BIN)/ruff check .

@@ -6,6 +6,10 @@ import tempfile
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# A worker a core: more threads wait for each other.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # No test finds what another run has finished.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="reportgen-test-cache-")
@@ -14,3 +18,14 @@ from hypothesis import settings
 
 settings.register_profile("reportgen", deadline=None, derandomize=True)
 settings.load_profile("reportgen")
+
+DEAR = (
+    "test_real_models", "test_features", "test_cli", "test_build", "test_real_relevance", "test_trust",
+    "test_browser", "test_real_findings", "test_keras_network", "test_kill", "test_loading", "test_faults",
+    "test_ascent", "test_relevance_shapes", "test_passes",
+)  # fmt: skip
+"""Files that take longest, begun first so that no worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: DEAR.index(item.path.stem) if item.path.stem in DEAR else len(DEAR))

@@ -159,7 +159,7 @@ def test_what_may_not_be_read_or_written_has_the_code_of_its_place(tmp_path, cap
 # -- outputs that nobody reads -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["2>&-", ">&- 2>&-", "2>&1 | head -1", "| true"])
+@pytest.mark.parametrize("way", [">&- 2>&-", "2>&1 | head -1"])
 def test_the_report_is_built_whoever_reads_what_is_said(tmp_path, way):
     program = f"{sys.executable} -P -m reportgen build {models.saved('binary')} -o out --sections overview"
     done = subprocess.run(

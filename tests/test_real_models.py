@@ -72,7 +72,7 @@ BUILDS = {
     "vit": lambda: (
         in_folder("fashion_vit", ".keras"),
         fashion(),
-        {"max_probes": 64, **FEW_STEPS},
+        {"max_probes": 64, "relevance": "rollout", **FEW_STEPS},
     ),
     "float16": lambda: (
         in_folder("fashion_mixed_float16", ".keras"),
@@ -88,7 +88,7 @@ BUILDS = {
     "int8": lambda: (
         "odd/mnist_cnn_int8_keras_quantized.keras",
         fashion()[0],
-        FEW_STEPS,
+        {"relevance": "gradcam", **FEW_STEPS},
     ),
     "logits": lambda: ("odd/mnist_cnn_logits.keras", fashion()[0], {}),
     "siamese": lambda: ("odd/mnist_siamese_shared_encoder_2in.keras", None, {}),

@@ -70,6 +70,8 @@ def _input_rescaling(calls: tuple[CallFacts, ...], nodes: Sequence[Node]) -> Inp
     for call in calls:
         if not call.leaf:
             continue
+        if call.layer not in layers:  # made while it was called
+            continue
         if call.class_name == "Rescaling":
             scale, offset = (
                 _numbers(getattr(layers[call.layer], name)) for name in ("scale", "offset")

@@ -139,7 +139,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> None:
     """Read the whole file in a process of its own, before HDF5 sees it here; once for each state of a file.
 

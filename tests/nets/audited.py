@@ -249,7 +249,9 @@ def ways(made: object, one: object) -> list:
         return [lambda: made((2, 2))]
     if isinstance(made, keras.Loss):
         return [lambda: made(one, one)]
-    return [lambda: made(one), lambda: made(one, one), lambda: made(one, one, one)]
+    if isinstance(made, keras.layers.Lambda) or not isinstance(made, keras.Layer):
+        return [lambda: made(one)]  # its arguments are given
+    return [lambda: made(one), lambda: made(one, one)]
 
 
 def try_out(config: dict, given: list) -> bool:

@@ -16,6 +16,7 @@ from reportgen.context import Silence
 from reportgen.errors import InputError, UsageError
 from reportgen.inputs.preprocessing import apply
 from reportgen.nets.keras_network import KerasNetwork
+from reportgen.network.facts import InputRescaling
 from reportgen.network.tasks import Task
 from reportgen.sections.features.input_scaling import find_input_scaling, to_pixels
 from reportgen.sections.features.optimisation import group_units
@@ -360,7 +361,9 @@ def test_the_range_of_a_function(function, affine):
 
 
 def test_without_probes_the_range_is_what_the_model_says():
-    assert find_input_scaling(None, None, "rescale", 1).matrix[0, 0] == 255
+    for factor, white in ((1 / 255, 255), (2.0, 1), (1 / 65535, 65535)):
+        own = InputRescaling("rescale", (factor,), (0.0,))
+        assert find_input_scaling(None, None, own, 1).matrix[0, 0] == pytest.approx(white)
     assert find_input_scaling(None, None, None, 1).matrix[0, 0] == pytest.approx(1)
 
 
