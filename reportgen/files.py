@@ -22,14 +22,19 @@ def open_regular(path: str | Path) -> BinaryIO:
         flags |= getattr(os, name, 0)
     try:
         descriptor = os.open(path, flags)
-    except ValueError:
-        raise OSError(errno.EINVAL, "its name holds a NUL", str(path)) from None
+    except ValueError as error:
+        raise OSError(errno.EINVAL, reason_of(error), str(path)) from None
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind):
         os.close(descriptor)
         what = "a folder" if stat.S_ISDIR(kind) else "a pipe, socket or device"
         raise OSError(errno.EINVAL, f"it is {what}, no regular file", str(path))
     return os.fdopen(descriptor, "rb")
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Say why a path cannot be used: what the system says, or that its name cannot be one."""
+    return getattr(error, "strerror", None) or "its name holds a NUL"
 
 
 def read_regular(path: str | Path, most: int | None = None) -> bytes:

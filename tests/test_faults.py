@@ -189,6 +189,28 @@ def test_a_first_build_on_a_full_disk_leaves_nothing(tmp_path, capsys, monkeypat
     assert cli.run([str(word) for word in build]) == 0
 
 
+def test_what_stood_there_before_a_first_build_failed_is_not_taken_back(
+    tmp_path, capsys, monkeypatch
+):
+    """--force writes beside files of others, and a full disk is no reason to remove them."""
+
+    def full(path, content, **more):
+        if path.name == "report.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(path, content, **more)
+
+    put = publish._put
+    Path("out").mkdir()
+    for name in ("summary.md", "report.json", "notes.txt"):
+        Path("out", name).write_text("mine")
+    monkeypatch.setattr(publish, "_put", full)
+    build = ("build", models.saved("binary"), "-o", "out", "-q", "--sections", "weights", "--force")
+    refused(capsys, 7, *build)
+    assert dict(pages.tree(tmp_path / "out")) == dict.fromkeys(
+        ("summary.md", "report.json", "notes.txt"), b"mine"
+    )
+
+
 def test_render_keeps_the_pictures_of_a_report_without_a_manifest(tmp_path):
     np.save("probes.npy", models.images(2))
     build = ["build", str(models.saved("binary")), "-o", "out", "-q", "-p", "probes.npy", "--quick"]

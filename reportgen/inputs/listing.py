@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import LabelError, ProbeError
-from reportgen.files import open_regular
+from reportgen.files import open_regular, reason_of
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.labels import label_of, label_value, read_labels
 from reportgen.report.leaves import Notice
@@ -227,8 +227,7 @@ def _expand(source: str | Path) -> list[Path]:
         if path.exists():
             return [path]
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name holds a NUL"
-        raise ProbeError(f"The probe {str(source)!r} cannot be read: {reason}.") from None
+        raise ProbeError(f"The probe {str(source)!r} cannot be read: {reason_of(error)}.") from None
     with contextlib.suppress(RuntimeError):  # no user of that name: the tilde is meant as it stands
         path = path.expanduser()
     if path.exists():

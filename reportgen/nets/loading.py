@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.children import ChildError, run_file
 from reportgen.errors import InputError, ModelError, UsageError
-from reportgen.files import open_regular
+from reportgen.files import open_regular, reason_of
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 from reportgen.settings import INSPECTION_MEMORY, INSPECTION_RATE, INSPECTION_SECONDS
 
@@ -174,8 +174,9 @@ def _check_format(path: Path) -> str:  # noqa: C901 - one message a way to be no
     try:
         there, is_folder = path.exists(), path.is_dir()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name holds a NUL"
-        raise ModelError(f"The model file {str(path)!r} cannot be read: {reason}.") from None
+        raise ModelError(
+            f"The model file {str(path)!r} cannot be read: {reason_of(error)}."
+        ) from None
     if not there:
         raise ModelError(f"There is no model file {str(path)!r}.")
     if is_folder:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError, ReportError
-from reportgen.files import open_regular, read_regular
+from reportgen.files import open_regular, read_regular, reason_of
 from reportgen.page.render import render, summary_text
 from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
 
@@ -119,8 +119,9 @@ def _make_folder(folder: Path) -> list[Path]:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name holds a NUL"
-        raise OutputError(f"The folder {str(folder)!r} cannot be made: {reason}.") from None
+        raise OutputError(
+            f"The folder {str(folder)!r} cannot be made: {reason_of(error)}."
+        ) from None
     return missing
 
 
@@ -220,19 +221,21 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
     """
     data = to_json(report)
     page = render(report, digest(data))
-    shown = _named_before(folder)
+    pictures = {folder / ASSETS / name: held for name, held in {**files, **page.files}.items()}
+    texts = {folder / REPORT_JSON: data, folder / SUMMARY_MD: summary_text(report).encode()}
+    first = not (folder / INDEX_HTML).exists()
+    new = [path for path in (*pictures, *texts) if first and not os.path.lexists(path)]
     try:
         _make_assets(folder)
-        for name, content in {**files, **page.files}.items():
-            _put(folder / ASSETS / name, content, unless_there=True)
-        _put(folder / REPORT_JSON, data)
-        _put(folder / SUMMARY_MD, summary_text(report).encode())
+        for path, content in pictures.items():
+            _put(path, content, unless_there=True)
+        for path, content in texts.items():
+            _put(path, content)
         _put(folder / INDEX_HTML, page.html.encode())
         _prune(folder / ASSETS, keep={*files, *page.files})
         _remove_temporary(folder)
     except OSError as error:
-        if not shown:
-            _take_back(folder, {*files, *page.files})
+        _take_back(folder, new)
         raise OutputError(
             f"The report cannot be written to {folder}: {error.strerror or error}."
         ) from error
@@ -251,7 +254,7 @@ def publish_again(report: Report, folder: Path) -> None:
             raise ReportError(f"{path} is no file, as a picture of a report is: remove it.")
     data = (folder / REPORT_JSON).read_bytes()
     page = render(report, digest(data))
-    shown = _named_before(folder)
+    shown = _shown_before(folder)
     try:
         _make_assets(folder)
         for name, content in page.files.items():
@@ -300,13 +303,12 @@ def is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _named_before(folder: Path) -> set[str]:
-    """Return the names of the files in ``assets/`` that the report which stands there names."""
-    names = set()
-    for file in (REPORT_JSON, INDEX_HTML):
-        with contextlib.suppress(OSError):
-            names.update(_ASSET.findall(read_regular(folder / file).decode("utf-8", "replace")))
-    return names
+def _shown_before(folder: Path) -> set[str]:
+    """Return the names of the files in ``assets/`` that the page which stands there shows."""
+    try:
+        return set(_ASSET.findall(read_regular(folder / INDEX_HTML).decode("utf-8", "replace")))
+    except OSError:
+        return set()
 
 
 def _prune(folder: Path, keep: set[str], among: set[str] | None = None) -> None:
@@ -326,13 +328,9 @@ def _prune(folder: Path, keep: set[str], among: set[str] | None = None) -> None:
             path.unlink()
 
 
-def _take_back(folder: Path, names: set[str]) -> None:
+def _take_back(folder: Path, paths: list[Path]) -> None:
     """Remove what a first build wrote before it failed, so that the folder is as it was."""
-    for path in [
-        *(folder / ASSETS / name for name in names),
-        folder / REPORT_JSON,
-        folder / SUMMARY_MD,
-    ]:
+    for path in paths:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
