@@ -80,10 +80,12 @@ class Probes(NamedTuple):
     Attributes:
         set: read and fitted, before preprocessing.
         prepared: as the network receives them.
+        feed: preprocesses further images alike.
     """
 
     set: ProbeSet
     prepared: Prepared
+    feed: Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class Data(NamedTuple):
@@ -168,7 +170,7 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
         found = found._replace(notices=(*found.notices, Notice("info", text)))
         context = context._replace(classes=names)
     prepared = prepare(found, network, inputs.settings.preprocess, inputs.preprocess)
-    return Probes(found, prepared), context
+    return Probes(found, prepared, feeder(prepared, found, inputs.preprocess)), context
 
 
 def _fitting_names(listing: Listing, context: Context) -> tuple[str, ...]:
@@ -184,8 +186,8 @@ def _fitting_names(listing: Listing, context: Context) -> tuple[str, ...]:
 def _with_data(context: Context, source: DataSource) -> Context:
     """Add the data set, preprocessed as a sample of it asks for."""
     sample, context = _read(source.listing.with_single_labels(), context)
-    feed = feeder(sample.prepared, sample.set, context.inputs.preprocess)
-    return context._replace(data=Data(DataSet(source, context.specs, context.settings), feed))
+    data = DataSet(source, context.specs, context.settings)
+    return context._replace(data=Data(data, sample.feed))
 
 
 def identity_of(network: Network) -> str:

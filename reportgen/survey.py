@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.cache import key_of
-from reportgen.context import Probes
 from reportgen.errors import DataError
 from reportgen.inputs.dataset import MOST_BROKEN, Broken, Row
 from reportgen.inputs.listing import Listing
@@ -68,7 +67,7 @@ def run_survey(context: Context, folds: Mapping[str, Fold], problems: dict[str, 
         reasons = "; ".join(f"{data.name(b.place)}: {b.reason}" for b in data.broken[:3])
         raise DataError(f"--data: none of the {data.broken_count} images can be read ({reasons}).")
     if cache and whole and not failed:
-        piece = _piece(folds, data.broken, data.broken_count, read, data.tagged_count)
+        piece = _piece(folds, data.broken, data.broken_count, read, data.tagged)
         cache.write(_KIND, whole, piece)
         for key in keys:
             cache.remove(_KIND, key or "")
@@ -104,7 +103,8 @@ def with_chosen_probes(
     fed = dict(found.inputs)
     if found.image_input is not None:
         fed[found.image_input] = data.feed(fed[found.image_input])
-    return context._replace(probes=Probes(found, probes.prepared._replace(inputs=fed)))
+    prepared = probes.prepared._replace(inputs=fed)
+    return context._replace(probes=probes._replace(set=found, prepared=prepared))
 
 
 def _shard(
@@ -118,7 +118,7 @@ def _shard(
     if context.data is None:
         return 0
     data, cache, progress = context.data.set, context.tools.cache, context.tools.progress
-    before, broken, tagged = data.broken_count, list(data.broken), data.tagged_count
+    before, broken, tagged = data.broken_count, list(data.broken), len(data.tagged)
     held = cache.read(_KIND, key) if cache and key else None
     parts = _restored(held, data, folds)
     if held is not None and parts is not None:
@@ -137,8 +137,8 @@ def _shard(
         read = sum(counts)
         if cache and key and not folds.keys() & problems.keys():
             count = data.broken_count - before
-            tagged = data.tagged_count - tagged
-            cache.write(_KIND, key, _piece(parts, data.broken, count, read, tagged))
+            piece = _piece(parts, data.broken, count, read, data.tagged[tagged:])
+            cache.write(_KIND, key, piece)
     data.broken = [*broken, *data.broken][:MOST_BROKEN]
     for kind, fold in folds.items():
         if kind not in problems:
@@ -188,7 +188,11 @@ def _key(context: Context, folds: Mapping[str, Fold], shard: range) -> str | Non
 
 
 def _piece(
-    folds: Mapping[str, Fold], broken: Sequence[Broken], count: int, read: int, tagged: int
+    folds: Mapping[str, Fold],
+    broken: Sequence[Broken],
+    count: int,
+    read: int,
+    tagged: Sequence[int],
 ) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         f"{kind}/{name}": array
@@ -198,7 +202,7 @@ def _piece(
     return arrays | {
         "read": read,
         "broken": count,
-        "tagged": tagged,
+        "tagged": np.array(tagged, np.int64),
         "places": np.array([one.place for one in broken], np.int64),
         "reasons": np.array([one.reason for one in broken], np.str_),
     }
@@ -218,9 +222,9 @@ def _restored(
             part.load(state)
         places, reasons = held["places"].tolist(), held["reasons"].tolist()
         broken = [Broken(place, reason) for place, reason in zip(places, reasons, strict=True)]
-        count, _, tagged = int(held["broken"]), int(held["read"]), int(held["tagged"])
+        count, _, tagged = int(held["broken"]), int(held["read"]), held["tagged"].tolist()
     except (KeyError, ValueError, IndexError, TypeError):
         return None
     data.broken, data.broken_count = broken, data.broken_count + count
-    data.tagged_count += tagged
+    data.tagged += tagged
     return parts

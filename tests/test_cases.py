@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from PIL import Image
+from pages import page_text
+from PIL import Image, ImageOps
+from scipy import stats
 
 import reportgen
 
@@ -126,3 +130,97 @@ def test_pictures_with_an_exif_orientation_are_read_as_keras_reads_them(tmp_path
         assert section.content.result.accuracy != pytest.approx(accuracy, abs=0.1)
     texts = [notice.text for notice in section.notices]
     assert any(text.startswith("13 images with an EXIF orientation") for text in texts)
+
+
+def sided(folder, tags):
+    """Save pictures whose upper or left half is bright with EXIF orientations; return a network for them."""
+    entry = keras.Input((8, 8, 3), name="picture")
+    head = layers.Dense(2, activation="softmax", name="side")
+    model = keras.Model(entry, head(layers.Flatten()(layers.Rescaling(1 / 255.0)(entry))))
+    rows, columns = np.mgrid[:8, :8]
+    kernel = np.stack([rows < columns, rows > columns], axis=-1) * 0.2 - 0.1
+    head.set_weights([np.repeat(kernel.reshape(64, 1, 2), 3, axis=1).reshape(192, 2), np.zeros(2)])
+    for k, tag in enumerate(tags):
+        array = np.full((8, 8, 3), 30, np.uint8)
+        array[(slice(4), slice(None)) if k % 2 == 0 else (slice(None), slice(4))] = 220
+        exif = Image.Exif()
+        exif[0x0112] = tag
+        (folder / "lt"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(folder / "lt"[k % 2] / f"{k:02d}.png", exif=exif)
+    return model
+
+
+def both_ways(path):
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        return np.asarray(image), np.asarray(upright), image.getexif().get(0x0112, 1) != 1
+
+
+def test_an_orientation_that_decides_what_is_right_is_a_finding_and_stands_on_the_card(tmp_path):
+    tags = [1, 6, 6, 3, 6, 1, 6, 6, 6, 6] * 2
+    model = sided(tmp_path / "data", tags)
+    files = sorted((tmp_path / "data").rglob("*.png"))
+    stored, turned, tagged = (
+        np.stack(arrays) for arrays in zip(*map(both_ways, files), strict=True)
+    )
+    truth = np.array([path.parent.name == "t" for path in files]).astype(int)
+    now, then = (model.predict(x, verbose=0).argmax(axis=1) for x in (stored, turned))
+    for name in ("first", "from the cache"):
+        report = reportgen.build_report(
+            model, data=tmp_path / "data", output=tmp_path / name, max_probes=20,
+            sections=("evaluation", "probes"), cache=tmp_path / "cache",
+        ).report  # fmt: skip
+        found = report.section("evaluation").content.turned
+        assert (found.images, found.correct) == (16, (now == truth)[tagged].sum())
+        assert found.correct_turned == (then == truth)[tagged].sum()
+        assert (found.gained, found.lost) == (
+            ((then == truth) & (now != truth))[tagged].sum(),
+            ((then != truth) & (now == truth))[tagged].sum(),
+        )
+        hit = next(f for f in report.findings if f.rule == "orientation-matters")
+        one_way = stats.binomtest(found.gained, found.gained + found.lost).pvalue
+        assert hit.severity == "warning"
+        assert one_way <= 0.05
+        assert f"{found.correct} are right as stored" in hit.observed
+    for probe in report.section("probes").content.probes:
+        k = [path.name for path in files].index(Path(probe.name).name)
+        assert bool(probe.otherwise) == (now[k] != then[k])
+        if probe.otherwise:
+            assert probe.otherwise[0].reading == "exif"
+            assert probe.otherwise[0].decision.index == then[k]
+    text = page_text(tmp_path / "first")
+    assert "Turned as its EXIF orientation says, it is taken for" in text
+
+
+def test_a_class_that_the_aspect_ratio_decides_stands_on_the_card(tmp_path):
+    """Bright sides make a stretched picture bright; a crop leaves them out."""
+    model, head = by_brightness(layers.Rescaling(1 / 255.0))
+    head.set_weights([np.array([[-30.0, 30.0]]), np.array([12.0, -12.0])])
+    wide = np.full((8, 24), 10, np.uint8)
+    wide[:, :8] = wide[:, 16:] = 250
+    square = np.full((16, 16), 250, np.uint8)
+    (tmp_path / "p").mkdir()
+    Image.fromarray(wide).save(tmp_path / "p" / "wide.png")
+    Image.fromarray(square).save(tmp_path / "p" / "square.png")
+    for resize, other in (("stretch", "crop"), ("crop", "stretch")):
+        report = reportgen.build_report(
+            model, probes=tmp_path / "p", output=tmp_path / resize, resize=resize,
+            classes=["dark", "bright"], sections=("probes",),
+        ).report  # fmt: skip
+        plain, odd = report.section("probes").content.probes
+        assert not plain.otherwise
+        (found,) = odd.otherwise
+        decided = {"stretch": "bright", "crop": "dark"}
+        assert odd.outputs[0].top[0].name == decided[resize]
+        assert (found.reading, found.decision.name) == (other, decided[other])
+        fed = keras.utils.img_to_array(
+            keras.utils.load_img(
+                tmp_path / "p" / "wide.png", color_mode="grayscale", target_size=(8, 8),
+                interpolation="bilinear", keep_aspect_ratio=other == "crop",
+            )
+        )  # fmt: skip
+        expected = model.predict(fed[None], verbose=0).max()
+        assert found.decision.probability == pytest.approx(expected, abs=0.02)
+    assert "Cropped to the input's aspect ratio in place of stretched" in page_text(
+        tmp_path / "stretch"
+    )

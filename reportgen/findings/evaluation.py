@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from reportgen.findings.facts import Hit, NotJudged, Rule, plural
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from reportgen.findings.facts import Facts, Judgement
     from reportgen.report.content.evaluation import ClassRow
+    from reportgen.report.findings import Severity
 
 LEAST_IMAGES = 10
 """Images of a class below which its recall is an anecdote."""
@@ -52,8 +54,7 @@ def accuracy_at_chance(facts: Facts) -> Judgement:
     """Report an accuracy whose confidence interval does not lie above what needs no network."""
 
     def judge(result: Classified) -> list[Hit]:
-        alone = max(result.majority, result.chance)
-        if result.interval[0] > alone or len([row for row in result.classes if row.support]) < 2:
+        if not _at_chance(result) or result.ranked:
             return []
         low, high = result.interval
         return [
@@ -67,6 +68,60 @@ def accuracy_at_chance(facts: Facts) -> Judgement:
     return _each(facts, judge, Classified)
 
 
+def _at_chance(result: Classified) -> bool:
+    several = len([row for row in result.classes if row.support]) > 1
+    return several and result.interval[0] <= max(result.majority, result.chance)
+
+
+def threshold_misplaced(facts: Facts) -> Judgement:
+    """Report answers whose order is right and whose threshold is not.
+
+    The probabilities order the images better than chance does (area under ROC, Mann and Whitney), and another
+    threshold has more right decisions than the upper end of the accuracy's 95 % interval; an error where the
+    accuracy itself is no better than guessing. Of labels: most are so ordered, and together the decisions are
+    no better than a constant answer.
+    """
+
+    def judge(result: Classified | Labelled) -> list[Hit]:
+        if isinstance(result, Labelled):
+            return _labels_out_of_place(result)
+        other = result.most_right
+        if not result.ranked or other is None:
+            return []
+        right = other.hits + result.classes[0].support - other.false_alarms
+        count = sum(row.support for row in result.classes)
+        if right / count <= result.interval[1]:
+            return []
+        text = (
+            f"accuracy {result.accuracy:.3f} at the threshold {result.threshold:.3g}; the ranking has an area "
+            f"under ROC of {result.roc_auc:.3f}, and at {other.threshold:.3g} {right:,} of "
+            f"{plural(count, 'image')} are right"
+        )
+        return [Hit(text, severity="error" if _at_chance(result) else "warning")]
+
+    content = facts.evaluation
+    results = [content.result, *(other.result for other in content.others)] if content else []
+    if content and all(getattr(result, "threshold", None) is None for result in results):
+        return NotJudged("no output decides by a threshold")
+    return _each(facts, judge, Classified, Labelled)
+
+
+def _labels_out_of_place(result: Labelled) -> list[Hit]:
+    if not _constant_is_as_good(result) or 2 * result.ranked <= len(result.labels):
+        return []
+    return [
+        Hit(
+            f"{result.accuracy:.3f} of all decisions right at the threshold {result.threshold:.3g}, and "
+            f"{result.ranked} of {plural(len(result.labels), 'label')} order the images better than chance",
+            severity="error",
+        )
+    ]
+
+
+def _constant_is_as_good(result: Labelled | Segmented) -> bool:
+    return result.majority not in {None, 1} and result.accuracy <= (result.majority or 0)
+
+
 def below_baseline(facts: Facts) -> Judgement:
     """Report numbers, labels and masks that a constant answer gets as well."""
 
@@ -77,7 +132,9 @@ def below_baseline(facts: Facts) -> Judgement:
                 return []
             constant = f"always the median has {result.baseline_mae:.4g}"
             return [Hit(f"mean absolute error {result.mae:.4g} on {on}; {constant}")]
-        if result.majority is None or result.majority == 1 or result.accuracy > result.majority:
+        if not _constant_is_as_good(result):
+            return []
+        if isinstance(result, Labelled) and _labels_out_of_place(result):
             return []
         what = "decisions" if isinstance(result, Labelled) else "pixels"
         constant = f"the most frequent answer has {result.majority:.3f}"
@@ -197,6 +254,37 @@ def imbalance(facts: Facts) -> Judgement:
     return _each(facts, judge, Classified)
 
 
+def orientation_matters(facts: Facts) -> Judgement:
+    """Report images whose EXIF orientation decides whether they are right.
+
+    A warning where chance explains the difference in one of twenty data sets at most: the exact test of
+    McNemar on the images that are right one way only; otherwise information.
+    """
+    if facts.evaluation is None:
+        return NotJudged("no data set was evaluated")
+    turned = facts.evaluation.turned
+    if turned is None:
+        return NotJudged("no image has an EXIF orientation, or the output is no decision")
+    if turned.correct == turned.correct_turned:
+        return []
+    now, other = ("as stored", "turned as their EXIF orientation says")
+    if turned.orientation == "keras":
+        now, other = other, now
+    text = (
+        f"of {plural(turned.images, 'image')} with an EXIF orientation {turned.correct} are right {now} and "
+        f"{turned.correct_turned} {other}"
+    )
+    severity: Severity = "warning" if _mcnemar(turned.gained, turned.lost) <= 0.05 else "info"
+    return [Hit(text, severity=severity)]
+
+
+def _mcnemar(gained: int, lost: int) -> float:
+    """Return the two-sided exact p value: how often a fair coin is as one-sided."""
+    count = gained + lost
+    tail = sum(math.comb(count, k) for k in range(min(gained, lost) + 1))
+    return min(1.0, tail / 2.0 ** (count - 1))
+
+
 RULES = (
     Rule(
         "accuracy-at-chance", "No better than guessing", "error", accuracy_at_chance,
@@ -204,6 +292,20 @@ RULES = (
         "The network adds nothing to always saying the same.",
         "Check the preprocessing and the order of the classes first, then the training.",
         "Wilson (1927)",
+    ),
+    Rule(
+        "threshold-out-of-place", "The ranking is right, the threshold is not", "warning", threshold_misplaced,
+        "no other threshold has more right decisions than the accuracy's 95 % interval allows",
+        "The network tells the classes apart, and decides at the wrong place.",
+        "Choose the threshold on held-out data, and give it by --threshold.",
+        "Mann and Whitney (1947); Wilson (1927)",
+    ),
+    Rule(
+        "orientation-matters", "The EXIF orientation decides what is right", "warning", orientation_matters,
+        "as many images with an EXIF orientation are right as stored and turned",
+        "Keras's loaders read images as they are stored; the training or the use may turn them.",
+        "Give --orientation as in training, and read images alike in use.",
+        "McNemar (1947), exact; Keras's load_img",
     ),
     Rule(
         "below-baseline", "No better than a constant answer", "error", below_baseline,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from reportgen.inputs.data_source import DataSource
     from reportgen.inputs.fitting import InputShape
-    from reportgen.settings import Settings
+    from reportgen.settings import Orientation, Settings
 
 MOST_BROKEN = 50
 """Broken images whose reasons are kept; all are counted."""
@@ -85,7 +85,7 @@ class DataSet:
         total: how many were offered; None where that shows in reading only.
         broken: images that could not be read, at most ``MOST_BROKEN``; filled by the survey.
         broken_count: how many could not.
-        tagged_count: how many have an EXIF orientation; likewise.
+        tagged: places of those that have an EXIF orientation; likewise.
     """
 
     def __init__(self, given: DataSource, inputs: Sequence[InputShape], settings: Settings) -> None:
@@ -100,7 +100,7 @@ class DataSet:
         self.class_names = given.listing.class_names
         self.broken: list[Broken] = []
         self.broken_count = 0
-        self.tagged_count = 0
+        self.tagged: list[int] = []
         self.total = self._count()
 
     def _count(self) -> int | None:
@@ -231,7 +231,8 @@ class DataSet:
     def _readable(self, places: Sequence[int]) -> Iterator[Row]:
         for row in self.rows(places):
             if isinstance(row, Row):
-                self.tagged_count += row.tagged
+                if row.tagged:
+                    self.tagged.append(row.place)
                 yield row
                 continue
             self.broken_count += 1
@@ -243,14 +244,22 @@ class DataSet:
         given = {key: np.stack([row.arrays[key] for row in rows]) for key in rows[0].arrays}
         return with_zeros(given, self._inputs)[0]
 
-    def _decoded(self, places: Iterable[int]) -> Iterator[Row | Broken]:
+    def turned(self, places: Sequence[int]) -> Iterator[Row | Broken]:
+        """Read files with their EXIF orientation applied where the settings leave it, and left otherwise."""
+        other: Orientation = "keras" if self._settings.orientation == "exif" else "exif"
+        return self._decoded(places, other)
+
+    def _decoded(
+        self, places: Iterable[int], orientation: Orientation | None = None
+    ) -> Iterator[Row | Broken]:
         """Decode files in threads, a little ahead of the reader."""
+        orientation = orientation or self._settings.orientation
         workers = min(4, os.cpu_count() or 1)
         pool = ThreadPoolExecutor(workers)
         running: deque[Any] = deque()
         try:
             for place in places:
-                running.append(pool.submit(self._decode, place))
+                running.append(pool.submit(self._decode, place, orientation))
                 if len(running) > 16:
                     yield running.popleft().result()
             while running:
@@ -258,12 +267,11 @@ class DataSet:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _decode(self, place: int) -> Row | Broken:
+    def _decode(self, place: int, orientation: Orientation) -> Row | Broken:
         item, shape = self._items[place], self._target.shape
         height, width, channels = (*shape, 1)[:3] if len(shape) == 2 else shape
         try:
-            upright = self._settings.orientation == "exif"
-            pixels = decode(Path(str(item.source)), upright=upright)
+            pixels = decode(Path(str(item.source)), upright=orientation == "exif")
             fitted = fit(pixels.array, (height, width, channels), self._settings.resize)
             label = decode_mask(item.label) if isinstance(item.label, Path) else item.label
         except ProbeError as error:

@@ -314,7 +314,8 @@ def _fit_channels(array: NDArray[Any], channels: int) -> tuple[NDArray[Any], tup
         have = 3
     if have == 3 and channels == 4:
         opaque = np.full((*array.shape[:2], 1), 255, array.dtype)
-        return np.concatenate([array, opaque], axis=2), notes
+        added = "an opaque alpha channel added, as Keras's loaders do"
+        return np.concatenate([array, opaque], axis=2), (*notes, added)
     if have == 3 and channels == 1:
         return _grey(array), (*notes, "colour turned to grey (ITU-R 601)")
     if have == channels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from reportgen.inputs.fitting import InputShape
     from reportgen.inputs.images import Fitted, Pixels
     from reportgen.inputs.listing import Listing
-    from reportgen.settings import Settings
+    from reportgen.settings import Orientation, Settings
+
+    Reading = Literal["crop", "stretch", "exif", "keras"]
 
 
 class Probe(NamedTuple):
@@ -52,6 +54,20 @@ class Probe(NamedTuple):
     notes: tuple[str, ...]
 
 
+class Variant(NamedTuple):
+    """A probe's image read in another way than the settings say.
+
+    Attributes:
+        probe: its position among the probes.
+        reading: ``crop`` or ``stretch`` (the aspect ratio), ``exif`` or ``keras`` (the orientation).
+        array: as it lies in the image input, before preprocessing.
+    """
+
+    probe: int
+    reading: Reading
+    array: NDArray[Any]
+
+
 class ProbeSet(NamedTuple):
     """Probes fitted to the network's inputs, before preprocessing.
 
@@ -64,6 +80,7 @@ class ProbeSet(NamedTuple):
         resized: how many images changed their size.
         total: how many were offered.
         sources: ``files`` or ``arrays``.
+        variants: images read in another way, where that makes a difference.
     """
 
     probes: tuple[Probe, ...]
@@ -76,6 +93,7 @@ class ProbeSet(NamedTuple):
     sources: str
     class_names: tuple[str, ...]
     notices: tuple[Notice, ...]
+    variants: tuple[Variant, ...] = ()
 
 
 def read_probes(listing: Listing, inputs: Sequence[InputShape], settings: Settings) -> ProbeSet:
@@ -98,17 +116,21 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
             "Give its inputs as arrays in an .npz, or leave --probes out."
         )
     shape = (*target.shape, 1)[:3] if len(target.shape) == 2 else target.shape
-    probes, rows, notices, resized, tagged = [], [], list(listing.notices), 0, 0
+    probes: list[Probe] = []
+    variants: list[Variant] = []
+    rows, notices, resized, tagged = [], list(listing.notices), 0, 0
     for item in sample(listing.items, settings.max_probes):
         try:
             pixels = decode(Path(str(item.source)), upright=settings.orientation == "exif")
             fitted = fit(pixels.array, (shape[0], shape[1], shape[2]), settings.resize)
+            others = _read_otherwise(Path(str(item.source)), pixels, target, settings)
         except ProbeError as error:
             notices.append(_left_out(item, error, settings))
             continue
         resized += fitted.resized
         tagged += pixels.tagged
         rows.append(fitted.array.reshape(target.shape))
+        variants += [Variant(len(probes), *other) for other in others]
         probes.append(_probe_of_file(item, pixels, fitted))
     if not probes:
         reasons = " ".join(notice.text.removeprefix("A probe was left out. ") for notice in notices)
@@ -118,8 +140,37 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
     arrays, zeros = with_zeros({target.name: typed(np.stack(rows), target.dtype)}, inputs)
     return ProbeSet(
         tuple(probes), arrays, target.name, zeros, 255.0, resized, len(listing.items), "files",
-        listing.class_names, tuple(notices),
+        listing.class_names, tuple(notices), tuple(variants),
     )  # fmt: skip
+
+
+def _read_otherwise(
+    path: Path, pixels: Pixels, target: InputShape, settings: Settings
+) -> list[tuple[Reading, NDArray[Any]]]:
+    """Return a file's image fitted with another aspect ratio and another way up, where it has them."""
+    others = _fitted_otherwise(pixels.array, target, settings)
+    if pixels.tagged:
+        other: Orientation = "keras" if settings.orientation == "exif" else "exif"
+        turned = decode(path, upright=other == "exif").array
+        others.append((other, _as_input(turned, target, settings.resize)))
+    return others
+
+
+def _fitted_otherwise(
+    array: NDArray[Any], target: InputShape, settings: Settings
+) -> list[tuple[Reading, NDArray[Any]]]:
+    """Return an image cropped where it was stretched, or stretched; nothing of the same aspect ratio."""
+    height, width = target.shape[:2]
+    if array.shape[0] * width == array.shape[1] * height:
+        return []
+    other: Reading = "crop" if settings.resize == "stretch" else "stretch"
+    return [(other, _as_input(array, target, other))]
+
+
+def _as_input(array: NDArray[Any], target: InputShape, resize: str) -> NDArray[Any]:
+    height, width, channels = (*target.shape, 1)[:3]
+    fitted = fit(array, (height, width, channels), resize).array
+    return typed(fitted.reshape(target.shape), target.dtype)
 
 
 def _left_out(item: Item, error: ProbeError, settings: Settings) -> Notice:
@@ -169,13 +220,18 @@ def _fit_rows(
     total: int,
 ) -> ProbeSet:
     given: dict[str, list[NDArray[Any]]] = {}
-    probes, notices, resized = [], list(listing.notices), 0
+    probes: list[Probe] = []
+    variants: list[Variant] = []
+    notices, resized = list(listing.notices), 0
     full_scale = white_of([row[1][target.name] for row in rows if target.name in row[1]], notices)
     for name, arrays, label in rows:
         notes: tuple[str, ...] = ()
         for key, array in arrays.items():
             spec = spec_of(inputs, key)
             if len(spec.shape) == 3 and array.shape != spec.shape:
+                if key == target.name:
+                    others = _fitted_otherwise(array, spec, settings)
+                    variants += [Variant(len(probes), *other) for other in others]
                 fitted = fit(array, (spec.shape[0], spec.shape[1], spec.shape[2]), settings.resize)
                 array, notes, resized = fitted.array, fitted.notes, resized + fitted.resized  # noqa: PLW2901
             elif array.shape != spec.shape:
@@ -196,7 +252,7 @@ def _fit_rows(
     arrays_by_name, zeros = with_zeros(stacked, inputs)
     return ProbeSet(
         tuple(probes), arrays_by_name, target.name if is_image else None, zeros, full_scale, resized, total,
-        "arrays", listing.class_names, tuple(notices),
+        "arrays", listing.class_names, tuple(notices), tuple(variants),
     )  # fmt: skip
 
 

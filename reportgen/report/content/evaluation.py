@@ -97,6 +97,8 @@ class Classified(msgspec.Struct, frozen=True, tag="classification"):
         renaming: pairs of a class and the class that it would have to be called.
         thresholds: of two classes, every twentieth.
         best: the threshold with the largest F1 on these images.
+        most_right: the threshold with most right decisions on these images.
+        ranked: of two classes, whether the probabilities order the images better than chance does.
         explained_by: the method of the examples' relevance; empty without it.
     """
 
@@ -125,6 +127,8 @@ class Classified(msgspec.Struct, frozen=True, tag="classification"):
     renaming: tuple[tuple[int, int], ...] = ()
     thresholds: tuple[ThresholdRow, ...] = ()
     best: ThresholdRow | None = None
+    most_right: ThresholdRow | None = None
+    ranked: bool = False
     explained_by: str = ""
 
 
@@ -135,6 +139,7 @@ class Labelled(msgspec.Struct, frozen=True, tag="multilabel"):
         exact: share of images with every label right.
         accuracy: share of all decisions that are right.
         majority: what always saying the more frequent answer of every label reaches of it.
+        ranked: labels whose probabilities order the images better than chance does.
     """
 
     exact: float
@@ -142,6 +147,7 @@ class Labelled(msgspec.Struct, frozen=True, tag="multilabel"):
     threshold: float
     labels: tuple[ClassRow, ...]
     majority: float | None = None
+    ranked: int = 0
 
 
 class ValueRow(msgspec.Struct, frozen=True):
@@ -232,6 +238,26 @@ class OutputEvaluation(msgspec.Struct, frozen=True):
     result: Classified | Labelled | Regressed | Segmented
 
 
+class Turned(msgspec.Struct, frozen=True):
+    """Images with an EXIF orientation, decided as they were read and the other way up.
+
+    Attributes:
+        images: that were decided both ways, at most 256.
+        orientation: the other reading, ``exif`` or ``keras``.
+        correct: of them as they were read.
+        correct_turned: of them the other way up.
+        gained: wrong as they were read and right the other way up.
+        lost: right as they were read and wrong the other way up.
+    """
+
+    images: int
+    orientation: str
+    correct: int
+    correct_turned: int
+    gained: int
+    lost: int
+
+
 class EvaluationContent(msgspec.Struct, frozen=True, tag="evaluation"):
     """The network on a whole data set.
 
@@ -242,6 +268,7 @@ class EvaluationContent(msgspec.Struct, frozen=True, tag="evaluation"):
         broken: names and reasons of images that could not be read, at most 50.
         non_finite: images whose output is NaN or infinite; they count as wrong.
         others: the further outputs that have labels.
+        turned: of the first output, where it is a decision and images have an EXIF orientation.
     """
 
     output: str
@@ -252,3 +279,4 @@ class EvaluationContent(msgspec.Struct, frozen=True, tag="evaluation"):
     non_finite: int
     result: Classified | Labelled | Regressed | Segmented
     others: tuple[OutputEvaluation, ...] = ()
+    turned: Turned | None = None

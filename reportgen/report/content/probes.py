@@ -200,6 +200,19 @@ class ReceivedInput(msgspec.Struct, frozen=True):
     non_finite: int = 0
 
 
+class OtherReading(msgspec.Struct, frozen=True):
+    """What the first output decides where the image is read in another way.
+
+    Attributes:
+        reading: ``crop`` or ``stretch``: how another aspect ratio is fitted; ``exif`` or ``keras``: whether an
+            EXIF orientation turns it.
+        decision: another class than that of the reading that the report is about.
+    """
+
+    reading: str
+    decision: Score
+
+
 class ProbeResult(msgspec.Struct, frozen=True):
     """One probe, as given, as received and as judged.
 
@@ -209,6 +222,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
         size: width and height as given; None for what is no image.
         kind: what was read, as in ``JPEG, RGB``.
         notes: what was done to read it (rotation, first frame, dropped transparency …).
+        otherwise: readings of the image that are decided for another class.
     """
 
     index: int
@@ -220,6 +234,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
     received: tuple[ReceivedInput, ...]
     outputs: tuple[OutputResult, ...]
     notes: tuple[str, ...] = ()
+    otherwise: tuple[OtherReading, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True):

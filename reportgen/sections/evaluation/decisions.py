@@ -63,17 +63,19 @@ class DecisionFold(OutputFold):
 
     def mistakes(self) -> list[Notable]:
         """Return the wrong decisions, the surest first."""
-        return self._standing(~self._right(), -self.column("given"))
+        return self._standing(~self.right, -self.column("given"))
 
     def wrong_places(self) -> frozenset[int]:
         """Return the places of all wrong decisions."""
-        return frozenset(self.column("place")[~self._right()].tolist())
+        return frozenset(self.column("place")[~self.right].tolist())
 
     def hesitant(self) -> list[Notable]:
         """Return the right decisions, the least sure first."""
-        return self._standing(self._right(), self.column("given"))
+        return self._standing(self.right, self.column("given"))
 
-    def _right(self) -> NDArray[Any]:
+    @property
+    def right(self) -> NDArray[Any]:
+        """Whether each image was decided right, in the order of the places."""
         right: NDArray[Any] = self.column("truth") == self.column("predicted")
         return right
 
@@ -101,7 +103,7 @@ class DecisionFold(OutputFold):
         Half are wrong, the surest mistakes of each class in turn, as far as there are any; the others right,
         the median in confidence of each class in turn, those without a mistake among the chosen first.
         """
-        truth, right = self.column("truth"), self._right()
+        truth, right = self.column("truth"), self.right
         wrong = _in_turn(truth, ~right, -self.column("given"), most // 2, ())
         taken = truth[wrong].tolist()
         middle = _from_the_middle(truth, right, self.column("given"))
@@ -240,6 +242,8 @@ def _of_two(store: AssetStore, truth: NDArray[Any], score: NDArray[Any]) -> dict
     return {
         "thresholds": thresholds,
         "best": _threshold_row(truth, score, best),
+        "most_right": _threshold_row(truth, score, metrics.most_right(truth, score)),
+        "ranked": metrics.ranks(roc.area, int(truth.sum()), int((truth == 0).sum())),
         "roc_auc": six_digits(roc.area),
         "average_precision": six_digits(recall.area),
         "roc": square_figure(

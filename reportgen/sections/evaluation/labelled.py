@@ -57,12 +57,15 @@ def labelled(fold: LabelFold) -> Labelled:
     """Return the metrics of every label."""
     truth, p, threshold = fold.column("truth"), fold.column("p"), fold.about.threshold
     decided = p >= threshold
-    rows = []
+    rows, ranked = [], 0
     for index in range(truth.shape[1]):
         matrix = metrics.confusion(truth[:, index].astype(int), decided[:, index].astype(int), 2)
         found = metrics.per_class(matrix)
-        both = 0 < int(truth[:, index].sum()) < len(truth)
+        there = int(truth[:, index].sum())
+        both = 0 < there < len(truth)
         area = metrics.precision_recall(truth[:, index], p[:, index]).area if both else math.nan
+        roc = metrics.roc(truth[:, index], p[:, index]).area if both else math.nan
+        ranked += metrics.ranks(roc, there, len(truth) - there)
         rows.append(
             ClassRow(
                 index, fold.about.name(index), int(found.support[1]), int(found.predicted[1]),
@@ -77,4 +80,5 @@ def labelled(fold: LabelFold) -> Labelled:
         threshold=threshold,
         labels=tuple(rows),
         majority=rounded(float(np.maximum(shares, 1 - shares).mean())),
+        ranked=ranked,
     )

@@ -113,6 +113,26 @@ def best_f1(truth: NDArray[Any], score: NDArray[Any]) -> float:
     return float(thresholds[int(np.argmax(2 * hits / (positives + hits + alarms)))])
 
 
+def most_right(truth: NDArray[Any], score: NDArray[Any]) -> float:
+    """Return the threshold with most right decisions, between two scores; of several the highest."""
+    _, hits, alarms = _cumulated(truth, score)
+    scores = np.unique(score)[::-1]
+    place = int(np.argmax(hits - alarms))
+    below = scores[place + 1] if place + 1 < len(scores) else 0.0
+    return float((scores[place] + below) / 2)
+
+
+def ranks(area: float, positives: int, negatives: int, z: float = 1.959964) -> bool:
+    """Return whether an area under ROC lies above what no ranking reaches in 97.5 % of all data sets.
+
+    Without a ranking it has mean 1/2 and variance (m + n + 1) / (12 m n) (Mann and Whitney 1947).
+    """
+    if not positives or not negatives:
+        return False
+    deviation = math.sqrt((positives + negatives + 1) / (12 * positives * negatives))
+    return area > 0.5 + z * deviation
+
+
 def _cumulated(truth: NDArray[Any], score: NDArray[Any]) -> tuple[int, NDArray[Any], NDArray[Any]]:
     """Return how many positives there are, and true and false positives at every distinct threshold."""
     order = np.argsort(-score, kind="stable")

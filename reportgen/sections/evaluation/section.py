@@ -22,6 +22,7 @@ from reportgen.sections.evaluation.examples import with_examples
 from reportgen.sections.evaluation.folds import About, EvaluationFold
 from reportgen.sections.evaluation.labelled import LabelFold, labelled
 from reportgen.sections.evaluation.masks import MaskFold, segmented
+from reportgen.sections.evaluation.orientation import turned
 from reportgen.sections.evaluation.quantities import QuantityFold, regressed
 from reportgen.wording import number_text, percent_text
 
@@ -102,6 +103,7 @@ def collect(context: Context, _observed: Any) -> Collected:
         non_finite=results[0].non_finite,
         result=results[0].result,
         others=tuple(results[1:]),
+        turned=turned(context, seen),
     )
     return Collected(content, sentence(content), tuple(_notices(context, content)))
 
@@ -171,8 +173,7 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
         first = "; ".join(content.broken[:3])
         text = f"{content.broken_count} of {content.total} images could not be read and are left out: {first}."
         notices.append(Notice("warning", text))
-    tagged = context.data.set.tagged_count if context.data else 0
-    if tagged:
+    if context.data and (tagged := len(context.data.set.tagged)):
         text = orientation_text(tagged, context.settings.orientation)
         notices.append(Notice("info", text))
     judged = (

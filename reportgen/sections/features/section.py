@@ -163,7 +163,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
 
 def _feed(context: Context, spec: InputShape) -> tuple[PictureFeed, str]:
     """Return how pictures are fed, and what the other inputs are held at, in words."""
-    probes, prepared = context.probes or (None, None)
+    probes, prepared = context.probes[:2] if context.probes else (None, None)
     channels = spec.shape[2] if len(spec.shape) > 2 else 1
     own, function = context.network.facts.rescaling, context.inputs.preprocess
     scaling = find_input_scaling(prepared, probes, own, channels, function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from reportgen.drawing.pictures import Window, lossless, own_window, photograph, to_bytes, window_of
@@ -14,8 +15,10 @@ from reportgen.network.tasks import class_count
 from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.probes import (
+    BinaryResult,
     ClassificationResult,
     Control,
+    OtherReading,
     ProbeResult,
     ProbesContent,
     ReceivedInput,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from reportgen.inputs.probes import Probe, ProbeSet
     from reportgen.network.protocol import Batch
     from reportgen.network.tasks import Task
+    from reportgen.report.content.probes import OutputResult, Score
     from reportgen.report.leaves import Figure, ProbeLabel
 
 _RESIZE = {
@@ -77,7 +81,7 @@ class ProbeObserver:
                 read_output(
                     task,
                     outputs[task.output],
-                    classes=self._names(task),
+                    classes=_class_names(self._context, task),
                     label=resolved,
                     context=context,
                     image=image,
@@ -97,17 +101,12 @@ class ProbeObserver:
             notes=probe.notes,
         )
 
-    def _names(self, task: Task) -> tuple[str, ...]:
-        output = next(o for o in self._context.network.facts.outputs if o.name == task.output)
-        names = self._context.classes
-        return names if len(names) == class_count(task, output) else ()
-
     def _label(self, probe: Probe, task: Task) -> ProbeLabel | None:
         if probe.label is None:
             return None
         output = next(o for o in self._context.network.facts.outputs if o.name == task.output)
         count = class_count(task, output) if task.kind in {"classification", "binary"} else 0
-        return resolve(probe.label, self._names(task), count)
+        return resolve(probe.label, _class_names(self._context, task), count)
 
     def _received(self, name: str, array: NDArray[Any], probe: str) -> ReceivedInput:
         zeros = name in self._probes.zero_inputs
@@ -196,7 +195,8 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
     """Return the probes' results with how they were prepared."""
     if context.probes is None:
         raise NotApplicable("No probes were given.")
-    probes, prepared = context.probes
+    probes, prepared, _ = context.probes
+    results = _with_other_readings(context, context.probes, results)
     judged = [r.outputs[0] for r in results if r.outputs]
     verdicts = [v for o in judged if (v := getattr(o, "correct", None)) is not None]
     content = ProbesContent(
@@ -215,6 +215,50 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
     return Collected(content, _sentence(content), notices)
 
 
+def _with_other_readings(
+    context: Context, probes: Probes, results: list[ProbeResult]
+) -> list[ProbeResult]:
+    """Add what is decided for another class where its image is cropped or turned."""
+    name, task, variants = probes.set.image_input, context.tasks[0], probes.set.variants
+    if name is None or not variants or task.kind not in {"classification", "binary"}:
+        return results
+    rows = [variant.probe for variant in variants]
+    inputs = {key: fed[rows] for key, fed in probes.prepared.inputs.items()}
+    inputs[name] = probes.feed(np.stack([variant.array for variant in variants]))
+    found = list(results)
+    for batch in context.network.forward(inputs):
+        for row, values in enumerate(batch.outputs[task.output]):
+            probe, reading, _ = variants[batch.first + row]
+            now, other = _decision(results[probe].outputs[0]), _decision(_read(context, values))
+            if now is not None and other is not None and now.index != other.index:
+                more = (*found[probe].otherwise, OtherReading(reading, other))
+                found[probe] = msgspec.structs.replace(found[probe], otherwise=more)
+    return found
+
+
+def _decision(result: OutputResult) -> Score | None:
+    if isinstance(result, ClassificationResult):
+        return result.top[0] if result.top else None
+    return result.decision if isinstance(result, BinaryResult) else None
+
+
+def _read(
+    context: Context, values: NDArray[Any], logits: NDArray[Any] | None = None
+) -> OutputResult:
+    """Read the first output for an image that is no probe."""
+    task = context.tasks[0]
+    classes = _class_names(context, task)
+    return read_output(
+        task, values, classes=classes, label=None, context=context, image=None, source=None, logits=logits
+    )  # fmt: skip
+
+
+def _class_names(context: Context, task: Task) -> tuple[str, ...]:
+    """Return the class names where they are as many as an output has."""
+    output = next(o for o in context.network.facts.outputs if o.name == task.output)
+    return context.classes if len(context.classes) == class_count(task, output) else ()
+
+
 def _controls(context: Context, probes: Probes, results: list[ProbeResult]) -> tuple[Control, ...]:
     """Show the network artificial inputs where it says one class to all probes."""
     name, prepared = probes.set.image_input, probes.prepared
@@ -231,16 +275,7 @@ def _controls(context: Context, probes: Probes, results: list[ProbeResult]) -> t
     for batch in context.network.forward(inputs):
         for row, values in enumerate(batch.outputs[task.output]):
             logits = batch.logits.get(task.output)
-            result = read_output(
-                task,
-                values,
-                classes=(),
-                label=None,
-                context=context,
-                image=None,
-                source=None,
-                logits=logits[row] if logits is not None else None,
-            )
+            result = _read(context, values, logits[row] if logits is not None else None)
             if isinstance(result, ClassificationResult) and result.top:
                 kind = _CONTROLS[batch.first + row]
                 found.append(Control(kind, result.top[0].index, result.logit_gap))

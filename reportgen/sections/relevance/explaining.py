@@ -96,7 +96,7 @@ def explain_decisions(
     settings = context.settings
     if "relevance" not in settings.chosen_sections or context.probes is None or not inputs:
         return None
-    probes, prepared = context.probes
+    probes, prepared, _ = context.probes
     image = probes.image_input
     if image is None or prepared.black is None:
         return None

@@ -122,7 +122,7 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
     task, facts, texts = explained(context)
     if context.probes is None:
         raise NotApplicable("No probes were given.")
-    probes, prepared = context.probes
+    probes, prepared, _ = context.probes
     if prepared.black is None or not probes.image_input:
         raise NotApplicable("No probes were given.")
     count = class_count(task, facts)

@@ -238,6 +238,37 @@ def test_guessing_is_an_error_and_never_said_classes_are_named(tmp_path):
     assert "too sure" in hits["miscalibrated"].observed
 
 
+def test_a_perfect_ranking_at_the_wrong_threshold_is_no_guessing(tmp_path):
+    levels = np.concatenate([np.linspace(0.05, 0.15, 44), np.linspace(0.25, 0.35, 56)])
+    truth = (levels > 0.2).astype(int)
+    hits = found(tmp_path / "a", pictures(levels), truth, network("sigmoid", 1))
+    assert "accuracy-at-chance" not in hits
+    assert hits["threshold-out-of-place"].severity == "error"
+    # Halfway between 1 / (1 + exp(10 - 20 * 0.15)) and the same of 0.25.
+    assert "area under ROC of 1.000" in hits["threshold-out-of-place"].observed
+    assert "at 0.0038 100 of 100 images are right" in hits["threshold-out-of-place"].observed
+    right = found(tmp_path / "b", pictures(levels), truth, network("sigmoid", 1), threshold=0.0038)
+    assert "threshold-out-of-place" not in right
+
+
+def test_a_threshold_that_could_be_better_is_a_warning_and_noise_none(tmp_path):
+    rng = np.random.default_rng(0)
+    levels = rng.uniform(0, 1, 300)
+    early = found(
+        tmp_path / "a", pictures(levels), (levels > 0.3).astype(int), network("sigmoid", 1)
+    )
+    assert early["threshold-out-of-place"].severity == "warning"
+    noisy = (levels + rng.normal(0, 0.1, 300) > 0.5).astype(int)
+    assert "threshold-out-of-place" not in found(
+        tmp_path / "b", pictures(levels), noisy, network("sigmoid", 1)
+    )
+    guessed = found(
+        tmp_path / "c", pictures(levels), rng.integers(0, 2, 300), network("sigmoid", 1)
+    )
+    assert "accuracy-at-chance" in guessed
+    assert "threshold-out-of-place" not in guessed
+
+
 def test_a_perfect_score_and_imbalance_are_said(tmp_path):
     levels = np.concatenate([np.full(300, 0.1), np.full(12, 0.5), np.full(290, 0.9)])
     hits = found(tmp_path, pictures(levels), np.floor(levels * 3).astype(int))

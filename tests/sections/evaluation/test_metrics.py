@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from reportgen.sections.evaluation import metrics
@@ -54,6 +55,32 @@ def test_roc_and_average_precision_with_and_without_ties(seed, digits):
     precision, recall, _ = sk.precision_recall_curve(truth, score)
     np.testing.assert_allclose(found.y[::-1], precision[:-1])
     np.testing.assert_allclose(found.x[::-1], recall[:-1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("digits", [1, 8])
+def test_the_threshold_with_most_right_decisions_is_that_of_a_search(seed, digits):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, 60)
+    score = np.clip(np.round(rng.normal(0.4 + 0.2 * truth, 0.2), digits), 0, 1)
+    threshold = metrics.most_right(truth, score)
+    found = ((score >= threshold) == truth).sum()
+    assert found == max(((score >= one) == truth).sum() for one in np.linspace(0, 1, 4001))
+    assert digits == 1 or threshold not in score
+
+
+def test_a_ranking_beats_chance_where_scipy_says_so():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(0, 2, 50)
+        score = rng.normal(0.5 * truth, 1)
+        area = sk.roc_auc_score(truth, score)
+        positive, negative = score[truth == 1], score[truth == 0]
+        p = stats.mannwhitneyu(
+            positive, negative, alternative="two-sided", method="asymptotic", use_continuity=False
+        ).pvalue
+        assert metrics.ranks(area, len(positive), len(negative)) == (p < 0.05 and area > 0.5)
+    assert not metrics.ranks(1.0, 0, 5)
 
 
 @pytest.mark.parametrize("seed", range(5))
