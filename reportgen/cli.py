@@ -90,6 +90,11 @@ _config = click.option(
     type=click.Choice(["keras", "exif"]),
     help="Whether EXIF orientations turn image files.  [default: keras, whose loaders do not]",
 )
+@click.option(
+    "--bands",
+    metavar="R,G,B",
+    help="The channels of images that are shown, from 0.  [default: 0,1,2]",
+)
 @click.option("--input-size", metavar="HxW", help="For models that leave their input size open.")
 @click.option(
     "--preprocess",

@@ -10,8 +10,9 @@ import msgspec
 
 from reportgen.cache import Cache, key_of
 from reportgen.drawing.assets import AssetStore
+from reportgen.errors import InputError
 from reportgen.inputs.dataset import DataSet
-from reportgen.inputs.fitting import shapes_of
+from reportgen.inputs.fitting import image_input, shapes_of
 from reportgen.inputs.preprocessing import feeder, prepare
 from reportgen.inputs.probes import read_probes
 from reportgen.network.tasks import class_count, guess_tasks
@@ -150,12 +151,23 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
     shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
     tasks = guess_tasks(network.facts, inputs.classes)
     context = Context(network, inputs, tools, inputs.classes, tasks, shapes)
+    _check_bands(context)
     if inputs.probes is not None and _ON_PROBES & set(settings.chosen_sections):
         probes, context = _read(inputs.probes, context)
         context = context._replace(probes=probes)
     if inputs.data is not None and "evaluation" in settings.chosen_sections:
         context = _with_data(context, inputs.data)
     return context
+
+
+def _check_bands(context: Context) -> None:
+    target, bands = image_input(context.specs), context.settings.bands
+    channels = (*target.shape, 1)[2] if target is not None else 0
+    if target is not None and bands and max(bands) >= channels:
+        raise InputError(
+            f"--bands {','.join(map(str, bands))}: the model's images have "
+            f"{f'the channels 0 to {channels - 1}' if channels > 1 else 'one channel, 0'}."
+        )
 
 
 def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:

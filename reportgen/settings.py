@@ -10,7 +10,7 @@ from reportgen.errors import UsageError
 from reportgen.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Resize = Literal["stretch", "crop", "pad"]
 Device = Literal["cpu", "gpu"]
@@ -84,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             with one label a probe.
         resize: how an image of another aspect ratio is fitted.
         orientation: ``keras`` reads image files as they are stored, ``exif`` turns them as their tag says.
+        bands: the channels of images that are shown, one as grey or three as red, green and blue, counted from
+            0; the first ones when empty.
         input_size: height and width for models that leave them open.
         preprocess: a mode of ``PREPROCESS_MODES``, ``module:function``, or None: ``auto`` for image
             files and ``none`` for arrays and data sets.
@@ -125,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     labels: str | dict[str, Any] | tuple[Any, ...] | None = None
     resize: Resize = "stretch"
     orientation: Orientation = "keras"
+    bands: tuple[int, ...] = ()
     input_size: tuple[int, int] | None = None
     preprocess: str | None = None
     threshold: float = 0.5
@@ -211,8 +214,8 @@ def _normalised(name: str, value: Any) -> Any:
         return tuple(str(item) for item in (value if isinstance(value, list | tuple) else [value]))
     if name == "meta":
         return _pairs(value or ())
-    if name == "input_size" and isinstance(value, str):
-        return _size(value)
+    if name in _FROM_TEXT and isinstance(value, str):
+        return _FROM_TEXT[name](value)
     if name == "input_size" and isinstance(value, int):
         return (value, value)
     if name == "classes" and value is not None and not isinstance(value, str):
@@ -239,6 +242,13 @@ def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def _bands(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--bands takes R,G,B, as in 3,2,1, or one band, not {text!r}.") from None
+
+
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().replace("\u00d7", "x").partition("x")
     try:
@@ -247,12 +257,17 @@ def _size(text: str) -> tuple[int, int]:
         raise UsageError(f"--input-size takes HEIGHTxWIDTH, as in 224x224, not {text!r}.") from None
 
 
+_FROM_TEXT: dict[str, Callable[[str], tuple[int, ...]]] = {"bands": _bands, "input_size": _size}
+
+
 def _check_ranges(settings: Settings) -> None:
     if settings.max_probes < 1:
         raise UsageError(f"--max-probes must be at least 1, not {settings.max_probes}.")
     _check_features(settings)
     if not 0 < settings.threshold < 1:
         raise UsageError(f"--threshold must lie between 0 and 1, not {settings.threshold}.")
+    if len(settings.bands) not in {0, 1, 3} or any(band < 0 for band in settings.bands):
+        raise UsageError("--bands takes one band or three, R,G,B, counted from 0.")
     if settings.input_size and min(settings.input_size) < 1:
         raise UsageError("--input-size must be at least 1x1.")
     mode = settings.preprocess

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from scipy import stats
 
 import reportgen
+from reportgen.errors import InputError, UsageError
 
 
 def by_brightness(first):
@@ -223,4 +224,71 @@ def test_a_class_that_the_aspect_ratio_decides_stands_on_the_card(tmp_path):
         assert found.decision.probability == pytest.approx(expected, abs=0.02)
     assert "Cropped to the input's aspect ratio in place of stretched" in page_text(
         tmp_path / "stretch"
+    )
+
+
+def bands_of(levels):
+    """Return five bands of 24 by 12 with ranges of their own, the fourth a ramp, uint16."""
+    ramp = np.linspace(0, 1, 24)[:, None] * np.ones((24, 12))
+    flat = [base + ramp * span for base, span in levels]
+    return np.stack(flat, axis=-1).astype(np.uint16)
+
+
+def test_bands_are_shown_each_in_its_own_range_and_as_chosen(tmp_path):
+    entry = keras.Input((24, 12, 5), name="scene")
+    seen = layers.Conv2D(2, 3, name="conv2d")(layers.Rescaling(1e-4)(entry))
+    model = keras.Model(entry, layers.Dense(1)(layers.Flatten()(seen)))
+    scene = bands_of([(300, 100), (400, 900), (20, 60), (2000, 6000), (900, -500)])
+    expected = []
+    for band in range(5):
+        values = scene[..., band].astype(float)
+        low, high = np.percentile(values, (1, 99))
+        expected.append(np.rint(np.clip((values - low) / (high - low), 0, 1) * 255))
+    for bands in ((), (3, 4, 1), (3,)):
+        out = tmp_path / "".join(map(str, bands))
+        report = reportgen.build_report(
+            model, probes=scene[None], output=out, bands=bands, sections=("probes", "relevance", "features"),
+            relevance="saliency", units=("conv2d:0",), feature_steps=2,
+        ).report  # fmt: skip
+        probe = report.section("probes").content.probes[0]
+        (received,) = probe.received
+        shown = bands or (0, 1, 2)
+        for figure in (probe.given, received.figure):
+            with Image.open(out / figure.src) as picture:
+                pixels = np.asarray(picture).reshape(24, 12, -1)
+            wanted = np.stack([expected[band] for band in shown], axis=-1)
+            assert np.abs(pixels - wanted).max() <= 1
+        assert received.bands == shown
+        assert "each from its 1st to its 99th percentile" in page_text(out)
+        assert all(section.content is not None for section in report.sections)
+
+
+def test_a_band_that_the_images_do_not_have_is_refused(tmp_path):
+    model, _ = by_brightness(layers.Rescaling(1.0))
+    with pytest.raises(InputError, match="--bands 3,2,1: the model's images have one channel, 0"):
+        reportgen.build_report(model, output=tmp_path / "out", bands="3,2,1")
+    with pytest.raises(UsageError, match="--bands takes R,G,B"):
+        reportgen.build_report(model, output=tmp_path / "out", bands="red")
+    with pytest.raises(UsageError, match="one band or three"):
+        reportgen.build_report(model, output=tmp_path / "out", bands=[0, 1])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_alpha_channel_that_was_added_is_said(tmp_path):
+    entry = keras.Input((8, 8, 4), name="picture")
+    model = keras.Model(entry, layers.Dense(2, activation="softmax")(layers.Flatten()(entry)))
+    (tmp_path / "p").mkdir()
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "p" / "rgb.png")
+    report = reportgen.build_report(
+        model, probes=tmp_path / "p", output=tmp_path / "out", sections=("probes",)
+    ).report
+    probe = report.section("probes").content.probes[0]
+    assert any("opaque alpha channel added" in note for note in probe.notes)
+    fed = keras.utils.img_to_array(
+        keras.utils.load_img(tmp_path / "p" / "rgb.png", color_mode="rgba")
+    )
+    mode = report.section("probes").content.preprocessing.mode
+    scaled = fed if mode == "none" else fed / 255
+    assert probe.outputs[0].top[0].probability == pytest.approx(
+        model.predict(scaled[None], verbose=0).max(), abs=1e-5
     )

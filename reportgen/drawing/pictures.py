@@ -12,6 +12,8 @@ from PIL import Image
 from reportgen.numerics import stripes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from reportgen.drawing.assets import AssetStore
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 SMALL = 96
 """Pictures up to this many pixels a side are data: stored without loss and never smoothed."""
+COLOURS = 4
+"""Most channels of a picture in colours (and alpha); more are bands, each with a range of its own."""
 LARGEST = 512
 """Longest side of a stored photograph."""
 
@@ -62,21 +66,33 @@ def window_of(array: NDArray[Any]) -> Window:
     return percentile_window(array)
 
 
-def for_the_eye(array: NDArray[Any], full_scale: float | None) -> NDArray[Any]:
+def for_the_eye(
+    array: NDArray[Any], full_scale: float | None, bands: Sequence[int] = ()
+) -> NDArray[Any]:
     """Return (H, W, 1 or 3) uint8 of at most 512 pixels a side: what is kept of an image as given.
 
     Args:
         array: (H, W, C) of any range.
-        full_scale: the value of white; None for the window of the values themselves.
+        full_scale: the value of white; None for the window of the values themselves. Of more than four
+            channels each has its own window.
+        bands: the channels that are shown; see ``shown_bands``.
     """
+    if array.shape[2] > COLOURS:
+        return shrunk(own_window(array, bands))
     window = window_of(array) if full_scale is None else Window(0.0, full_scale)
-    return shrunk(to_bytes(as_rgb(array), window))
+    return shrunk(to_bytes(as_rgb(array, bands), window))
 
 
-def own_window(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return (H, W, 1 or 3) uint8 from (H, W) or (H, W, C) of any range, by the window of its own values."""
+def own_window(pixels: NDArray[Any], bands: Sequence[int] = ()) -> NDArray[Any]:
+    """Return (H, W, 1 or 3) uint8 from (H, W) or (H, W, C) of any range, by the window of its own values.
+
+    Of more than four channels each that is shown has a window of its own: bands differ in their ranges.
+    """
+    if pixels.ndim == 3 and pixels.shape[2] > COLOURS:
+        chosen = (pixels[..., band] for band in shown_bands(pixels.shape[2], bands))
+        return np.stack([to_bytes(band, percentile_window(band)) for band in chosen], axis=-1)
     image = to_bytes(pixels, window_of(pixels))
-    return as_rgb(image if image.ndim == 3 else image[..., None])
+    return as_rgb(image if image.ndim == 3 else image[..., None], bands)
 
 
 def shrunk(image: NDArray[Any]) -> NDArray[Any]:
@@ -102,8 +118,20 @@ def to_bytes(array: NDArray[Any], window: Window) -> NDArray[Any]:
     return result
 
 
-def as_rgb(image: NDArray[Any]) -> NDArray[Any]:
-    """Return (H, W, 1 or 3) from any channels, of the same type: alpha dropped, at most three."""
+def shown_bands(channels: int, bands: Sequence[int] = ()) -> tuple[int, ...]:
+    """Return the channels that are shown, one as grey or three as red, green and blue.
+
+    Args:
+        channels: how many there are.
+        bands: the choice of the user; empty for the first one, or of three and more the first three.
+    """
+    return tuple(bands) or ((0,) if channels <= 2 else (0, 1, 2))
+
+
+def as_rgb(image: NDArray[Any], bands: Sequence[int] = ()) -> NDArray[Any]:
+    """Return (H, W, 1 or 3) from any channels, of the same type; see ``shown_bands``."""
+    if bands and image.shape[2] > max(bands):
+        return image[..., list(bands)]
     channels = image.shape[2]
     return image[..., :1] if channels <= 2 else image[..., :3]
 

@@ -131,7 +131,7 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
         tagged += pixels.tagged
         rows.append(fitted.array.reshape(target.shape))
         variants += [Variant(len(probes), *other) for other in others]
-        probes.append(_probe_of_file(item, pixels, fitted))
+        probes.append(_probe_of_file(item, pixels, fitted, settings))
     if not probes:
         reasons = " ".join(notice.text.removeprefix("A probe was left out. ") for notice in notices)
         raise ProbeError(f"None of the probes can be read. {reasons}")
@@ -180,10 +180,10 @@ def _left_out(item: Item, error: ProbeError, settings: Settings) -> Notice:
     return Notice("warning", f"A probe was left out. {named}: {reason}.")
 
 
-def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted) -> Probe:
+def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted, settings: Settings) -> Probe:
     height, width = pixels.array.shape[:2]
     notes = (*pixels.notes, *fitted.notes)
-    given = for_the_eye(pixels.array, 255.0)
+    given = for_the_eye(pixels.array, 255.0, settings.bands)
     return Probe(item.name, (width, height), pixels.kind, item.label, given, notes)
 
 
@@ -244,7 +244,8 @@ def _fit_rows(
         size, eye = None, None
         if shown is not None and shown.ndim in {2, 3} and image_input([target]) is not None:
             size = (shown.shape[1], shown.shape[0])
-            eye = for_the_eye(shown if shown.ndim == 3 else shown[..., None], full_scale)
+            image = shown if shown.ndim == 3 else shown[..., None]
+            eye = for_the_eye(image, full_scale, settings.bands)
         kind = f"array, {shown.dtype.name}" if shown is not None else "array"
         probes.append(Probe(name, size, kind, label, eye, notes))
     stacked = {key: np.stack(value) for key, value in given.items()}

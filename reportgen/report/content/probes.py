@@ -188,6 +188,8 @@ class ReceivedInput(msgspec.Struct, frozen=True):
         high: largest value fed.
         window: the values shown black and white, where the range is not 0..255.
         zeros: whether it was filled with zeros for want of data.
+        bands: the channels that are shown, where there are more than four or the user chose; of more than four
+            each from its 1st to its 99th percentile.
     """
 
     input: str
@@ -198,6 +200,7 @@ class ReceivedInput(msgspec.Struct, frozen=True):
     window: tuple[float, float] | None
     zeros: bool = False
     non_finite: int = 0
+    bands: tuple[int, ...] = ()
 
 
 class OtherReading(msgspec.Struct, frozen=True):

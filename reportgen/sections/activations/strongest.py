@@ -52,7 +52,10 @@ def with_top_images(
     thumbs: dict[int, NDArray[Any]] = {}
     for row in data.rows(sorted(wanted)):
         context.tools.progress.advance()
-        if isinstance(row, Row) and (thumb := _thumb(row.arrays.get(data.image))) is not None:
+        if (
+            isinstance(row, Row)
+            and (thumb := _thumb(context, row.arrays.get(data.image))) is not None
+        ):
             thumbs[row.place] = thumb
     if not thumbs:
         return list(shown)
@@ -62,10 +65,10 @@ def with_top_images(
     ]
 
 
-def _thumb(pixels: NDArray[Any] | None) -> NDArray[Any] | None:
+def _thumb(context: Context, pixels: NDArray[Any] | None) -> NDArray[Any] | None:
     if pixels is None or pixels.ndim not in {2, 3} or min(pixels.shape[:2]) < 4:
         return None
-    image = own_window(pixels)
+    image = own_window(pixels, context.settings.bands)
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
     if scale >= 1:

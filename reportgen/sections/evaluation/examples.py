@@ -87,7 +87,7 @@ def _bytes(context: Context, row: Row) -> NDArray[Any] | None:
     pixels = row.arrays.get(context.data.set.image if context.data else "")
     if pixels is None or pixels.ndim not in {2, 3} or min(pixels.shape[:2]) < 4:
         return None
-    return own_window(pixels)
+    return own_window(pixels, context.settings.bands)
 
 
 def _picture(context: Context, row: Row, place: int) -> Figure | None:

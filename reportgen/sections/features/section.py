@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.drawing.pictures import lossless, to_bytes, window_of
+from reportgen.drawing.pictures import as_rgb, lossless
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.fitting import image_input
 from reportgen.inputs.labels import resolve
@@ -361,8 +361,7 @@ def _curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
 
 
 def _image_of(context: Context, unit: Unit, picture: NDArray[Any], copy: int) -> Any:
-    eight = as_stored(picture)
-    eight = eight if eight.shape[2] in {1, 3} else to_bytes(picture[..., :1], window_of(picture))
+    eight = as_rgb(as_stored(picture), context.settings.bands)
     which = f", picture {copy + 1}" if copy else ""
     return lossless(
         context.tools.store, eight, f"What {unit.id} looks for{which}: an optimised picture."
@@ -385,8 +384,7 @@ def _crops(
         size = (probes.shape[1], probes.shape[2])
         place = None if unit.kind == "logit" else answers[k].place
         top, left, bottom, right = crop_box(place, sees, size)
-        piece = as_stored(probes[k][top:bottom, left:right])
-        piece = piece if piece.shape[2] in {1, 3} else piece[..., :1]
+        piece = as_rgb(as_stored(probes[k][top:bottom, left:right]), context.settings.bands)
         name = probe_name(context, k)
         where = f"rows {top} to {bottom}, columns {left} to {right}"
         alt = f"{name}, {where}: {unit.id} answers {answers[k].peak:.4g}."

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from reportgen.drawing.pictures import Window, lossless, own_window, photograph, to_bytes, window_of
+from reportgen.drawing.pictures import (
+    COLOURS,
+    Window,
+    lossless,
+    own_window,
+    photograph,
+    shown_bands,
+    window_of,
+)
 from reportgen.errors import NotApplicable
 from reportgen.inputs.labels import resolve
 from reportgen.inputs.preprocessing import match_normalization
@@ -114,10 +122,12 @@ class ProbeObserver:
         low = float(finite.min()) if finite.size else None
         high = float(finite.max()) if finite.size else None
         figure, window = None, None
+        bands: tuple[int, ...] = ()
         if not zeros and _is_picture(array):
-            figure, window = _received_picture(
-                self._context.tools.store, array, name, probe, low, high
-            )
+            figure, window = _received_picture(self._context, array, name, probe, low, high)
+            channels = array.shape[2] if array.ndim == 3 else 1
+            if channels > COLOURS or self._context.settings.bands:
+                bands = shown_bands(channels, self._context.settings.bands)
         return ReceivedInput(
             input=name,
             figure=figure,
@@ -125,6 +135,7 @@ class ProbeObserver:
             low=six_digits(low),
             high=six_digits(high),
             window=window,
+            bands=bands,
             zeros=zeros,
             non_finite=int(array.size - finite.size),
         )
@@ -133,7 +144,7 @@ class ProbeObserver:
         array = inputs.get(self._probes.image_input or "")
         if array is None or not _is_picture(array):
             return None
-        return own_window(array)
+        return own_window(array, self._context.settings.bands)
 
     def result(self) -> list[ProbeResult]:
         """Return the results in the order of the probes."""
@@ -146,27 +157,22 @@ def _is_picture(array: NDArray[Any]) -> bool:
     )
 
 
-def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
-    image = array if array.ndim == 3 else array[..., None]
-    return image[..., :1] if image.shape[2] < 3 else image[..., :3]
-
-
 def _received_picture(
-    store: AssetStore,
+    context: Context,
     array: NDArray[Any],
     name: str,
     probe: str,
     low: float | None,
     high: float | None,
 ) -> tuple[Figure, tuple[float, float] | None]:
-    window = window_of(array)
     shape = " by ".join(str(n) for n in array.shape[:2])
     values = (
         f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "no finite values"
     )
     alt = f"{probe} as the network receives it at {name}: {shape} pixels, values {values}."
-    figure = lossless(store, _channels_last(to_bytes(array, window)), alt)
-    if window == Window(0.0, 255.0):
+    figure = lossless(context.tools.store, own_window(array, context.settings.bands), alt)
+    window = window_of(array)
+    if window == Window(0.0, 255.0) or (array.ndim == 3 and array.shape[2] > COLOURS):
         return figure, None
     return figure, (six_digits(window.low) or 0.0, six_digits(window.high) or 0.0)
 

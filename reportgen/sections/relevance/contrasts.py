@@ -118,6 +118,6 @@ def _contrast(
         name,
         other,
         (six_digits_or_zero(pair.scores[0]), six_digits_or_zero(pair.scores[1])),
-        over_image(context.tools.store, drawn, full, alt),
+        over_image(context.tools.store, drawn, full, alt, context.settings.bands),
         Peak(six_digits_or_zero(x), six_digits_or_zero(y)),
     )

@@ -127,7 +127,8 @@ def explain_decisions(
             figures.append(None)
             continue
         alt = f"{name}: {method.title} for {one.target.name}."
-        figures.append(over_image(context.tools.store, made, full_colour(found.values), alt))
+        full = full_colour(found.values)
+        figures.append(over_image(context.tools.store, made, full, alt, settings.bands))
     return Explained(method.title, tuple(figures))
 
 

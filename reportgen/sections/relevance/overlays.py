@@ -23,6 +23,8 @@ from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.proof import evidence_of, six_digits_or_zero
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from reportgen.drawing.assets import AssetStore
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from reportgen.sections.relevance.proof import Explanation
 
 
-def with_pictures(store: AssetStore, made: Explanation, one: RelevanceMap) -> RelevanceMap:
-    """Return a map's record completed by its pictures, place and numbers."""
+def with_pictures(
+    store: AssetStore, made: Explanation, one: RelevanceMap, bands: Sequence[int]
+) -> RelevanceMap:
+    """Return a map's record completed by its pictures, place and numbers; over the image's ``bands``."""
     values = made.map.values
     x, y = ev.peak_of(values)
     tenth = ev.in_brightest_tenth(values, made.asked.question.pixels.shape)
@@ -44,7 +48,7 @@ def with_pictures(store: AssetStore, made: Explanation, one: RelevanceMap) -> Re
     error = made.map.completeness
     return msgspec.structs.replace(
         one,
-        overlay=over_image(store, made, full, alt),
+        overlay=over_image(store, made, full, alt, bands),
         alone=map_alone(store, made, full),
         peak=Peak(six_digits_or_zero(x), six_digits_or_zero(y)),
         full_colour=six_digits(full),
@@ -74,12 +78,17 @@ def _scaled(made: Explanation, full: float) -> tuple[NDArray[Any], bytes]:
     return np.clip(made.map.values / full, -1, 1), palette
 
 
-def over_image(store: AssetStore, made: Explanation, full: float, alt: str) -> Figure:
-    """Return a map over its image; colours are full at magnitude ``full``."""
+def over_image(
+    store: AssetStore, made: Explanation, full: float, alt: str, bands: Sequence[int]
+) -> Figure:
+    """Return a map over its image's ``bands``; colours are full at magnitude ``full``."""
     pixels = made.asked.question.pixels
     scaled, palette = _scaled(made, full)
     painted = relevance_overlay(
-        own_window(pixels), ev.at_size(scaled, pixels.shape), palette, signed=made.method.signed
+        own_window(pixels, bands),
+        ev.at_size(scaled, pixels.shape),
+        palette,
+        signed=made.method.signed,
     )
     return (photograph if max(painted.shape[:2]) > SMALL else lossless)(store, painted, alt)
 

@@ -310,7 +310,7 @@ def _map(context: Context, made: Explanation, failing: set[str]) -> RelevanceMap
     )
     if made.flat:
         return one
-    return with_pictures(context.tools.store, made, one)
+    return with_pictures(context.tools.store, made, one, context.settings.bands)
 
 
 def _verdict(made: Explanation, failing: set[str]) -> Any:
