@@ -58,6 +58,10 @@ class InputError(ReportgenError):
     exit_code = 6
 
 
+class RunError(ModelError):
+    """No image can be run through the network here; the weights can be reported all the same."""
+
+
 class ProbeError(InputError):
     """Images or arrays that cannot be fed to the model."""
 
@@ -105,8 +109,13 @@ def worst(codes: list[int]) -> int:
     return max(codes, key=lambda code: order.get(code, 1), default=0)
 
 
+def without_folders(text: str) -> str:
+    """Return a text without the folders of its paths, because reports are shared."""
+    return re.sub(r"(?:/[\w.@+~-]+){2,}/", "…/", text)
+
+
 def error_text(error: Exception) -> str:
     """Return an error in one line; no traceback and no folders, because reports are shared."""
-    text = re.sub(r"(?:/[\w.@+~-]+){2,}/", "…/", " ".join(str(error).split()))
+    text = without_folders(" ".join(str(error).split()))
     shown = text if len(text) <= 400 else text[:399] + "…"
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

@@ -5,7 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from reportgen.errors import InputError, NotApplicable, SectionError, UsageError, error_text
+from reportgen.errors import (
+    InputError,
+    NotApplicable,
+    RunError,
+    SectionError,
+    UsageError,
+    error_text,
+)
 from reportgen.observe import run_round
 from reportgen.report.leaves import Notice
 from reportgen.report.model import Section
@@ -54,9 +61,11 @@ def make_sections(context: Context) -> SectionResults:
     _show(context, observers, folds if context.data is None else {}, problems)
     results = {kind: o.result() for kind, o in observers.items() if kind not in problems}
     sections, failed = [], []
+    told = _told_by_overview(context)
     for maker in makers:
         context.tools.progress.stage(maker.title)
-        section, problem = _make(context, maker, results.get(maker.kind), problems.get(maker.kind))
+        observed, problem = results.get(maker.kind), problems.get(maker.kind)
+        section, problem = _make(context, maker, observed, problem, told)
         sections.append(section)
         if problem is not None:
             failed.append(maker.kind)
@@ -107,8 +116,34 @@ def _show(
     run_round(context.network.forward(inputs), takers, problems, progress.advance)
 
 
+def _told_by_overview(context: Context) -> dict[str, str]:
+    problem = context.network.facts.run_problem
+    if problem is None or "overview" not in context.settings.chosen_sections:
+        return {}
+    return {f"The network cannot be run: {problem}.": "Overview"}
+
+
+def _failure(error: Exception, title: str, told: dict[str, str]) -> str:
+    """Say why a section failed; of a reason that another section tells, which one does.
+
+    Args:
+        error: the reason.
+        title: of the section.
+        told: titles of sections by the reason that they tell; filled.
+    """
+    reason = str(error) if isinstance(error, RunError) else error_text(error)
+    teller = told.setdefault(reason, title)
+    if teller != title:
+        return f"This section could not be made; {teller} says why."
+    return f"This section could not be made: {reason}"
+
+
 def _make(
-    context: Context, maker: SectionMaker, observed: Any, problem: Exception | None
+    context: Context,
+    maker: SectionMaker,
+    observed: Any,
+    problem: Exception | None,
+    told: dict[str, str],
 ) -> tuple[Section, Exception | None]:
     """Return the section, and what made it fail."""
     try:
@@ -121,7 +156,7 @@ def _make(
         return Section(maker.kind, maker.title, notices=(Notice("info", str(error)),)), None
     except Exception as error:
         log.warning("The section %s failed", maker.title, exc_info=error)
-        notice = Notice("error", f"This section could not be made: {error_text(error)}")
+        notice = Notice("error", _failure(error, maker.title, told))
         return Section(maker.kind, maker.title, notices=(notice,)), error
     return (
         Section(maker.kind, maker.title, collected.lead, collected.content, collected.notices),

@@ -15,7 +15,14 @@ import numpy as np
 from reportgen.cache import key_of
 from reportgen.errors import DataError, ProbeError
 from reportgen.inputs.data_source import elements
-from reportgen.inputs.fitting import as_batch, by_input, image_input, typed, with_zeros
+from reportgen.inputs.fitting import (
+    as_batch,
+    by_input,
+    channels_last,
+    image_input,
+    typed,
+    with_zeros,
+)
 from reportgen.inputs.images import decode, decode_mask, fit
 from reportgen.inputs.listing import Item
 
@@ -291,7 +298,9 @@ class DataSet:
         specs = {spec.name: spec for spec in self._inputs}
         named = by_input(source, self._inputs, self._target)
         return {
-            key: array if array.ndim == len(specs[key].shape) else as_batch(array, specs[key])[0]
+            key: channels_last(array, specs[key])
+            if array.ndim == len(specs[key].shape)
+            else as_batch(array, specs[key])[0]
             for key, array in named.items()
         }
 

@@ -105,8 +105,27 @@ def by_input(
     )
 
 
+def channels_last(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
+    """Move the channels of images behind, where they stand in front and can stand nowhere else.
+
+    Args:
+        array: (n, C, H, W), or one image of the input's own size, (C, H, W); others are returned as they are.
+        spec: the input, (H, W, C).
+    """
+    if len(spec.shape) != 3:
+        return array
+    height, width, channels = spec.shape
+    if array.ndim == 3 and array.shape == (channels, height, width) != spec.shape:
+        return np.moveaxis(array, 0, -1)
+    known = {1, 3, 4, channels}
+    if array.ndim == 4 and array.shape[3] not in known and array.shape[1] in known:
+        return np.moveaxis(array, 1, -1)
+    return array
+
+
 def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
-    """Give ``array`` a first axis that counts probes, and the input's rank behind it."""
+    """Give ``array`` a first axis that counts probes, and the input's rank behind it, channels last."""
+    array = channels_last(array, spec)
     rank, size = len(spec.shape), int(np.prod(spec.shape))
     if array.ndim == rank and array.shape == spec.shape:
         return array[None]

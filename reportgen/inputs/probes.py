@@ -12,6 +12,7 @@ from reportgen.errors import ProbeError
 from reportgen.inputs.fitting import (
     as_batch,
     by_input,
+    channels_last,
     image_input,
     row_labels,
     spec_of,
@@ -191,9 +192,11 @@ def _read_arrays(listing: Listing, inputs: Sequence[InputShape], settings: Setti
     """Read rows of arrays; their axes are told apart by the input's shape."""
     target = image_input(inputs) or inputs[0]
     rows: list[tuple[str, dict[str, NDArray[Any]], Any]] = []
+    moved = False
     for item in listing.items:
         named = by_input(item.source, inputs, target)  # type: ignore[arg-type]
         batches = {name: as_batch(array, spec_of(inputs, name)) for name, array in named.items()}
+        moved |= any(channels_last(a, spec_of(inputs, k)) is not a for k, a in named.items())
         counts = {len(batch) for batch in batches.values()}
         if len(counts) != 1:
             raise ProbeError(f"The inputs have different numbers of probes: {sorted(counts)}.")
@@ -205,6 +208,9 @@ def _read_arrays(listing: Listing, inputs: Sequence[InputShape], settings: Setti
             rows.append((name, {k: v[i] for k, v in batches.items()}, labels[i]))
     if not rows:
         raise ProbeError("The arrays of probes are empty.")
+    if moved:
+        text = "The arrays have their channels in front; they were moved behind, to (height, width, channels)."
+        listing = listing._replace(notices=(*listing.notices, Notice("info", text)))
     markers = [Item(str(i), {}, row[2]) for i, row in enumerate(rows)]
     chosen = [rows[int(item.name)] for item in sample(markers, settings.max_probes)]
     return _fit_rows(listing, chosen, inputs, target, settings, total=len(rows))

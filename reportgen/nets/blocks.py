@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.errors import ModelError, ReportgenError
-from reportgen.nets.engine import first_line, on_device, run_flat, without_graph_optimizer
+from reportgen.errors import ModelError, ReportgenError, RunError
+from reportgen.nets.engine import on_device, run_flat, without_graph_optimizer
+from reportgen.nets.failures import cause
 from reportgen.nets.moments import all_finite
 from reportgen.network.channels import Channels
 from reportgen.network.facts import peak_bytes
@@ -44,6 +45,12 @@ def _no_maps(_calls: tuple[CallFacts, ...]) -> tuple[CallId, ...]:
     return ()
 
 
+def _channels_first(traced: Traced) -> bool:
+    return any(
+        getattr(call.operation, "data_format", None) == "channels_first" for call in traced.recorded
+    )
+
+
 class ForwardBlocks:
     """The forward pass, traced once and run in blocks of a fixed size.
 
@@ -58,7 +65,7 @@ class ForwardBlocks:
     Attributes:
         size: images in a block.
         traced: the pass; None where the model cannot be traced.
-        problem: why it cannot.
+        problem: why it cannot be traced, or no image can be run here; None where it can.
     """
 
     def __init__(self, model: TraceableModel, watch: Watch | None) -> None:
@@ -73,6 +80,8 @@ class ForwardBlocks:
         if self.traced and (smaller := self._bounded_size(self.traced)) < self.size:
             self.size = smaller
             self.traced = self._trace()
+        if self.traced and model.device == "cpu" and _channels_first(self.traced):
+            self._try(self.traced)
 
     def _bounded_size(self, traced: Traced) -> int:
         """Return how many images keep the activations in flight within the limit."""
@@ -90,6 +99,23 @@ class ForwardBlocks:
         except Exception as error:  # noqa: BLE001 - the weights can be reported all the same
             self.problem = error
             return None
+
+    def _try(self, traced: Traced) -> None:
+        """Run zeros through a network that TensorFlow may not be able to run here, and keep what it says."""
+        import tensorflow as tf
+
+        zeros = {
+            name: np.zeros((1, *shape), self._model.specs[name][1])
+            for name, shape in self._model.shapes.items()
+        }
+        try:
+            with on_device(self._model.device), without_graph_optimizer():
+                run_flat(traced.function, [*self._model.tensors(zeros, self.size).values()])
+        except tf.errors.OpError as error:
+            self.problem = RunError(
+                "its layers take their channels first, which TensorFlow computes on a GPU only "
+                f"(--device gpu); on this CPU: {cause(error)}"
+            )
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``."""
@@ -154,10 +180,8 @@ class ForwardBlocks:
         """Return the block's batch, or None after a change of the block's size."""
         import tensorflow as tf
 
-        if self.traced is None:
-            raise ModelError(
-                f"The model cannot be run: {first_line(self.problem)}"
-            ) from self.problem
+        if self.traced is None or self.problem:
+            raise RunError(f"The network cannot be run: {cause(self.problem)}.") from self.problem
         try:
             quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
             with on_device(self._model.device), quick:
@@ -172,13 +196,13 @@ class ForwardBlocks:
         except tf.errors.ResourceExhaustedError as error:
             if self.size == 1 or self._model.fixed_batch:
                 raise ModelError(
-                    f"The memory does not suffice for one image: {first_line(error)}"
+                    f"The memory does not suffice for one image: {cause(error)}."
                 ) from error
             self.size //= 2
             self._start_again(exact=self.traced.exact)
             return None
         except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise ModelError(f"Running the model failed: {first_line(error)}") from error
+            raise RunError(f"Running the network failed: {cause(error)}.") from error
         return self._batch(first, block, result, block_pass.traced)
 
     def _start_again(self, *, exact: bool) -> None:

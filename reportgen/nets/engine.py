@@ -111,10 +111,3 @@ def run_flat(function: Any, tensors: Sequence[Any]) -> Any:
     """
     flat = getattr(function, "_call_flat", None)
     return flat(list(tensors), function.captured_inputs) if flat else function(*tensors)
-
-
-def first_line(error: BaseException | None) -> str:
-    """Return the first line of an error's message, at most 300 characters; its type where it says nothing."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 300 else text[:299] + "…"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.nets import structure
-from reportgen.nets.engine import first_line
+from reportgen.nets.failures import cause
 from reportgen.nets.heads import output_facts
 from reportgen.nets.signature import declared_outputs
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
@@ -34,7 +34,7 @@ def network_facts(
     Args:
         traceable: the model, with its layers and what goes into it.
         traced: its forward pass; without one, only what it declares is known.
-        problem: why it cannot be traced.
+        problem: why it cannot be traced or run.
         compiled: the compile configuration of its file, where it is not compiled itself.
     """
     model = traceable.model
@@ -59,7 +59,8 @@ def network_facts(
         learning_rate=learning_rate(model, compiled),
         loss=loss_name(model, compiled),
         rescaling=_input_rescaling(calls, traceable.nodes),
-        trace_problem=first_line(problem) if problem else None,
+        trace_problem=cause(problem) if problem and not traced else None,
+        run_problem=cause(problem) if problem else None,
         versions=_versions(),
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reportgen.errors import NotApplicable
+from reportgen.errors import RunError
 from reportgen.nets import structure
 from reportgen.nets.ascent import KerasAscent
 from reportgen.nets.blocks import ForwardBlocks
-from reportgen.nets.engine import first_line
 from reportgen.nets.facts import network_facts
+from reportgen.nets.failures import cause
 from reportgen.nets.normalization_input import FirstNormalization
 from reportgen.nets.passes import KerasPasses
 from reportgen.nets.traceable import TraceableModel
@@ -119,10 +119,10 @@ class KerasNetwork:
         """Return the traced forward pass.
 
         Raises:
-            NotApplicable: the model cannot be traced.
+            RunError: the model cannot be traced or run.
         """
-        if self._blocks.traced is None:
-            raise NotApplicable(f"The network cannot be run: {first_line(self._blocks.problem)}")
+        if self._blocks.traced is None or self._blocks.problem:
+            raise RunError(f"The network cannot be run: {cause(self._blocks.problem)}.")
         return self._blocks.traced
 
     def passes(self, aim: Aim, advance: Callable[[int], None] = _ignore_progress) -> KerasPasses:

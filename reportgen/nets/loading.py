@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reportgen.children import ChildError, run_file
 from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.files import open_regular, reason_of
+from reportgen.nets.failures import cause
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 from reportgen.settings import INSPECTION_MEMORY, INSPECTION_RATE, INSPECTION_SECONDS
 
@@ -283,18 +284,43 @@ def _explain_error(error: Exception, path: Path) -> ModelError:
         r"(?:Could not locate class|Unknown layer:|Could not locate function) '?([\w>.]+)'?", text
     )
     if unknown:
-        return unknown_objects({unknown.group(1)}, path)
+        said = unknown_objects({unknown.group(1)}, path)
+        return ModelError(f"{said} {_where_to_load(path)}") if "cannot load" in str(said) else said
     if "not a modeling function" in text or "Non-modeling APIs" in text:
-        return ModelError(
-            f"{path}: Keras itself refuses what it names ({text.splitlines()[0][:200]})."
-        )
-    tail = text.rsplit("Exception encountered:", 1)[-1].strip().splitlines()
-    reason = tail[0] if tail else type(error).__name__
-    shown = reason if len(reason) <= 300 else reason[:297] + "…"
+        return ModelError(f"{path}: Keras itself refuses what it names ({cause(error)}).")
     return ModelError(
-        f"{path}: Keras cannot load this model ({type(error).__name__}: {shown}). "
-        "If an older Keras wrote it, load it there and save it with model.save('NAME.keras')."
+        f"{path}: Keras cannot load this model: {cause(error)}. {_where_to_load(path)}"
     )
+
+
+def _where_to_load(path: Path) -> str:
+    """Say which Keras wrote a file, as far as it says it, and what to do."""
+    import keras
+
+    written = _written_by(path)
+    advice = "load it there and save it with model.save('NAME.keras')."
+    if not written:
+        return f"If an older Keras wrote it, {advice}"
+    if written == keras.__version__:
+        return f"It was written by this version, Keras {written}, which cannot read all that it writes."
+    return f"Keras {written} wrote it, this is Keras {keras.__version__}: {advice}"
+
+
+def _written_by(path: Path) -> str:
+    """Return the version of Keras that a file says it was written by; empty where it does not."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                found = json.loads(archive.read("metadata.json")).get("keras_version")
+        else:
+            import h5py
+
+            with h5py.File(path, "r") as file:
+                found = file.attrs.get("keras_version")
+    except (OSError, KeyError, ValueError, AttributeError, RecursionError, zipfile.BadZipFile):
+        return ""
+    version = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found or "")
+    return version if re.fullmatch(r"[\w.+-]{1,30}", version) else ""
 
 
 def _import_custom_objects(specifications: Sequence[str]) -> dict[str, Any]:

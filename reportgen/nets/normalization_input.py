@@ -9,7 +9,6 @@ import numpy as np
 from reportgen.errors import ModelError
 from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.recording import Recorder, recorded_by
-from reportgen.nets.signature import pack
 from reportgen.nets.structure import to_numpy
 from reportgen.network.protocol import NormalizationInput
 
@@ -72,7 +71,7 @@ class FirstNormalization:
             recorder.start(inputs, tf.compat.v1.get_default_graph())
             try:
                 with recorded_by(recorder):
-                    self._model.model(pack(self._model.model, inputs), training=False)
+                    self._model.call(inputs)
             except _Reached as reached:
                 tensor = tf.cast(reached.tensor, tf.float32)[:count]
                 rank = tensor.shape.rank

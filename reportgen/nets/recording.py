@@ -48,6 +48,9 @@ class Recorder:
     Args:
         paths: structural path by ``id`` of each known operation.
         before: called with each call before it runs; may raise to cut the trace short.
+
+    Attributes:
+        failed: the innermost layer whose call raised; empty where none did.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Recorder:
     ) -> None:
         self.paths = dict(paths)
         self.calls: list[Call] = []
-        self.problems: list[str] = []
+        self.failed = ""
         self._before = before
         self._stack: list[Call] = []
         self._counts: dict[str, int] = {}
@@ -83,6 +86,9 @@ class Recorder:
         call = self._open(operation, args, kwargs)
         try:
             result = original(operation, *args, **kwargs)
+        except Exception:
+            self.failed = self.failed or call.layer
+            raise
         finally:
             self._stack.pop()
         return self._close(call, result)

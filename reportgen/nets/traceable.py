@@ -8,7 +8,9 @@ import numpy as np
 
 from reportgen.errors import ModelError
 from reportgen.nets import structure
-from reportgen.nets.engine import first_line, on_device
+from reportgen.nets.axes import as_taken, channels_first_inputs, channels_last
+from reportgen.nets.engine import on_device
+from reportgen.nets.failures import cause
 from reportgen.nets.signature import closed_shape, input_specs, is_graph, pack
 from reportgen.nets.tracing import trace_forward
 from reportgen.settings import DEFAULT_INPUT_SIZE
@@ -34,7 +36,8 @@ class TraceableModel:
 
     Attributes:
         specs: shape (batch first) and dtype by input name, as the model declares them.
-        shapes: what each input is run with, by name, without the batch dimension.
+        first: the image inputs whose channels come first.
+        shapes: what each input is run with, by name, without the batch dimension and with the channels last.
         fixed_batch: how many images the model insists on; None where it takes any number.
         block: how many images it is built with.
         nodes: its layers and operations.
@@ -56,8 +59,12 @@ class TraceableModel:
         self.model = model
         self.device = device
         self.specs = input_specs(model, example)
+        self.first = channels_first_inputs(model, self.specs, structure.walk(model))
         self.shapes = {
-            name: closed_shape(shape, input_size or DEFAULT_INPUT_SIZE)
+            name: closed_shape(
+                channels_last(shape) if name in self.first else shape,
+                input_size or DEFAULT_INPUT_SIZE,
+            )
             for name, (shape, _) in self.specs.items()
         }
         sizes = {shape[0] for shape, _ in self.specs.values() if shape and shape[0]}
@@ -80,16 +87,20 @@ class TraceableModel:
         }
         try:
             with on_device(self.device):
-                self.model(pack(self.model, zeros), training=False)
+                self.call(zeros)
         except Exception as error:
             if not self.model.built:
                 raise ModelError(
                     f"The model {self.model.name!r} is not built and cannot be called on an "
                     "input of shape "
-                    f"{next(iter(self.shapes.values()))}: {first_line(error)}. Call it once on your "
+                    f"{next(iter(self.shapes.values()))}: {cause(error)}. Call it once on your "
                     "data, or give "
                     "--input-size HxW."
                 ) from error
+
+    def call(self, tensors: Mapping[str, Any]) -> Any:
+        """Call the model on input tensors by name, channels last, in inference mode."""
+        return self.model(pack(self.model, as_taken(tensors, self.first)), training=False)
 
     def signature(self, size: int) -> dict[str, Any]:
         """Return tensor specifications by input name for blocks of ``size`` images."""
@@ -103,7 +114,7 @@ class TraceableModel:
     def trace(self, size: int, watch: Watch | None, *, exact: bool = False) -> Traced:
         """Trace the forward pass for blocks of ``size`` images; see ``trace_forward``."""
         with on_device(self.device):
-            return trace_forward(self.model, self.paths, self.signature(size), watch, exact=exact)
+            return trace_forward(self, self.signature(size), watch, exact=exact)
 
     def tensors(self, block: Mapping[str, NDArray[Any]], size: int) -> dict[str, Any]:
         """Return a block as tensors, padded to the block's size so that nothing is traced again."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from reportgen.nets.failures import noted
 from reportgen.nets.heads import before_activation, operation_activation
 from reportgen.nets.moments import reduce_calls
 from reportgen.nets.recording import Recorder, recorded_by
-from reportgen.nets.signature import named_outputs, pack
+from reportgen.nets.signature import named_outputs
 from reportgen.network.facts import OutputFacts
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from reportgen.nets.moments import WatchedCalls
     from reportgen.nets.recording import Call
+    from reportgen.nets.traceable import TraceableModel
     from reportgen.network.facts import CallFacts, CallId
 
     Watch = Callable[[tuple[CallFacts, ...]], tuple[CallId, ...]]
@@ -51,25 +53,23 @@ class Traced(NamedTuple):
 
 
 def trace_forward(
-    model: Any,
-    paths: Mapping[int, str],
+    traceable: TraceableModel,
     signature: Mapping[str, Any],
     watch: Watch | None,
     *,
     exact: bool = False,
 ) -> Traced:
-    """Trace ``model`` in inference mode while its layers' calls are recorded.
+    """Trace a model in inference mode while its layers' calls are recorded.
 
     Args:
-        model: is called once.
-        paths: structural path by ``id`` of each operation, with an empty one for the model.
+        traceable: is called once.
         signature: tensor specifications by input name.
         watch: from the recorded calls to those whose maps are wanted; None to watch nothing.
         exact: see ``Traced``.
     """
     import tensorflow as tf
 
-    recorder = Recorder(paths)
+    model, recorder = traceable.model, Recorder(traceable.paths)
     outputs: list[OutputFacts] = []
     watched: list[WatchedCalls] = []
     given: dict[str, Any] = {}
@@ -80,7 +80,7 @@ def trace_forward(
         given.update(inputs)
         recorder.start(inputs, tf.compat.v1.get_default_graph())
         with recorded_by(recorder):
-            result = model(pack(model, inputs), training=False)
+            result = traceable.call(inputs)
         named = named_outputs(model, result)
         outputs.extend(_output(name, tensor, recorder) for name, tensor in named.items())
         readable = {name: _readable(tensor) for name, tensor in named.items()}
@@ -95,7 +95,12 @@ def trace_forward(
         return returned
 
     # Not tf.function: from this one further passes (gradients, parts) can be cut without a trace.
-    function = tf.compat.v1.wrap_function(run, list(signature.values()))
+    try:
+        function = tf.compat.v1.wrap_function(run, list(signature.values()))
+    except Exception as error:
+        if recorder.failed:
+            noted(error, recorder.failed)
+        raise
     positions = {call.id: _positions(call.outputs[0]) for call in recorder.calls if call.outputs}
     return Traced(
         function,

@@ -246,6 +246,9 @@ def _file_argument(node: Mapping[str, Any]) -> str:
 def unknown_objects(names: set[str], path: Path) -> ModelError:
     """Return the error for classes or functions that nobody has imported."""
     operations = sorted(names & _operation_names())
+    if layers := ", ".join(map(repr, sorted(names & _layer_names()))):
+        said = f"it stores {layers} in a form that this version does not read"
+        return ModelError(f"{path}: Keras cannot load this model: {said}.")
     if operations:
         return ModelError(
             f"{path} uses the operation {operations[0]!r} of keras.ops, which .h5 files cannot hold. "
@@ -260,11 +263,24 @@ def unknown_objects(names: set[str], path: Path) -> ModelError:
 
 
 def _operation_names() -> set[str]:
+    """Return the names of the operations that are no layers."""
     import keras
 
-    found, queue = set[str](), [keras.Operation]
+    return {kind.__name__ for kind in _kinds(keras.Operation) if not issubclass(kind, keras.Layer)}
+
+
+def _layer_names() -> set[str]:
+    import keras
+
+    return {kind.__name__ for kind in _kinds(keras.Layer)}
+
+
+def _kinds(base: type) -> set[type]:
+    """Return the classes of Keras that derive from one."""
+    found: set[type] = set()
+    queue: list[type] = [base]
     while queue:
-        operation = queue.pop()
-        queue.extend(c for c in operation.__subclasses__() if c.__module__.startswith("keras."))
-        found.add(operation.__name__)
+        kind = queue.pop()
+        queue += [k for k in kind.__subclasses__() if k.__module__.startswith("keras.")]
+        found.add(kind)
     return found

@@ -149,6 +149,7 @@ class NetworkFacts(msgspec.Struct, frozen=True):
         layers: every layer at every depth.
         calls: the recorded forward pass; empty where it could not be traced.
         trace_problem: why it could not be traced.
+        run_problem: why no image can be run through it here.
         rescaling: of the input by a layer of the network's own, in front of its first weights.
         versions: pairs of package and version.
     """
@@ -168,6 +169,7 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     loss: str | None = None
     rescaling: InputRescaling | None = None
     trace_problem: str | None = None
+    run_problem: str | None = None
     versions: tuple[tuple[str, str], ...] = ()
 
 

@@ -21,6 +21,7 @@ from keras import layers
 from reportgen.errors import InputError, ModelError
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.nets.loading import check_model_file, load_model
+from reportgen.nets.trust import unknown_objects
 
 SAVES_LAMBDA = "ignore:The object being serialized includes a `lambda`:UserWarning"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -290,6 +291,29 @@ def test_a_lambda_that_carries_no_code_is_loaded(tmp_path):
 def test_operations_in_an_h5_file_are_not_called_custom_classes(tmp_path):
     zoo.make("siamese").save(tmp_path / "pair.h5")
     text = refused(tmp_path / "pair.h5", "the operation 'Absolute' of keras.ops")
+    assert "--custom-objects" not in text
+
+
+def test_a_file_of_an_older_keras_names_it_and_the_whole_cause(tmp_path):
+    path = tmp_path / "older.h5"
+    keras.Sequential([keras.Input((8, 8, 3)), layers.DepthwiseConv2D(3)]).save(path)
+    with h5py.File(path, "r+") as file:
+        stored = json.loads(file.attrs["model_config"])
+        stored["config"]["layers"][1]["config"]["groups"] = 1
+        file.attrs["model_config"] = json.dumps(stored)
+        file.attrs["keras_version"] = "2.12.1"
+    text = refused(path, "cannot load this model")
+    assert "Unrecognized keyword arguments passed to DepthwiseConv2D: {'groups': 1}" in text
+    assert f"Keras 2.12.1 wrote it, this is Keras {keras.__version__}: load it there" in text
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "<script>"
+    assert "If an older Keras wrote it" in refused(path, "cannot load this model")
+
+
+def test_a_layer_in_an_unknown_form_is_called_neither_operation_nor_custom(tmp_path):
+    text = str(unknown_objects({"LSTM"}, tmp_path / "old.h5"))
+    assert "it stores 'LSTM' in a form that this version does not read" in text
+    assert "keras.ops" not in text
     assert "--custom-objects" not in text
 
 

@@ -49,7 +49,7 @@ def collect(context: Context, _: Any) -> Collected:
     units = whole_graph(facts)
     folded = fold(units)
     groups, group_of = _groups(facts, units, folded)
-    notices = _notices(facts)
+    notices = _notices(context)
     overview, full = None, None
     if units:
         try:
@@ -245,10 +245,16 @@ def _flops_inside(facts: NetworkFacts) -> dict[str, int]:
     return total
 
 
-def _notices(facts: NetworkFacts) -> list[Notice]:
-    if facts.trace_problem is None:
+def _notices(context: Context) -> list[Notice]:
+    problem = context.network.facts.trace_problem
+    if problem is None:
         return []
-    text = f"The forward pass could not be traced, so there is no graph: {facts.trace_problem}"
+    why = (
+        "; Overview says why."
+        if "overview" in context.settings.chosen_sections
+        else f": {problem}."
+    )
+    text = f"The forward pass could not be traced, so there is no graph{why}"
     return [Notice("warning", text)]
 
 

@@ -93,14 +93,11 @@ def _notices(context: Context) -> tuple[Notice, ...]:
     facts, settings = context.network.facts, context.settings
     notices = []
     if facts.trace_problem:
-        notices.append(
-            Notice(
-                "error",
-                "The forward pass could not be traced, so FLOPs and memory are missing and no "
-                "image can be "
-                f"run: {facts.trace_problem}",
-            )
-        )
+        text = "The forward pass could not be traced: no FLOPs, no memory, and no image can be run"
+        notices.append(Notice("error", f"{text}. {facts.trace_problem}."))
+    elif facts.run_problem:
+        text = "No image can be run through this network here"
+        notices.append(Notice("error", f"{text}: {facts.run_problem}."))
     for tensor in facts.inputs:
         if any(n is None for n in tensor.shape[1:]):
             shape = context.shapes[tensor.name]

@@ -19,17 +19,20 @@ from reportgen.nets.keras_network import KerasNetwork
 from reportgen.sections.architecture import diagram
 from reportgen.sections.architecture.folding import MOST_NODES
 from reportgen.sections.architecture.section import collect
+from reportgen.settings import Settings
 
 SCREEN = (1440, 1000)
 
 
 @functools.cache
 def collected(name):
-    return collect(SimpleNamespace(network=zoo.network(name)), None)
+    return collect(SimpleNamespace(network=zoo.network(name), settings=Settings()), None)
 
 
 def of_model(model, **options):
-    return collect(SimpleNamespace(network=KerasNetwork(model, **options)), None)
+    return collect(
+        SimpleNamespace(network=KerasNetwork(model, **options), settings=Settings()), None
+    )
 
 
 def rows(content):
@@ -212,7 +215,9 @@ def test_model_that_cannot_be_traced_keeps_its_layers():
     assert content.flops is None
     assert {row.flops for row in content.layers} == {None}
     assert [n.level for n in made.notices] == ["warning"]
-    assert "could not be traced" in made.notices[0].text
+    assert made.notices[0].text == (
+        "The forward pass could not be traced, so there is no graph; Overview says why."
+    )
     assert_conserved(content)
 
 
@@ -243,7 +248,7 @@ def test_windows_of_images_do_not_break_the_activations():
     assert "windows/inner" not in batch.moments
     assert "windows/inner" not in batch.maps
     assert batch.maps["windows"].shape == (3, 8, 8, 5)
-    content = collect(SimpleNamespace(network=network), None).content
+    content = collect(SimpleNamespace(network=network, settings=Settings()), None).content
     assert "windows/inner" in rows(content)
 
 
@@ -261,7 +266,7 @@ def test_no_engine_leaves_the_table_and_a_notice(monkeypatch):
         raise diagram.LayoutError("nothing lays out")
 
     monkeypatch.setattr(diagram, "_run", fail)
-    made = collect(SimpleNamespace(network=zoo.network("functional")), None)
+    made = collect(SimpleNamespace(network=zoo.network("functional"), settings=Settings()), None)
     assert made.content.overview is None
     assert made.content.full is None
     assert made.content.layers == collected("functional").content.layers
@@ -288,7 +293,9 @@ def test_resnet152_on_one_screen():
 
 def test_two_layouts_are_equal():
     network = zoo.network("nested")
-    once, twice = (collect(SimpleNamespace(network=network), None) for _ in range(2))
+    once, twice = (
+        collect(SimpleNamespace(network=network, settings=Settings()), None) for _ in range(2)
+    )
     assert once == twice
 
 

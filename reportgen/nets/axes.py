@@ -1,0 +1,106 @@
+"""Where the channels of an image input stand: the one place that decides it.
+
+Everything outside of ``nets`` sees images as (height, width, channels); a network that takes its channels
+first gets them turned in front of its own first operation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reportgen.nets.structure import Node
+
+_NO_PLACES = {"Flatten"}
+"""Layers that have a data format and do not use places."""
+_IMAGE_RANK = 4
+
+
+def channels_first_inputs(
+    model: Any, names: Iterable[str], nodes: Iterable[Node]
+) -> frozenset[str]:
+    """Return the image inputs whose channels come first.
+
+    The first layer behind an input that uses places says it by its ``data_format``, or one that moves the
+    channels by its axes; without either they come last. In a model that is no graph, the first layer at all.
+
+    Args:
+        model: whose.
+        names: of its inputs, in order.
+        nodes: its layers, in order.
+    """
+    names = tuple(names)
+    try:
+        tensors = list(model.inputs or ())
+    except (AttributeError, ValueError):
+        tensors = []
+    if len(tensors) != len(names):
+        first = next(
+            (said for node in nodes if (said := _said_by(node.operation)) is not None), False
+        )
+        return frozenset(names) if first else frozenset()
+    return frozenset(
+        name
+        for name, tensor in zip(names, tensors, strict=True)
+        if len(tensor.shape) == _IMAGE_RANK and _first_behind(tensor)
+    )
+
+
+def _first_behind(tensor: Any) -> bool:
+    """Walk the layers behind an input, nested models too, nearest first."""
+    waiting, seen = [tensor], set()
+    while waiting:
+        current = waiting.pop(0)
+        for node in getattr(_producer(current), "_outbound_nodes", ()):
+            operation = node.operation
+            if id(node) in seen or not any(given is current for given in node.input_tensors):
+                continue
+            seen.add(id(node))
+            said = _said_by(operation)
+            if said is not None:
+                return said
+            inside = _inputs_of(operation, node, current)
+            waiting += [t for t in (*inside, *node.output_tensors) if len(t.shape) == _IMAGE_RANK]
+    return False
+
+
+def _producer(tensor: Any) -> Any:
+    history = getattr(tensor, "_keras_history", None)
+    return history.operation if history is not None else None
+
+
+def _inputs_of(operation: Any, node: Any, tensor: Any) -> list[Any]:
+    """Return the inputs of a nested model that a tensor goes into."""
+    inner = getattr(operation, "inputs", None) if hasattr(operation, "layers") else None
+    given = list(node.input_tensors)
+    if not isinstance(inner, list) or len(inner) != len(given):
+        return []
+    return [own for own, outer in zip(inner, given, strict=True) if outer is tensor]
+
+
+def _said_by(operation: Any) -> bool | None:
+    """Return whether channels come first in front of a layer; None where it does not say."""
+    kind = type(operation).__name__
+    if kind == "Permute":
+        return {(2, 3, 1): True, (3, 1, 2): False}.get(tuple(operation.dims))
+    if kind == "Transpose":
+        return {(0, 2, 3, 1): True, (0, 3, 1, 2): False}.get(tuple(operation.axes or ()))
+    order = getattr(operation, "data_format", None)
+    return None if order is None or kind in _NO_PLACES else order == "channels_first"
+
+
+def channels_last(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Return (batch, channels, height, width) with the channels behind."""
+    return (shape[0], *shape[2:], shape[1])
+
+
+def as_taken(tensors: Mapping[str, Any], first: frozenset[str]) -> dict[str, Any]:
+    """Return input tensors with their channels where the network takes them."""
+    import tensorflow as tf
+
+    return {
+        name: tf.transpose(tensor, (0, 3, 1, 2)) if name in first else tensor
+        for name, tensor in tensors.items()
+    }

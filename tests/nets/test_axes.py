@@ -1,0 +1,119 @@
+"""Channels in front: where they stand is read from the layers, and the network's answer is Keras's own."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import reportgen
+from reportgen.nets.axes import channels_first_inputs
+from reportgen.nets.keras_network import KerasNetwork
+from reportgen.nets.structure import walk
+
+
+def permuted(size=16):
+    """A network that takes (3, H, W) and works on (H, W, 3)."""
+    start = keras.Input((3, size, size), name="picture")
+    x = layers.Permute((2, 3, 1))(layers.Rescaling(1 / 255.0)(start))
+    x = layers.Conv2D(4, 3, activation="relu", name="seen")(x)
+    end = layers.Dense(2, activation="softmax", name="kind")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(start, end)
+
+
+def conv(order):
+    shape = (3, 12, 16) if order == "channels_first" else (12, 16, 3)
+    start = keras.Input(shape, name="picture")
+    axis = 1 if order == "channels_first" else -1
+    x = layers.Conv2D(4, 3, data_format=order, activation="relu", name="first")(start)
+    x = layers.BatchNormalization(axis=axis)(x)
+    x = layers.GlobalAveragePooling2D(data_format=order)(x)
+    return keras.Model(start, layers.Dense(2, activation="softmax", name="kind")(x))
+
+
+def nested():
+    inner = permuted()
+    start = keras.Input((3, 16, 16), name="outer")
+    return keras.Model(start, inner(start))
+
+
+def transposed():
+    start = keras.Input((3, 8, 8), name="picture")
+    x = layers.Conv2D(2, 3)(ops.transpose(start, (0, 2, 3, 1)))
+    return keras.Model(start, layers.GlobalAveragePooling2D()(x))
+
+
+def two():
+    first = keras.Input((3, 8, 8), name="first")
+    last = keras.Input((8, 8, 3), name="last")
+    a = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(layers.Permute((2, 3, 1))(first)))
+    b = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(last))
+    return keras.Model([first, last], layers.Concatenate()([a, b]))
+
+
+def flat():
+    start = keras.Input((3, 8, 8), name="picture")
+    return keras.Model(start, layers.Dense(2)(layers.Flatten()(start)))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (permuted, {"picture"}),
+        (lambda: conv("channels_first"), {"picture"}),
+        (lambda: conv("channels_last"), set()),
+        (nested, {"outer"}),
+        (transposed, {"picture"}),
+        (two, {"first"}),
+        (flat, set()),
+    ],
+)
+def test_the_layers_say_where_the_channels_are(make, expected):
+    model = make()
+    names = [tensor.name for tensor in model.inputs]
+    assert channels_first_inputs(model, names, walk(model)) == expected
+
+
+def test_a_network_that_turns_its_input_is_fed_shown_and_explained_as_any_other(tmp_path):
+    model, rng = permuted(), np.random.default_rng(0)
+    x = rng.integers(0, 256, (6, 16, 16, 3)).astype("float32")
+    network = KerasNetwork(model)
+    assert network.input_shape("picture") == (16, 16, 3)
+    assert network.facts.inputs[0].shape == (None, 3, 16, 16)
+    expected = model.predict(np.moveaxis(x, -1, 1), verbose=0)
+    (batch,) = network.forward({"picture": x})
+    np.testing.assert_allclose(batch.outputs["kind"], expected, atol=1e-6)
+    for name, given in (("last", x), ("first", np.moveaxis(x, -1, 1))):
+        report = reportgen.build_report(
+            model, probes=given, data=(given, expected.argmax(axis=1)), output=tmp_path / name, feature_steps=2,
+            relevance="gradcam,integrated-gradients,occlusion", units=("class:1",),
+        ).report  # fmt: skip
+        assert all(s.content is not None for s in report.sections if s.kind != "history")
+        assert report.section("evaluation").content.result.accuracy == 1
+        for probe in report.section("probes").content.probes:
+            row = int(probe.name.split()[-1])
+            assert probe.outputs[0].top[0].probability == pytest.approx(
+                expected[row].max(), abs=1e-5
+            )
+            assert probe.received[0].shape == (16, 16, 3)
+        maps = report.section("relevance").content.maps
+        assert {m.grid for m in maps if m.method == "integrated-gradients"} == {(16, 16)}
+
+
+def test_channels_first_on_a_processor_is_one_sentence_and_what_needs_no_pass_is_made(tmp_path):
+    model = conv("channels_first")
+    x = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3)).astype("float32")
+    made = reportgen.build_report(model, probes=x, output=tmp_path, data=(x, np.arange(4) % 2))
+    sections = {section.kind: section for section in made.report.sections}
+    told = [n.text for section in sections.values() for n in section.notices if "NHWC" in n.text]
+    assert len(told) == 1
+    assert "--device gpu" in told[0]
+    for kind in ("overview", "architecture", "weights"):
+        assert sections[kind].content is not None
+    for kind in ("evaluation", "probes", "activations", "relevance", "features"):
+        assert sections[kind].content is None
+        assert [n.text for n in sections[kind].notices] == [
+            "This section could not be made; Overview says why."
+        ]
+    assert sections["overview"].content.parameters == conv("channels_last").count_params()
