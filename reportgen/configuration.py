@@ -86,7 +86,11 @@ def read_configuration(
 def _table(path: Path, *, named: bool) -> dict[str, Any]:
     try:
         data = tomllib.loads(read_regular(path).decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of 5,000 digits is no TOML error
         raise ConfigurationError(f"{path} cannot be read: {error}.") from None
     tool = data.get("tool")
     table = tool.get("reportgen") if isinstance(tool, dict) else None

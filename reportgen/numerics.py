@@ -51,6 +51,31 @@ def six_digits(value: float | np.floating | None) -> float | None:
     return float(f"{float(value):.6g}")
 
 
+def six_digits_each(values: NDArray[Any]) -> NDArray[Any]:
+    """Return what ``six_digits`` makes of each value, bit for bit; float64, NaN for NaN and infinity.
+
+    A power of ten up to 10^22 is exact, so one multiplication tells the digits but for values within its
+    rounding of a tie, and one division makes the nearest double of them. The few others go one by one.
+    """
+    wide = np.asarray(values, np.float64)
+    result = np.where(wide == 0, wide, math.nan)
+    places = np.flatnonzero(np.isfinite(wide) & (wide != 0))
+    known = wide[places]
+    power = np.floor(np.log10(np.abs(known))).astype(np.int64) - 5
+    exact = np.abs(power) <= 22
+    scale = 10.0 ** np.where(exact, np.abs(power), 0)
+    scaled = np.where(power < 0, known * scale, known / scale)
+    digits = np.rint(scaled)
+    # The logarithm may miss the power at its borders.
+    exact &= (np.abs(digits) >= 100_000) & (np.abs(digits) <= 999_999)
+    exact &= np.abs(np.abs(scaled - digits) - 0.5) > 1e-6
+    found = np.where(power < 0, digits / scale, digits * scale)
+    for place in np.flatnonzero(~exact).tolist():
+        found[place] = float(f"{known[place]:.6g}")
+    result[places] = found
+    return result
+
+
 def describe(array: NDArray[Any]) -> Statistics:
     """Measure a tensor of any shape and real dtype.
 

@@ -48,6 +48,7 @@ DEFAULT_RELEVANCE = ("gradcam", "integrated-gradients", "rollout")
 MOST_PICTURES = 8
 """Different pictures of one unit."""
 MOST_STEPS = 10_000
+MOST_SEED = 2**30
 RESIZE_MODES = ("stretch", "crop", "pad")
 
 MAX_PIXELS = 100_000_000
@@ -185,7 +186,7 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
     """
     try:
         options = {name: _normalised(name, value) for name, value in options.items()}
-    except (TypeError, IndexError) as error:
+    except (TypeError, LookupError) as error:
         raise UsageError(f"An option has a value that it cannot take: {error}.") from None
     known = Settings.__struct_fields__
     for name in options:
@@ -264,6 +265,8 @@ def _check_ranges(settings: Settings) -> None:
     if settings.max_probes < 1:
         raise UsageError(f"--max-probes must be at least 1, not {settings.max_probes}.")
     _check_features(settings)
+    if not 0 <= settings.seed <= MOST_SEED:
+        raise UsageError(f"--seed takes 0 to {MOST_SEED:,}, not {settings.seed}.")
     if not 0 < settings.threshold < 1:
         raise UsageError(f"--threshold must lie between 0 and 1, not {settings.threshold}.")
     if len(settings.bands) not in {0, 1, 3} or any(band < 0 for band in settings.bands):

@@ -21,6 +21,8 @@ from reportgen.page import publish
 
 DEEP = "[" * 100_000 + "]" * 100_000
 LONG = "9" * 400
+ENDLESS = "9" * 5_000
+"""More digits than Python makes an integer of."""
 
 
 def encrypted(path):
@@ -87,6 +89,18 @@ TEXTS = {
     "large class index": ("--classes", "c.json", '{"a": ' + LONG + ', "b": 1}'),
     "long field of a history": ("--history", "h.csv", "epoch,loss\n0," + "1" * 200_000 + "\n"),
     "long field of labels": ("--labels", "l.csv", "0.png," + "a" * 200_000 + "\n"),
+    "endless label": ("--labels", "l.csv", f"0.png,{ENDLESS}\n"),
+    "endless label of data": ("--data", "d.csv", f"0.png,{ENDLESS}\n"),
+    "endless class index": ("--classes", "c.json", f'{{"{ENDLESS}": "a"}}'),
+    "endless index of a class": ("--classes", "c.json", f'[{{"index": {ENDLESS}, "name": "a"}}]'),
+    "endless class name": ("--classes", "c.txt", "a\n" * 6 + ENDLESS),
+    "endless number of a history": ("--history", "h.json", f'{{"loss": [1, {ENDLESS}]}}'),
+    "endless number of a configuration": ("--config", "r.toml", f"seed = {ENDLESS}"),
+    "deep configuration": ("--config", "r.toml", "title = " + DEEP),
+    "half a character in a class name": ("--classes", "c.json", '["\\ud800", 1, 2, 3, 4, 5, 6]'),
+    "half a character in a history": ("--history", "h.json", '{"\\ud800": [1, 2]}'),
+    "huge loss": ("--history", "h.csv", "epoch,loss\n0,1e308\n1,-1e308\n2,1e308\n"),
+    "huge learning rate": ("--history", "h.csv", "loss,lr\n1,1e308\n2,-1e308\n"),
 }
 
 
@@ -98,6 +112,87 @@ def test_texts_that_go_on_for_ever_are_refused(tmp_path, capsys, name):
     build = ("build", models.saved("classifier"), "-o", "out", "-q", "-p", "0.png")
     assert file in refused(capsys, 6, *build, option, file)
     assert not Path("out").exists()
+
+
+def numbers(label):
+    return {"x": models.images(2), "y": np.array([label, 1.0])}
+
+
+LABELS = {
+    "columns for a class": ("classifier", "d.csv", "file,a,b\n0.png,1,2\n", "2 columns"),
+    "columns for a decision": ("binary", "d.csv", "file,a,b\n0.png,1,2\n", "2 columns"),
+    "two columns of one name": ("regression", "d.csv", "file,a,a\n0.png,1,2\n", "same name"),
+    "another digit": ("classifier", "d.csv", "0.png,²\n", "names no class"),
+    "another digit for a number": ("regression", "d.csv", "0.png,²\n", "is no number"),
+    "empty columns": ("classifier", "d.csv", ",\n,\n", "no labels"),
+    "empty labels": ("classifier", "d.csv", "0.png,\n", "names no class"),
+    "NaN for a class": ("classifier", "d.npz", numbers(np.nan), "names no class"),
+    "NaN for a number": ("regression", "d.npz", numbers(np.nan), "is no number"),
+    "infinity for a number": ("regression", "d.csv", "0.png,inf\n", "is no number"),
+    "what no network says": ("regression", "d.npz", numbers(1e300), "is no number up to"),
+    "texts of endless digits": ("classifier", "d.npz", {"x": models.images(1), "y": [ENDLESS]},
+                                "names no class"),
+    "one label for all": ("classifier", "d.npz", {"x": models.images(4), "y": 3}, "4 probes and 1 label"),
+    "labels without values": ("classifier", "d.npz", {"x": models.images(4), "y": np.zeros((4, 0))},
+                              "names no class"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_of_data_that_mean_nothing_are_refused(capsys, name):
+    model, file, given, said = LABELS[name]
+    models.write_image(Path("0.png"))
+    Path(file).write_text(given) if isinstance(given, str) else np.savez(file, **given)
+    build = ("build", models.saved(model), "-o", "out", "-q", "--data", file)
+    assert said in refused(capsys, 6, *build)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (4, 0, 12, 3), (4, 12, 0, 3), (4, 12, 12, 0), (0, 12, 12, 3), (0, 12, 3), (0,)]
+)
+@pytest.mark.parametrize("option", ["probes.npy", "probes.npz", "data.npz"])
+@pytest.mark.parametrize("model", ["classifier", "open_size"])
+def test_arrays_that_hold_no_image_are_refused(capsys, shape, option, model):
+    array = np.zeros(shape, np.uint8)
+    count = shape[0] if shape else 1
+    if option.endswith("y"):
+        np.save(option, array)
+    else:
+        np.savez(option, x=array, y=np.zeros(count, int))
+    build = ("build", models.saved(model), "-o", "out", "-q", f"--{option[:-4]}", option)
+    refused(capsys, 6, *build)
+    assert not Path("out").exists()
+
+
+def test_one_image_may_have_one_label(capsys):
+    np.savez("one.npz", x=models.images(1), y=3)
+    build = ["build", str(models.saved("classifier")), "-o", "out", "-q", "--data", "one.npz"]
+    assert cli.run([*build, "--sections", "evaluation"]) == 0
+
+
+WRONG = {
+    "junit": "5", "output": "5", "cache": "[1]", "meta": "[{ a = 1 }]", "quiet": '"yes"', "seed": "-1",
+    "thresholds": "{ overfitting = true }", "title": "1979-05-27", "max-probes": "1.5", "ignore": "5",
+    "input-size": "[]", "fail-on": "7", "probes": "[1]", "labels": "{ a = 1 }", "threshold": "nan",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WRONG)
+@pytest.mark.parametrize("file", ["pyproject.toml", "given.toml"])
+def test_options_of_a_wrong_type_in_a_file_are_refused(capsys, key, file):
+    Path(file).write_text(f"[tool.reportgen]\n{key} = {WRONG[key]}\n")
+    build = ["build", models.saved("binary"), "-q"]
+    build += [] if key == "output" else ["-o", "out"]
+    build += [] if file == "pyproject.toml" else ["--config", file]
+    assert file in refused(capsys, 6, *build)
+    assert not Path("out").exists()
+
+
+def test_a_nul_in_the_name_of_a_results_file(capsys):
+    Path("given.toml").write_text('junit = "a\\u0000b"\n')
+    build = ("build", models.saved("binary"), "-o", "out", "-q", "--sections", "overview")
+    assert "NUL" in refused(capsys, 7, *build, "--config", "given.toml")
 
 
 def test_a_number_of_400_digits_in_a_history_is_no_number(tmp_path, capsys):

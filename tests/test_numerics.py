@@ -269,3 +269,17 @@ def test_six_keeps_six_digits_and_no_nan(value):
 
 def test_six_of_nothing():
     assert numerics.six_digits(None) is None
+
+
+NEAR_TIES = st.tuples(st.integers(-(10**7), 10**7), st.integers(-30, 30)).map(
+    lambda pair: float(f"{pair[0]}5e{pair[1]}")
+)
+
+
+@given(st.lists(st.floats() | NEAR_TIES | st.integers(-330, 308).map(lambda k: 10.0**k)))
+def test_six_digits_of_many_are_those_of_each(values):
+    found = numerics.six_digits_each(np.array(values, np.float64)).tolist()
+    each = [numerics.six_digits(value) for value in values]
+    wanted = [math.nan if value is None else value for value in each]
+    # repr tells every bit, the sign of zero included.
+    assert list(map(repr, found)) == list(map(repr, wanted))

@@ -8,8 +8,12 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from reportgen.drawing.assets import AssetStore
     from reportgen.report.leaves import Figure
@@ -46,6 +50,8 @@ def _styled() -> Iterator[None]:
         yield
 
 
+_CONTROLS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What no XML file may hold."""
 MOST_POINTS = 2000
 """Points of a line that is drawn; a screen has no more columns."""
 
@@ -89,15 +95,15 @@ def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> F
 
 
 class Lines(NamedTuple):
-    """A named line; None breaks it."""
+    """A named line; NaN breaks it."""
 
     name: str
-    values: Sequence[float | None]
+    values: NDArray[Any]
 
 
 def lines_figure(
     store: AssetStore,
-    x: Sequence[int],
+    x: NDArray[Any],
     lines: Sequence[Lines],
     label: str,
     alt: str,
@@ -116,8 +122,8 @@ def lines_figure(
         for line, colour in zip(lines, (_FIRST, _SECOND), strict=False):
             shown = thinned(line.values)
             axes.plot(
-                [x[index] for index in shown],
-                [float("nan") if (y := line.values[index]) is None else y for index in shown],
+                x[shown].tolist(),
+                line.values[shown].tolist(),
                 color=colour,
                 linewidth=1.6,
                 marker="." if len(x) <= 40 else None,
@@ -129,30 +135,31 @@ def lines_figure(
             axes.set_yscale("log")
         if len(lines) > 1:
             axes.legend(frameon=False)
-        axes.set_ylabel(label[:40].replace("$", r"\$"))
+        axes.set_ylabel(_CONTROLS.sub("\ufffd", label[:40]).replace("$", r"\$"))
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _save(store, canvas, alt)
 
 
-def thinned(values: Sequence[float | None], most: int = MOST_POINTS) -> Sequence[int]:
+def thinned(values: NDArray[Any], most: int = MOST_POINTS) -> NDArray[Any]:
     """Return the indices of at most ``most`` points that draw the same line: of each stretch the extremes.
 
-    The first and the last are kept; a stretch that holds None keeps one of them, so that the line breaks there.
+    The first and the last are kept; a stretch that holds NaN keeps one, so that the line breaks there.
     """
     if len(values) <= most:
-        return range(len(values))
+        return np.arange(len(values))
     kept = {0, len(values) - 1}
     stretches = most // 3 - 1
     edges = [index * len(values) // stretches for index in range(stretches + 1)]
     for start, stop in pairwise(edges):
-        known = [index for index in range(start, stop) if values[index] is not None]
-        if known:
-            kept.add(min(known, key=lambda index: values[index] or 0.0))
-            kept.add(max(known, key=lambda index: values[index] or 0.0))
-        if len(known) < stop - start:
-            kept.add(next(index for index in range(start, stop) if values[index] is None))
-    return sorted(kept)
+        stretch = values[start:stop]
+        known = np.flatnonzero(~np.isnan(stretch))
+        if known.size:
+            kept.add(start + int(known[stretch[known].argmin()]))
+            kept.add(start + int(known[stretch[known].argmax()]))
+        if known.size < stretch.size:
+            kept.add(start + int(np.isnan(stretch).argmax()))
+    return np.array(sorted(kept))
 
 
 def square_figure(

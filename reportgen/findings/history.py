@@ -86,6 +86,12 @@ def _end(values: Sequence[float]) -> float:
     return median(values[-min(3, max(1, len(values) // 10)) :])
 
 
+def _share_of(facts: Facts, kept: int) -> int:
+    """Return how many logged epochs so many of those that are kept stand for."""
+    history = facts.history
+    return kept if history is None else round(kept * history.total / max(len(history.epochs), 1))
+
+
 # -- overfitting -----------------------------------------------------------------------------------
 
 
@@ -184,10 +190,11 @@ def underfitting(facts: Facts) -> Judgement:
         return loss
     if len(loss.epochs) < FEWEST or not loss.train:
         return NotJudged(f"{len(loss.epochs)} epochs are too few to see a trend")
-    return _still_learning(loss, way, facts.thresholds["underfitting"])
+    return _still_learning(facts, loss, way)
 
 
-def _still_learning(loss: Loss, way: float | None, limit: float) -> Judgement:
+def _still_learning(facts: Facts, loss: Loss, way: float | None) -> Judgement:
+    limit = facts.thresholds["underfitting"]
     quarter = max(1, len(loss.epochs) // 4)
     learned, late = loss.train[0] - loss.train[-1], loss.train[-1 - quarter] - loss.train[-1]
     share = late / learned if learned > 0 else 0.0
@@ -198,8 +205,9 @@ def _still_learning(loss: Loss, way: float | None, limit: float) -> Judgement:
         gap = loss.validation[-1] - loss.train[-1]
         if held_out <= 0 or gap > 0.1 * abs(loss.train[-1]):
             return []
+    late_epochs, all_epochs = _share_of(facts, quarter), _share_of(facts, len(loss.epochs))
     text = (
-        f"the last {quarter} of {len(loss.epochs)} epochs still brought {share:.0%} of all that the loss fell "
+        f"the last {late_epochs} of {all_epochs} epochs still brought {share:.0%} of all that the loss fell "
         f"(to {_number(loss.train[-1])})"
     )
     text += (
@@ -295,7 +303,7 @@ def plateau(facts: Facts) -> Judgement:
         return []
     text = (
         f"the best validation loss of the second half is {_number(min(loss.validation[half:]))}, of the first "
-        f"{_number(early)}: the last {len(loss.epochs) - half} epochs brought nothing"
+        f"{_number(early)}: the last {_share_of(facts, len(loss.epochs) - half)} epochs brought nothing"
     )
     return [Hit(text)]
 
@@ -307,6 +315,8 @@ def noisy_validation(facts: Facts) -> Judgement:
         return loss
     if len(loss.epochs) < 6:
         return NotJudged("fewer than 6 epochs")
+    if facts.history is not None and facts.history.logged:
+        return NotJudged("of so long a training only some epochs are kept")
     late = loss.validation[len(loss.validation) // 2 :]
     steps = [b - a for a, b in pairwise(late)]
     turns = sum(x * y < 0 for x, y in pairwise(steps))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from reportgen.errors import OutputError
+from reportgen.files import reason_of
 from reportgen.findings.judge import RANK
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def write_junit(path: str | None, judged: Judged, name: str, gate: str | None) -
     try:
         with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
             file.write(text)
-    except OSError as error:
-        raise OutputError(f"--junit {path} cannot be written: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"--junit {path} cannot be written: {reason_of(error)}.") from None
 
 
 def junit_xml(judged: Judged, name: str, gate: str | None) -> str:

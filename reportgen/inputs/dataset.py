@@ -344,6 +344,8 @@ def _checked(labels: Any, count: int) -> Any:
     if isinstance(labels, dict):
         return {str(name): _checked(array, count) for name, array in labels.items()}
     array = np.asarray(labels)
+    if array.ndim == 0 and count == 1:
+        array = array[None]
     if array.ndim == 0 or len(array) != count:
         have = len(array) if array.ndim else 1
         raise DataError(f"--data: there are {count} images and {have} labels.")

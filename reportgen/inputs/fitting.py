@@ -79,8 +79,11 @@ def row_labels(labels: Any, count: int, *, single: bool) -> list[Any]:
     if single and count == 1:
         return [label_value(labels)]
     array = np.asarray(labels)
-    if len(array) != count:
-        raise LabelError(f"There are {count} probes and {len(array)} labels.")
+    if array.ndim == 0 and count == 1:
+        array = array[None]
+    if array.ndim == 0 or len(array) != count:
+        have = len(array) if array.ndim else 1
+        raise LabelError(f"There are {count} probes and {have} label{'' if have == 1 else 's'}.")
     return [label_value(row) for row in array]
 
 
@@ -124,8 +127,18 @@ def channels_last(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
 
 
 def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
-    """Give ``array`` a first axis that counts probes, and the input's rank behind it, channels last."""
-    array = channels_last(array, spec)
+    """Give ``array`` a first axis that counts probes, and the input's rank behind it, channels last.
+
+    Raises:
+        ProbeError: it does not fit, or its probes hold no values.
+    """
+    batch = _batch(channels_last(array, spec), spec)
+    if 0 in batch.shape[1:]:
+        raise ProbeError(f"An array of shape {array.shape} holds no values: one of its axes is 0.")
+    return batch
+
+
+def _batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     rank, size = len(spec.shape), int(np.prod(spec.shape))
     if array.ndim == rank and array.shape == spec.shape:
         return array[None]

@@ -25,7 +25,7 @@ def read_table(path: Path) -> dict[str, Any]:
             ``filename``, ``path``, ``image`` or ``name`` names the columns.
 
     Raises:
-        LabelError: the file is missing, or has lines of other lengths than its first.
+        LabelError: the file is missing, has lines of other lengths than its first, or two columns of one name.
     """
     rows = csv_rows(path)
     named = bool(rows) and rows[0][1][0].lower() in FILE_COLUMN
@@ -35,6 +35,8 @@ def read_table(path: Path) -> dict[str, Any]:
     if width < 2:
         raise LabelError(f"{path}, line 1: expected 'file,label', found {rows[0][1][0]!r}.")
     columns = rows[0][1][1:] if named else [str(k) for k in range(width - 1)]
+    if len(set(columns)) < len(columns):
+        raise LabelError(f"{path}, line 1: two columns of labels have the same name.")
     table: dict[str, Any] = {}
     for line, row in rows[named:]:
         if len(row) != width:

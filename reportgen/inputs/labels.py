@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FILE_COLUMN = frozenset({"file", "filename", "path", "image", "name"})
 """First cells that make a line of a CSV a header."""
+MOST_CHARACTERS = 4096
+"""Of a file name, a label or a class name."""
 
 
 def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
@@ -50,7 +52,19 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
         raise LabelError(f"{source} holds no class names.")
+    for place, name in enumerate(names):
+        if problem := _no_name(name):
+            raise LabelError(f"{source}: the class name {place} {problem}.")
     return names
+
+
+def _no_name(text: str) -> str:
+    """Say why a text can be no name; empty where it can."""
+    if len(text) > MOST_CHARACTERS:
+        return f"has {len(text):,} characters; at most {MOST_CHARACTERS:,} are read"
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        return "holds half of a surrogate pair, which is no character"
+    return ""
 
 
 def read_text(path: Path, what: str) -> str:
@@ -93,13 +107,16 @@ def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Return the lines of a CSV of labels that hold anything: their number and their cells without blanks.
 
     Raises:
-        LabelError: the file is missing or no CSV.
+        LabelError: the file is missing or no CSV, or a cell is too long for a name.
     """
     reader = csv.reader(io.StringIO(read_text(path, "labels"), newline=""))
     try:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise LabelError(f"{path}, line {reader.line_num}: it is no CSV ({error}).") from None
+    for line, cells in rows:
+        if problem := next(filter(None, map(_no_name, cells)), None):
+            raise LabelError(f"{path}, line {line}: a cell {problem}.")
     return [(line, cells) for line, cells in rows if any(cells)]
 
 
@@ -150,10 +167,15 @@ def resolve(label: Any, classes: Sequence[str], count: int) -> ProbeLabel:
     if folded.count(_folded(text)) == 1:
         index = folded.index(_folded(text))
         return ProbeLabel(text, index, classes[index])
-    if text.isascii() and text.isdigit() and int(text) < count:
-        index = int(text)
-        return ProbeLabel(text, index, classes[index] if index < len(classes) else None)
+    number = index_of(text)
+    if number is not None and number < count:
+        return ProbeLabel(text, number, classes[number] if number < len(classes) else None)
     return ProbeLabel(text)
+
+
+def index_of(text: str) -> int | None:
+    """Return the number that a text of ASCII digits is; None for any other, and beyond 18 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _folded(name: str) -> str:
@@ -166,7 +188,7 @@ def label_value(value: Any) -> Any | None:
     if array.ndim == 0 or array.size == 1:
         item = array.reshape(-1)[0].item()
         return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
-    if array.ndim == 1 and array.dtype.kind in "fiub":
+    if array.ndim == 1 and array.size and array.dtype.kind in "fiub":
         if np.isclose(array.sum(), 1) and np.isclose(array.max(), 1):
             return int(array.argmax())
         return "|".join(str(int(i)) for i in np.flatnonzero(array)) if array.max() <= 1 else None

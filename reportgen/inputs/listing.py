@@ -60,19 +60,21 @@ class Listing(NamedTuple):
         """How many images are listed; of one array its length, which the network's input may refine."""
         first = self.items[0].source
         if isinstance(first, dict) and len(self.items) == 1:
-            return len(next(iter(first.values())))
+            array = next(iter(first.values()))
+            return len(array) if array.ndim else 1
         return len(self.items)
 
     @property
     def example_shape(self) -> tuple[int, ...] | None:
-        """Shape of one image where arrays say it, with an axis of channels."""
+        """Shape of one image where arrays say it, with an axis of channels; None where an axis is 0."""
         first = self.items[0].source
         if not isinstance(first, dict):
             return None
         shape = tuple(next(iter(first.values())).shape)
         whole = len(self.items) == 1 and len(shape) > 2
         shape = shape[1:] if whole and (len(shape) == 4 or shape[-1] > 4) else shape
-        return (*shape, 1) if len(shape) == 2 else shape
+        shape = (*shape, 1) if len(shape) == 2 else shape
+        return None if 0 in shape else shape
 
     def with_single_labels(self) -> Listing:
         """Return the same without the labels that are masks or several by name."""
@@ -272,8 +274,10 @@ def _from_array_file(path: Path) -> Listing:
         with open_regular(path) as file:
             loaded: Any = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
-                return _from_array(_as_array(loaded))
+                return _from_array(_with_values(_as_array(loaded), f"{path}: the array"))
             arrays = {name: loaded[name] for name in loaded.files}
+    except ProbeError:
+        raise
     except ValueError as error:
         if "pickle" in str(error).lower():
             raise ProbeError(
@@ -297,8 +301,18 @@ def _from_array_file(path: Path) -> Listing:
         if key in images or array.dtype.kind in "fiub"
     }
     if len(images) == 1 or all(key in _IMAGE_KEYS for key in images):
-        named[None] = named[next((key for key in _IMAGE_KEYS if key in images), images[0])]
+        key = next((key for key in _IMAGE_KEYS if key in images), images[0])
+        named[None] = _with_values(named[key], f"{path}: {key!r}")
     return Listing((Item("array", named, arrays[label_key] if label_key else None),))
+
+
+def _with_values(array: NDArray[Any], what: str) -> NDArray[Any]:
+    """Return the array of images; ProbeError where it is a number, or an axis behind the first is 0."""
+    if array.ndim == 0 or 0 in array.shape[1:]:
+        raise ProbeError(
+            f"{what} has the shape {array.shape}, which holds no image. Save (n, height, width, channels)."
+        )
+    return array
 
 
 # -- labels --------------------------------------------------------------------------------------

@@ -37,9 +37,10 @@ class HistoryContent(msgspec.Struct, frozen=True, tag="history"):
 
     Attributes:
         source: file name and format.
-        epochs: as logged, from 1.
+        epochs: those whose values are kept, counted from 1: all, or of a long training some.
         loss: name of the curve that the rules about fit rest on; None where none is a loss.
         learning_rate: a value an epoch; empty where it was not logged.
+        logged: how many epochs were logged; absent where all are kept.
     """
 
     source: str
@@ -48,3 +49,9 @@ class HistoryContent(msgspec.Struct, frozen=True, tag="history"):
     loss: str | None
     learning_rate: tuple[float | None, ...] = ()
     learning_rate_figure: Figure | None = None
+    logged: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def total(self) -> int:
+        """How many epochs were logged."""
+        return self.logged or len(self.epochs)

@@ -72,6 +72,8 @@ class About(NamedTuple):
         """
         value = label_value(label) if isinstance(label, np.ndarray | bytes) else label
         value = getattr(value, "item", lambda: value)()
+        if isinstance(value, dict):
+            raise self.wrong(value, place, f"has {len(value)} columns; one class has")
         if value in self.known:
             return self.known[value]
         found = resolve(value, self.names, self.classes) if value is not None else None

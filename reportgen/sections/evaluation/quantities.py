@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from reportgen.drawing.assets import AssetStore
 
 MOST_POINTS = 500
+MOST = float(np.finfo(np.float32).max)
+"""Magnitude of a label: no network says more, and squares of more overflow."""
 
 
 class QuantityFold(OutputFold):
@@ -32,7 +34,7 @@ class QuantityFold(OutputFold):
         """Take in one block.
 
         Raises:
-            DataError: a label that is no number, or not as many as the output has.
+            DataError: a label that is no finite number, or not as many as the output has.
         """
         values = outputs.reshape(len(outputs), -1)
         pairs = zip(labels, places.tolist(), strict=True)
@@ -49,6 +51,8 @@ class QuantityFold(OutputFold):
             numbers = [float(one) for one in np.asarray(given).reshape(-1)]
         except (TypeError, ValueError):
             raise self.about.wrong(label, place, "is no number, as is") from None
+        if not all(abs(number) <= MOST for number in numbers):
+            raise self.about.wrong(label, place, f"is no number up to ±{MOST:g}, as is")
         if len(numbers) != size:
             what = f"has {len(numbers)} numbers; {size} has"
             raise self.about.wrong(label, place, what)
@@ -104,11 +108,23 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
         baseline_mae=rounded(baseline),
         low=rounded(float(difference.min())),
         high=rounded(float(difference.max())),
-        counts=tuple(int(n) for n in np.histogram(difference, bins=20)[0]),
+        counts=_counts(difference),
         figure=points_figure(store, *points, labels, alt),
         worst=(),
         values=tuple(rows) if len(rows) > 1 else (),
     )
+
+
+def _counts(difference: NDArray[Any]) -> tuple[int, ...]:
+    """Count differences in 20 bins; in one where they lie too close for their magnitude."""
+    low, high = float(difference.min()), float(difference.max())
+    room = 1e-14 * max(abs(low), abs(high))
+    span = (
+        (low, high)
+        if max(high - low, high == low) > room
+        else (low - 1e2 * room, high + 1e2 * room)
+    )
+    return tuple(int(n) for n in np.histogram(difference, bins=20, range=span)[0])
 
 
 def _row(index: int, truth: NDArray[Any], values: NDArray[Any]) -> ValueRow:

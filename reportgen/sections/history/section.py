@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import numpy as np
+
 from reportgen.drawing.figures import Lines, lines_figure
 from reportgen.errors import NotApplicable
 from reportgen.findings.history import FEWEST
-from reportgen.numerics import six_digits
+from reportgen.numerics import six_digits_each
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.history import Curve, HistoryContent
 from reportgen.report.leaves import Notice
+from reportgen.sections.history.keeping import best_epoch, kept_epochs
 from reportgen.wording import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from reportgen.context import Context
     from reportgen.inputs.history import Series
@@ -35,49 +41,67 @@ def collect(context: Context, _: Any) -> Collected:
             "No training history was given, so over- and underfitting cannot be judged: --history FILE takes "
             "Keras's CSVLogger file, History.history as JSON, or a TensorBoard folder."
         )
-    curves = tuple(
-        _curve(context, one, history.epochs, number) for number, one in enumerate(history.series)
-    )
-    rate = tuple(six_digits(value) for value in history.learning_rate)
+    rounded = [
+        one._replace(train=six_digits_each(one.train), validation=six_digits_each(one.validation))
+        for one in history.series
+    ]
+    best = [
+        best_epoch(
+            one.train if np.isnan(one.validation).all() else one.validation, higher=one.higher
+        )
+        for one in rounded
+    ]
+    kept = kept_epochs(len(history.epochs), rounded, best, history.loss)
+    rate = six_digits_each(history.learning_rate)
     content = HistoryContent(
         source=history.source,
-        epochs=history.epochs,
-        curves=curves,
+        epochs=tuple(history.epochs[kept].tolist()),
+        curves=tuple(
+            _curve(context, one, history.epochs, number, found, kept)
+            for number, (one, found) in enumerate(zip(rounded, best, strict=True))
+        ),
         loss=history.loss,
-        learning_rate=rate,
+        learning_rate=_stored(rate, kept),
         learning_rate_figure=_rate_figure(context, history.epochs, rate),
+        logged=len(history.epochs) if len(kept) < len(history.epochs) else msgspec.UNSET,
     )
     return Collected(content, sentence(content), tuple(_notices(context, content)))
 
 
-def _curve(context: Context, one: Series, epochs: Sequence[int], number: int) -> Curve:
-    train = tuple(six_digits(value) for value in one.train)
-    validation = tuple(six_digits(value) for value in one.validation)
-    broken = sum(not math.isfinite(v) for v in (*one.train, *one.validation))
-    best = best_epoch(
-        validation if any(v is not None for v in validation) else train, higher=one.higher
-    )
+def _curve(
+    context: Context,
+    one: Series,
+    epochs: NDArray[Any],
+    number: int,
+    best: int | None,
+    kept: NDArray[Any],
+) -> Curve:
+    train, validation = _stored(one.train, kept), _stored(one.validation, kept)
     alt = f"{one.name} over {len(epochs)} epochs{_ends(train, validation)}."
     figure = None
     if number < MOST_FIGURES and len(epochs) > 1:
         lines = [
             Lines(name, values)
-            for name, values in (("training", train), ("validation", validation))
-            if any(v is not None for v in values)
+            for name, values in (("training", one.train), ("validation", one.validation))
+            if not np.isnan(values).all()
         ]
-        mark = epochs[best] if best is not None else None
+        mark = int(epochs[best]) if best is not None else None
         figure = lines_figure(context.tools.store, epochs, lines, one.name, alt, mark=mark)
     return Curve(
-        one.name, "higher" if one.higher else "lower", train, validation, best, broken, figure
+        name=one.name,
+        better="higher" if one.higher else "lower",
+        train=train,
+        validation=validation,
+        best=int(np.searchsorted(kept, best)) if best is not None else None,
+        non_finite=int(np.isnan(one.train).sum() + np.isnan(one.validation).sum()),
+        figure=figure,
     )
 
 
-def best_epoch(values: Sequence[float | None], *, higher: bool) -> int | None:
-    """Return the index of the best value, the first of equal ones."""
-    known = [(index, value) for index, value in enumerate(values) if value is not None]
-    if not known:
-        return None
-    return min(known, key=lambda pair: -pair[1] if higher else pair[1])[0]
+def _stored(values: NDArray[Any], kept: NDArray[Any]) -> tuple[float | None, ...]:
+    """Return the values of the epochs that are kept, as far as there are any; None for NaN."""
+    known = values[kept[kept < len(values)]].tolist()
+    return tuple(None if math.isnan(value) else value for value in known)
 
 
 def _ends(train: Sequence[float | None], validation: Sequence[float | None]) -> str:
@@ -89,17 +113,18 @@ def _ends(train: Sequence[float | None], validation: Sequence[float | None]) -> 
     return ": " + ", ".join(parts) if parts else ""
 
 
-def _rate_figure(context: Context, epochs: Sequence[int], rate: Sequence[float | None]) -> Any:
-    if len(rate) < 2 or len(set(rate)) < 2 or len(rate) != len(epochs):
+def _rate_figure(context: Context, epochs: NDArray[Any], rate: NDArray[Any]) -> Any:
+    if len(rate) < 2 or len(rate) != len(epochs) or len(np.unique(rate)) < 2:
         return None
-    alt = f"Learning rate from {number_text(rate[0])} to {number_text(rate[-1])}."
+    ends = _stored(rate, np.array([0, len(rate) - 1]))
+    alt = f"Learning rate from {number_text(ends[0])} to {number_text(ends[1])}."
     lines = [Lines("learning rate", rate)]
     return lines_figure(context.tools.store, epochs, lines, "learning rate", alt, log=True)
 
 
 def sentence(content: HistoryContent) -> str:
     """Say how long was trained, and what the loss came to."""
-    count = len(content.epochs)
+    count = content.total
     parts = [f"{count} epoch{'' if count == 1 else 's'}"]
     for curve in content.curves[:2]:
         values = curve.validation or curve.train
@@ -122,6 +147,12 @@ def _notices(context: Context, content: HistoryContent) -> list[Notice]:
             f"from fewer than {FEWEST}."
         )
         notices.append(Notice("warning", text))
+    if content.logged:
+        text = (
+            f"Of {content.total:,} epochs {len(content.epochs):,} are kept: the first, the last, the best of "
+            "every metric, and the others evenly. The figures are drawn from all."
+        )
+        notices.append(Notice("info", text))
     history = context.inputs.history
     if history is not None and history.left_out:
         names = ", ".join(history.left_out[:5])

@@ -15,6 +15,7 @@ from reportgen.drawing.pictures import (
     photograph,
     to_bytes,
 )
+from reportgen.inputs.labels import index_of
 from reportgen.numerics import entropy_bits, pearson, resize_bilinear, sigmoid, six_digits, softmax
 from reportgen.report.content.probes import (
     BinaryResult,
@@ -196,8 +197,8 @@ def _label_set(label: ProbeLabel | None, classes: Sequence[str], count: int) -> 
     for part in filter(None, label.text.split("|")):
         if part in classes:
             found.add(list(classes).index(part))
-        elif part.isascii() and part.isdigit() and int(part) < count:
-            found.add(int(part))
+        elif (index := index_of(part)) is not None and index < count:
+            found.add(index)
         else:
             return None
     return found

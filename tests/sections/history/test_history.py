@@ -10,6 +10,7 @@ from pathlib import Path
 import models
 import msgspec
 import numpy as np
+import pages
 import pytest
 
 import reportgen
@@ -22,7 +23,7 @@ from reportgen.network.tasks import Task
 from reportgen.report.content.history import Curve, HistoryContent
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.model import Section
-from reportgen.sections.history.section import best_epoch
+from reportgen.sections.history.keeping import MOST_KEPT, best_epoch, kept_epochs
 
 PLACE = Path(os.environ.get("REPORTGEN_MODELS") or "/nowhere")
 CSV = "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.5,0.4,1.6\n1,0.7,1.0,0.6,1.2\n"
@@ -35,7 +36,7 @@ def read(tmp_path, text, name="history.csv"):
 
 
 def columns(history):
-    return {s.name: (s.train, s.validation) for s in history.series}
+    return {s.name: (tuple(s.train), tuple(s.validation)) for s in history.series}
 
 
 EXPECTED = {"loss": ((1.5, 1.0), (1.6, 1.2)), "accuracy": ((0.5, 0.7), (0.4, 0.6))}
@@ -61,7 +62,7 @@ EXPECTED = {"loss": ((1.5, 1.0), (1.6, 1.2)), "accuracy": ((0.5, 0.7), (0.4, 0.6
 def test_every_format_gives_the_same_curves(name, text, tmp_path):
     history = read(tmp_path, text, name)
     assert columns(history) == EXPECTED
-    assert history.epochs == (1, 2)
+    assert tuple(history.epochs) == (1, 2)
     assert history.loss == "loss"
     assert history.series[0].name == "loss"
     assert {s.name: s.higher for s in history.series} == {"loss": False, "accuracy": True}
@@ -91,7 +92,7 @@ def test_a_keras_csv_logger_and_history_are_read(tmp_path):
         callbacks=[keras.callbacks.CSVLogger(path)],
     )
     from_file, live = read_history(path), read_history(done)
-    assert from_file.epochs == live.epochs == (1, 2, 3)
+    assert tuple(from_file.epochs) == tuple(live.epochs) == (1, 2, 3)
     for name, (train, validation) in columns(live).items():
         np.testing.assert_allclose(columns(from_file)[name][0], train, rtol=1e-6)
         np.testing.assert_allclose(columns(from_file)[name][1], validation, rtol=1e-6)
@@ -129,7 +130,7 @@ def test_learning_rates_times_and_misspellings(tmp_path):
     ]
     text = "\n".join("\t".join(row) for row in rows)
     history = read(tmp_path, text)
-    assert history.learning_rate == (0.001, 0.0005)
+    assert tuple(history.learning_rate) == (0.001, 0.0005)
     assert history.left_out == ("epoch_time",)
     assert history.loss == "cost"
     assert math.isnan(history.series[0].train[0])
@@ -153,6 +154,13 @@ def test_a_resumed_log_repeats_its_header_and_a_killed_one_breaks_off(tmp_path):
         ("epoch,loss\n0,1\n1,2,3\n2,1\n", "line 3 has 3 columns"),
         ("{", "no JSON"),
         ("[1, 2]", "must map names to lists"),
+        ("epoch,loss\n0,1e101\n1,2\n", r"1e\+101 in row 1 of the column 'loss'"),
+        (json.dumps({f"m{k}": [1] for k in range(10_001)}), "10,001 columns"),
+        (json.dumps([{f"m{k}": 1} for k in range(10_000)]), "10,000 columns over 10,000 epochs"),
+        (
+            json.dumps({"loss": [1] * 40_000, **{f"m{k}": [1] for k in range(900)}}),
+            "over 40,000 epochs",
+        ),
         ('{"loss": 3}', "no epochs of a metric"),
     ],
 )
@@ -172,9 +180,11 @@ def test_missing_binary_and_empty_places_are_refused(tmp_path):
 
 
 def test_the_best_epoch_is_the_first_of_equal_ones():
-    assert best_epoch((None, 2.0, 1.0, 1.0), higher=False) == 2
-    assert best_epoch((0.5, 0.9, None, 0.9), higher=True) == 1
-    assert best_epoch((None, None), higher=True) is None
+    nan = math.nan
+    assert best_epoch(np.array([nan, 2.0, 1.0, 1.0]), higher=False) == 2
+    assert best_epoch(np.array([0.5, 0.9, nan, 0.9]), higher=True) == 1
+    assert best_epoch(np.array([nan, nan]), higher=True) is None
+    assert best_epoch(np.array([]), higher=True) is None
 
 
 # -- rules -----------------------------------------------------------------------------------------
@@ -341,7 +351,7 @@ if "REPORTGEN_MODELS" in os.environ:
                   sum(not math.isfinite(v) for v in s.train))
             for s in history.series
         )  # fmt: skip
-        content = HistoryContent(history.source, history.epochs, curves, history.loss)
+        content = HistoryContent(history.source, tuple(history.epochs), curves, history.loss)
         sections = [Section("history", "", content=content)]
         if "fashion" in name:
             sections.append(overview())
@@ -360,7 +370,7 @@ def test_a_log_that_counts_anew_is_counted_on(tmp_path):
     rows = [f"{k % 5},{loss},{loss + 0.05}" for k, loss in enumerate(losses)]
     (tmp_path / "log.csv").write_text("\n".join(["epoch,loss,val_loss", *rows]) + "\n")
     history = read_history(tmp_path / "log.csv")
-    assert history.epochs == tuple(range(1, 11))
+    assert history.epochs.tolist() == list(range(1, 11))
     assert history.restarts == (5,)
     made = reportgen.build_report(
         models.model("binary"),
@@ -378,14 +388,81 @@ def test_a_header_that_is_repeated_is_no_restart(tmp_path):
     lines = ["epoch,loss", "0,3", "1,2", "epoch,loss", "2,1"]
     (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
     history = read_history(tmp_path / "log.csv")
-    assert (history.epochs, history.restarts) == ((1, 2, 3), ())
+    assert (history.epochs.tolist(), history.restarts) == ([1, 2, 3], ())
 
 
 def test_a_million_epochs_are_drawn_from_two_thousand_points():
-    values = [float(k % 7) for k in range(100_000)]
-    values[40_000], values[60_000] = 99.0, None
+    values = np.arange(100_000.0) % 7
+    values[40_000], values[60_000] = 99.0, math.nan
     shown = thinned(values)
     assert len(shown) <= MOST_POINTS
     assert {0, 40_000, 60_000, 99_999} <= set(shown)
     assert list(shown) == sorted(shown)
-    assert list(thinned([1.0, None, 2.0])) == [0, 1, 2]
+    assert list(thinned(np.array([1.0, math.nan, 2.0]))) == [0, 1, 2]
+
+
+# -- long logs ---------------------------------------------------------------------------------------
+
+
+def long_log(path, epochs=50_000):
+    """Write a log whose best validation loss lies in epoch 31,234, with two epochs of NaN."""
+    k = np.arange(epochs)
+    loss = 2 - k / epochs
+    held_out = 1 + np.abs(k - 31_233) / epochs
+    loss[40_001:40_003] = math.nan
+    rows = zip(k.tolist(), loss.tolist(), held_out.tolist(), strict=True)
+    path.write_text("epoch,loss,val_loss\n" + "".join(f"{e},{a},{b}\n" for e, a, b in rows))
+
+
+def test_of_a_long_training_the_best_the_first_and_the_last_epoch_are_exact(tmp_path):
+    long_log(tmp_path / "log.csv")
+    made = reportgen.build_report(
+        models.model("binary"),
+        history=tmp_path / "log.csv",
+        output=tmp_path / "out",
+        sections="history",
+    )
+    section = made.report.section("history")
+    content = section.content
+    assert content.total == 50_000
+    assert len(content.epochs) <= MOST_KEPT
+    (curve,) = content.curves
+    assert len(curve.train) == len(curve.validation) == len(content.epochs)
+    assert (content.epochs[0], content.epochs[-1]) == (1, 50_000)
+    assert (curve.train[0], curve.train[-1]) == (2.0, 1.00002)
+    assert (content.epochs[curve.best], curve.validation[curve.best]) == (31_234, 1.0)
+    assert curve.non_finite == 2
+    assert section.lead.startswith("50000 epochs; validation loss best in epoch 31234 (1)")
+    assert any("Of 50,000 epochs" in notice.text for notice in section.notices)
+    shown = pages.page_text(tmp_path / "out")
+    assert "At the best and at the last of 50000 epochs." in shown
+    found = {f.rule: f.observed for f in made.report.findings}
+    assert "18766 epochs too long" in found["overfitting"]
+    assert "in epoch 40002, 40003 and recovered" in found["divergence"]
+
+
+def test_a_log_of_two_thousand_epochs_is_kept_whole(tmp_path):
+    rows = "".join(f"{k},{1 / (k + 1)}\n" for k in range(MOST_KEPT))
+    history = read(tmp_path, "epoch,loss\n" + rows)
+    kept = kept_epochs(len(history.epochs), history.series, [None], history.loss)
+    assert kept.tolist() == list(range(MOST_KEPT))
+
+
+def test_a_table_is_read_the_same_in_one_block_and_in_many(tmp_path, monkeypatch):
+    """Quoted line ends, repeated headers, empty cells and texts, at every border of blocks."""
+    lines = ["epoch,loss,acc,note,gap"]
+    for k in range(50):
+        lines.append(f'{k},{1 / (k + 1)},{"" if k % 7 == 3 else k},{"1" if k else "a"},"{k}\n"')
+        if k % 11 == 5:
+            lines.append(lines[0])
+    text = "\n".join([*lines, "50,0.1"])
+    whole = read(tmp_path, text)
+    assert len(whole.epochs) == 50
+    assert whole.left_out == ("note",)
+    for rows, piece in ((1, 1), (3, 10), (7, 64)):
+        monkeypatch.setattr("reportgen.inputs.history._ROWS", rows)
+        monkeypatch.setattr("reportgen.inputs.history._PIECE", piece)
+        parts = read(tmp_path, text)
+        assert parts.left_out == whole.left_out
+        for one, other in zip(parts.series, whole.series, strict=True):
+            np.testing.assert_array_equal(one.train, other.train)
