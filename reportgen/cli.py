@@ -294,7 +294,7 @@ def check(
     write_junit(junit or configured.get("junit"), judged, report.summary.name, gate)
     if not quiet:
         print_findings(judged)
-    say(f"{verdict(judged)}.")
+    say(f"{verdict(judged, report.sections)}.")
     return 4 if judged.reaches(gate) else 0
 
 

@@ -112,6 +112,7 @@ class Context(NamedTuple):
         probes: None where no probes were given, or no section looks at them.
         data: None where no data set was given, or it is not evaluated.
         folds: what was folded of the survey, by section.
+        made: content of the sections that are made already, by kind.
     """
 
     network: Network
@@ -123,6 +124,7 @@ class Context(NamedTuple):
     probes: Probes | None = None
     data: Data | None = None
     folds: Mapping[str, Any] = {}
+    made: Mapping[str, Any] = {}
 
     @property
     def settings(self) -> Settings:

@@ -99,6 +99,7 @@ class SectionMaker(NamedTuple):
         collect: makes the content from the context and the observer's result (None without one).
         observe: makes the observer of the probes; raises NotApplicable where there is nothing to observe.
         fold: makes the fold of the survey, likewise; ``context.folds`` holds it when content is made.
+        after: sections whose content this one looks at, in ``context.made``.
     """
 
     kind: SectionKind
@@ -106,6 +107,7 @@ class SectionMaker(NamedTuple):
     collect: Callable[[Context, Any], Collected]
     observe: Callable[[Context], Observer] | None = None
     fold: Callable[[Context], Any] | None = None
+    after: tuple[SectionKind, ...] = ()
 
 
 def run_round(

@@ -60,20 +60,37 @@ def make_sections(context: Context) -> SectionResults:
     )
     _show(context, observers, folds if context.data is None else {}, problems)
     results = {kind: o.result() for kind, o in observers.items() if kind not in problems}
-    sections, failed = [], []
+    made: dict[str, Section] = {}
+    failed: list[str] = []
     told = _told_by_overview(context)
-    for maker in makers:
+    for maker in _in_order(makers):
         context.tools.progress.stage(maker.title)
         observed, problem = results.get(maker.kind), problems.get(maker.kind)
         section, problem = _make(context, maker, observed, problem, told)
-        sections.append(section)
+        made[maker.kind] = section
+        context = context._replace(made={**context.made, maker.kind: section.content})
         if problem is not None:
             failed.append(maker.kind)
             if context.settings.strict:
                 raise SectionError(
                     f"The section {maker.title} failed: {error_text(problem)}"
                 ) from problem
-    return SectionResults(tuple(sections), tuple(failed))
+    kinds = [maker.kind for maker in makers]
+    return SectionResults(
+        tuple(made[kind] for kind in kinds), tuple(kind for kind in kinds if kind in failed)
+    )
+
+
+def _in_order(makers: Sequence[SectionMaker]) -> list[SectionMaker]:
+    """Return the sections in the order of the page, but each behind those that it looks at."""
+    waiting = list(makers)
+    ordered: list[SectionMaker] = []
+    while waiting:
+        kinds = {maker.kind for maker in waiting}
+        ready = next(maker for maker in waiting if not kinds & set(maker.after))
+        waiting.remove(ready)
+        ordered.append(ready)
+    return ordered
 
 
 def _of_each(

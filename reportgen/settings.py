@@ -65,6 +65,18 @@ LARGEST_BLOCK = 64
 """Images a pass of the survey where the network is small."""
 MAX_BLOCK_BYTES = 16 * 2**20
 """Outputs of all layers up to which such a pass grows: on a CPU larger ones are no cheaper an image."""
+MAX_INFLATION = 200
+"""Keras does not compress: a file that unpacks to more than this many times its size is a trap."""
+DECLARED_TIMES = 8
+"""How often the bytes that a file stores its weights may take: it may hold them in a smaller type."""
+DECLARED_BYTES = 64 * 2**20
+"""Bytes of weights that any file may declare beside."""
+MAX_TENSOR_VALUES = 2**30
+"""Values of one layer's output for one image: four gibibytes of float32."""
+BUILD_SECONDS = 30
+"""Time that building a network from a file, and tracing it, may take each, beside ``BUILD_RATE``."""
+BUILD_RATE = 2_000
+"""Bytes a second of a stored configuration that are waited for; EfficientNet-Lite0's 150 kB take 4 seconds."""
 INSPECTION_SECONDS = 10
 """Time that reading a model file once may take, beside ``INSPECTION_RATE``."""
 INSPECTION_RATE = 20_000_000

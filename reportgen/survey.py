@@ -99,7 +99,7 @@ def with_chosen_probes(
         f"wrong, the surest mistake of each class in turn, and {len(rows) - count} that are decided right."
     )
     notices = (Notice("info", text), *probes.set.notices)
-    found = found._replace(total=chosen.images, notices=notices)
+    found = found._replace(total=chosen.images, notices=notices, chosen=True)
     fed = dict(found.inputs)
     if found.image_input is not None:
         fed[found.image_input] = data.feed(fed[found.image_input])

@@ -11,6 +11,7 @@ from reportgen.findings.facts import (
     Hit,
     NotJudged,
     Rule,
+    channels_of,
     plural,
 )
 from reportgen.report.findings import Where
@@ -44,7 +45,7 @@ def units_cannot_fire(facts: Facts) -> Judgement:
             seen.add(n.layer)
             text = f"{n.dead} of {plural(n.channels, 'channel')} with β + 3|γ| < 0"
             level: Severity = "warning" if n.dead >= limit * n.channels else "info"
-            hits.append(Hit(text, Where(layer=n.layer, channels=n.dead_channels), level))
+            hits.append(Hit(text, channels_of(n.layer, n.dead_channels, n.dead), level))
     for row in facts.activations.calls if facts.activations else ():
         if row.below and row.layer not in seen:
             text = (
@@ -52,7 +53,7 @@ def units_cannot_fire(facts: Facts) -> Judgement:
                 f"{plural(facts.activations.images if facts.activations else 0, 'image')}"
             )
             level = "warning" if row.below >= limit * row.channels else "info"
-            hits.append(Hit(text, Where(layer=row.layer, channels=row.below_channels), level))
+            hits.append(Hit(text, channels_of(row.layer, row.below_channels, row.below), level))
     return hits
 
 

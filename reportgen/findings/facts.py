@@ -123,6 +123,11 @@ NO_ACTIVATIONS = NotJudged("no activations were measured")
 NO_ARCHITECTURE = NotJudged("the section Architecture is missing")
 
 
+def channels_of(layer: str, listed: tuple[int, ...], count: int, variable: str = "") -> Where:
+    """Return the place of ``count`` channels, of which the first are listed."""
+    return Where(layer, variable, listed, more=count - len(listed))
+
+
 def plural(count: int, noun: str) -> str:
     """Return ``1 channel`` or ``3 channels``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

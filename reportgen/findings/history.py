@@ -83,7 +83,17 @@ def _number(value: float) -> str:
 
 def _end(values: Sequence[float]) -> float:
     """Return the median of the last tenth, three epochs at most: one noisy epoch is no trend."""
-    return median(values[-min(3, max(1, len(values) // 10)) :])
+    return median(values[-_last(values) :])
+
+
+def _last(values: Sequence[float]) -> int:
+    return min(3, max(1, len(values) // 10))
+
+
+def _in_the_end(values: Sequence[float]) -> str:
+    """Say what ``_end`` is, so that it is not taken for the last epoch's value."""
+    epochs = _last(values)
+    return "in the last epoch" if epochs == 1 else f"in the median of the last {epochs} epochs"
 
 
 def _share_of(facts: Facts, kept: int) -> int:
@@ -114,9 +124,9 @@ def overfitting(facts: Facts) -> Judgement:
         return []
     too_long = loss.epochs[-1] - loss.epochs[best]
     text = (
-        f"validation loss is lowest in epoch {loss.epochs[best]} ({_number(low)}) and {rise:.0%} higher at the "
-        f"end ({_number(end)}), while the training loss falls from {_number(loss.train[best])} to "
-        f"{_number(_end(loss.train))}: {too_long} epochs too long"
+        f"validation loss is lowest in epoch {loss.epochs[best]} ({_number(low)}) and {rise:.0%} higher "
+        f"{_in_the_end(loss.validation)} ({_number(end)}), while the training loss falls from "
+        f"{_number(loss.train[best])} to {_number(_end(loss.train))}: {too_long} epochs too long"
     )
     return [Hit(text + _gaps(facts))]
 

@@ -125,13 +125,30 @@ def _accepted(rule: str, layer: str, ignore: Sequence[str]) -> str:
     return ""
 
 
-def verdict(judged: Judged) -> str:
-    """Return ``2 errors, 1 warning; 23 checks passed, 4 not applicable``."""
+def warned(sections: Sequence[Section]) -> list[str]:
+    """Return the titles of the sections that have warnings of their own, once for each warning."""
+    return [s.title for s in sections for n in s.notices if n.level == "warning"]
+
+
+def verdict(judged: Judged, sections: Sequence[Section] = ()) -> str:
+    """Return ``2 errors, 1 warning, a warning in Probes; 23 checks passed, 4 not applicable``.
+
+    Args:
+        judged: the findings.
+        sections: whose notices count too.
+    """
     parts = [
         f"{judged.count(severity)} {severity}{'' if judged.count(severity) == 1 else 's'}"
         for severity in ("error", "warning")
         if judged.count(severity)
     ]
+    noticed = warned(sections)
+    if noticed:
+        titles = list(dict.fromkeys(noticed))
+        count = "a warning" if len(noticed) == 1 else f"{len(noticed)} warnings"
+        parts.append(
+            f"{count} in {' and '.join(filter(None, (', '.join(titles[:-1]), titles[-1])))}"
+        )
     found = ", ".join(parts) or "No errors, no warnings"
     checks = len(judged.passed)
     return (

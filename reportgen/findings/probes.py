@@ -78,6 +78,8 @@ def class_names(facts: Facts) -> Judgement:
 
 def confidently_wrong(facts: Facts) -> Judgement:
     """Report labelled probes that are wrong at high probability; the images decide, so information."""
+    if facts.probes and facts.probes.chosen:
+        return NotJudged("the probes were chosen for their mistakes, which Evaluation lists")
     pairs = [(p, o) for p, o in _classified(facts) if o.correct is not None]
     if not pairs:
         return NotJudged("no labelled classification probes")

@@ -82,6 +82,7 @@ class ProbeSet(NamedTuple):
         total: how many were offered.
         sources: ``files`` or ``arrays``.
         variants: images read in another way, where that makes a difference.
+        chosen: whether they were chosen right and wrong, so that their share says nothing.
     """
 
     probes: tuple[Probe, ...]
@@ -95,6 +96,7 @@ class ProbeSet(NamedTuple):
     class_names: tuple[str, ...]
     notices: tuple[Notice, ...]
     variants: tuple[Variant, ...] = ()
+    chosen: bool = False
 
 
 def read_probes(listing: Listing, inputs: Sequence[InputShape], settings: Settings) -> ProbeSet:

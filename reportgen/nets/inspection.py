@@ -1,6 +1,6 @@
 """Read every group, attribute and data set of a model file once, in a process that may be ended.
 
-    python -P inspection.py FILE hdf5|zip > what_it_holds.json
+    python -P inspection.py FILE hdf5|zip INFLATION > what_it_holds.json
 
 One wrong byte makes libhdf5 loop for ever, deaf to signals: a file that is not ours is read here
 first. Nothing of the package is imported.
@@ -16,8 +16,6 @@ from typing import Any
 
 ROWS = 1 << 22
 """Elements of a data set that are read at once."""
-INFLATION = 200
-"""Compressed data sets that declare more than this many times what they store are traps."""
 SMALL = 1 << 20
 """Bytes that any data set may declare."""
 
@@ -26,11 +24,12 @@ class DamagedError(Exception):
     """The file cannot be trusted; the text says why."""
 
 
-def inspect_hdf5(source: Any) -> dict[str, int]:
+def inspect_hdf5(source: Any, inflation: int) -> dict[str, int]:
     """Read all that an HDF5 file holds.
 
     Args:
         source: path or file object.
+        inflation: how many times what it stores a compressed data set may declare.
 
     Returns:
         ``bytes``: of all data sets, as they declare.
@@ -58,7 +57,7 @@ def inspect_hdf5(source: Any) -> dict[str, int]:
                 if isinstance(item, h5py.Group):
                     waiting.append(item)
                 elif isinstance(item, h5py.Dataset):
-                    total += _read_data(item)
+                    total += _read_data(item, inflation)
     return {"bytes": total}
 
 
@@ -67,12 +66,12 @@ def _read_attributes(item: Any) -> None:
         item.attrs[name]
 
 
-def _read_data(data: Any) -> int:
+def _read_data(data: Any, inflation: int) -> int:
     _read_attributes(data)
     declared, stored = data.nbytes, data.id.get_storage_size()
     if data.is_virtual or data.external:
         raise DamagedError(f"{data.name!r} keeps its data in another file")
-    if declared > SMALL and declared > INFLATION * stored:
+    if declared > SMALL and declared > inflation * stored:
         raise DamagedError(f"{data.name!r} declares {declared:,} bytes and stores {stored:,}")
     if data.shape is None or data.size == 0:
         return 0
@@ -85,13 +84,13 @@ def _read_data(data: Any) -> int:
     return int(declared)
 
 
-def inspect_zip(path: str) -> dict[str, int]:
+def inspect_zip(path: str, inflation: int) -> dict[str, int]:
     """Read all members of a ``.keras`` file, and what its HDF5 members hold."""
     total = 0
     with zipfile.ZipFile(path) as archive, open(path, "rb") as raw:  # noqa: PTH123 - a path alone
         for info in archive.infolist():
             if info.filename.endswith(".h5"):
-                total += inspect_hdf5(_member(archive, info, raw))["bytes"]
+                total += inspect_hdf5(_member(archive, info, raw), inflation)["bytes"]
     return {"bytes": total}
 
 
@@ -145,14 +144,15 @@ class Window(io.RawIOBase):
         return len(content)
 
 
-def main(path: str, kind: str) -> None:
+def main(path: str, kind: str, inflation: str) -> None:
     """Print what the file holds as JSON, or why it cannot be trusted."""
     try:
-        found: dict[str, Any] = inspect_zip(path) if kind == "zip" else inspect_hdf5(path)
+        read = inspect_zip if kind == "zip" else inspect_hdf5
+        found: dict[str, Any] = dict(read(path, int(inflation)))
     except Exception as error:  # noqa: BLE001 - libraries raise all sorts on damaged files
         found = {"problem": " ".join(str(error).split())[:300] or type(error).__name__}
     json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

@@ -17,9 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reportgen.children import ChildError, run_file
 from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.files import open_regular, reason_of
+from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, time_limit
 from reportgen.nets.failures import cause
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
-from reportgen.settings import INSPECTION_MEMORY, INSPECTION_RATE, INSPECTION_SECONDS
+from reportgen.settings import (
+    BUILD_RATE,
+    BUILD_SECONDS,
+    INSPECTION_MEMORY,
+    INSPECTION_RATE,
+    INSPECTION_SECONDS,
+    MAX_INFLATION,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +36,6 @@ _ZIP_HEAD = b"PK\x03\x04"
 _HDF5_HEAD = b"\x89HDF\r\n\x1a\n"
 _LFS_POINTER = b"version https://git-lfs"
 _SAVE_AGAIN = "Save it again with model.save('NAME.keras')."
-_MOST_INFLATION = 200
-"""Keras does not compress; an archive that does, and unpacks to more than this, is a trap."""
 
 
 class LoadedModel(NamedTuple):
@@ -37,10 +43,30 @@ class LoadedModel(NamedTuple):
 
     Attributes:
         compiled: the stored compile configuration, empty where there is none.
+        seconds: that tracing it may take; None for a live model, which is trusted.
     """
 
     model: Any
     compiled: dict[str, Any]
+    seconds: float | None = None
+
+
+class _Stored(NamedTuple):
+    """What a file holds, before anything of it is built.
+
+    Attributes:
+        config: of the model.
+        compiled: what it was trained with.
+        size: bytes of the configuration.
+        weights: bytes of all data sets.
+        stamp: the state of the file before it was read.
+    """
+
+    config: Any
+    compiled: dict[str, Any]
+    size: int
+    weights: int
+    stamp: tuple[int, ...]
 
 
 def open_model(
@@ -74,21 +100,30 @@ def load_model(
         ModelError: no such file, no model, damaged, or it needs what was not given.
         InputError: the custom objects cannot be imported.
     """
-    config, compiled, stamp = _read_config(path)
+    stored = _read_config(path)
     known = _import_custom_objects(custom_objects)
-    refuse_untrusted(config, known, path, allow_code=allow_code)
+    refuse_untrusted(stored.config, known, path, allow_code=allow_code)
     import keras
 
-    _check_unchanged(path, stamp)
+    _check_unchanged(path, stored.stamp)
+    seconds = BUILD_SECONDS + stored.size / BUILD_RATE
     try:
-        with _names_numbered_from_one():
+        check_shapes(stored.config)
+        with (
+            _names_numbered_from_one(),
+            bounded_weights(stored.weights),
+            time_limit(seconds, "building it"),
+        ):
             model = keras.models.load_model(
                 path, custom_objects=known, compile=False, safe_mode=not allow_code
             )
+        check_tensors(model)
+    except ModelError as error:
+        raise ModelError(f"{path} is not built: {error}. {_SAVE_AGAIN}") from None
     except Exception as error:
         raise _explain_error(error, path) from error
-    _check_unchanged(path, stamp)
-    return LoadedModel(model, compiled)
+    _check_unchanged(path, stored.stamp)
+    return LoadedModel(model, stored.compiled, seconds)
 
 
 def _check_unchanged(path: Path, stamp: tuple[int, ...]) -> None:
@@ -118,17 +153,16 @@ def check_model_file(path: Path) -> None:
     _read_config(path)
 
 
-def _read_config(path: Path) -> tuple[Any, dict[str, Any], tuple[int, ...]]:
-    """Return the configuration, what the model was trained with, and the state of the file before both."""
+def _read_config(path: Path) -> _Stored:
     stamp = _stamp(path)
     kind = _check_format(path)
     if kind == "zip":
-        found = _read_keras_config(path)
-        _inspect(path, kind, stamp)
+        config, compiled = _read_keras_config(path)
+        weights = _inspect(path, kind, stamp)
     else:
-        _inspect(path, kind, stamp)
-        found = _read_hdf5_config(path)
-    return *found, stamp
+        weights = _inspect(path, kind, stamp)
+        config, compiled = _read_hdf5_config(path)
+    return _Stored(config, compiled, len(json.dumps(config)), weights, stamp)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -141,8 +175,11 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=64)
-def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> None:
+def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> int:
     """Read the whole file in a process of its own, before HDF5 sees it here; once for each state of a file.
+
+    Returns:
+        Bytes of all its data sets.
 
     Raises:
         ModelError: it cannot be read to its end, in bounded time and memory.
@@ -153,6 +190,7 @@ def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> None:
             Path(__file__).with_name("inspection.py"),
             str(path.resolve()),
             kind,
+            str(MAX_INFLATION),
             seconds=INSPECTION_SECONDS + size / INSPECTION_RATE,
             memory=INSPECTION_MEMORY + size,
         )
@@ -161,13 +199,14 @@ def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> None:
             f"{path} is damaged: reading it once was given up, {error}. {_SAVE_AGAIN}"
         ) from None
     try:
-        problem = json.loads(answer.out).get("problem")
+        found = json.loads(answer.out)
     except ValueError:
-        problem = answer.problem or f"reading it ended with code {answer.code}"
-    if problem:
+        found = {"problem": answer.problem or f"reading it ended with code {answer.code}"}
+    if problem := found.get("problem"):
         raise ModelError(
             f"{path} is truncated or damaged ({problem}). Copy it again, or save the model again."
         )
+    return int(found["bytes"])
 
 
 def _check_format(path: Path) -> str:  # noqa: C901 - one message a way to be no model
@@ -243,9 +282,9 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _check_inflation(archive: zipfile.ZipFile, path: Path) -> None:
-    if sum(i.file_size for i in archive.infolist()) > _MOST_INFLATION * path.stat().st_size:
+    if sum(i.file_size for i in archive.infolist()) > MAX_INFLATION * path.stat().st_size:
         raise ModelError(
-            f"{path} unpacks to more than {_MOST_INFLATION} times its size, which no model "
+            f"{path} unpacks to more than {MAX_INFLATION} times its size, which no model "
             f"does: it is not opened. {_SAVE_AGAIN}"
         )
 

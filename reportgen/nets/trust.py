@@ -281,6 +281,7 @@ def _kinds(base: type) -> set[type]:
     queue: list[type] = [base]
     while queue:
         kind = queue.pop()
-        queue += [k for k in kind.__subclasses__() if k.__module__.startswith("keras.")]
-        found.add(kind)
+        if kind.__module__.startswith("keras."):
+            found.add(kind)
+            queue.extend(type.__subclasses__(kind))
     return found

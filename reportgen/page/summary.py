@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reportgen.findings.judge import verdict
+from reportgen.findings.judge import verdict, warned
 from reportgen.report.content.evaluation import Classified, EvaluationContent, Labelled, Segmented
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.content.probes import ProbesContent
@@ -45,17 +45,18 @@ def summarise(
         verdict=full_verdict(judged, sections, failed),
         state="incomplete" if failed else "complete",
         counts={severity: judged.count(severity) for severity in ("error", "warning", "info")},
+        warned=len(warned(sections)),
         numbers=_numbers(sections),
     )
 
 
 def full_verdict(judged: Judged, sections: Sequence[Section], failed: Sequence[str]) -> str:
-    """Return the findings' verdict, and which sections failed."""
+    """Return the verdict on findings and notices, and which sections failed."""
     if not failed:
-        return f"{verdict(judged)}."
+        return f"{verdict(judged, sections)}."
     names = ", ".join(section.title for section in sections if section.kind in failed)
     many = f"{len(failed)} of {len(sections)} sections failed ({names})"
-    return f"Incomplete: {many}. {verdict(judged)}."
+    return f"Incomplete: {many}. {verdict(judged, sections)}."
 
 
 def _numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
@@ -73,7 +74,7 @@ def _numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
             numbers += _of_evaluation(content)
         elif isinstance(content, ProbesContent):
             shown = len(content.probes)
-            if content.labelled:
+            if content.labelled and not content.chosen:
                 text = f"{content.correct} of {content.labelled}"
                 numbers.append(Number("probes right", text, f"{text} labelled probes"))
             else:

@@ -17,12 +17,14 @@ class Where(msgspec.Struct, frozen=True):
         variable: path of the variable.
         channels: the first of them, at most 16.
         probe: index of the probe.
+        more: how many channels it is about beside ``channels``.
     """
 
     layer: str = ""
     variable: str = ""
     channels: tuple[int, ...] = ()
     probe: int | None = None
+    more: int = 0
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -68,6 +68,7 @@ class Summary(msgspec.Struct, frozen=True):
         verdict: one sentence over the whole report.
         state: ``complete`` or ``incomplete`` (a section failed).
         counts: of findings that are not accepted, by severity.
+        warned: how many notices of the sections are warnings.
         numbers: of the first screen.
     """
 
@@ -78,6 +79,7 @@ class Summary(msgspec.Struct, frozen=True):
     state: Literal["complete", "incomplete"]
     counts: dict[str, int]
     numbers: tuple[Number, ...]
+    warned: int = 0
 
 
 class Section(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ def test_a_file_on_which_hdf5_loops_for_ever_is_given_up(monkeypatch):
 def test_all_data_sets_are_read(saved, kind):
     folder, size = saved
     read = inspection.inspect_hdf5 if kind == "hdf5" else inspection.inspect_zip
-    found = read(str(folder / f"good.{'h5' if kind == 'hdf5' else 'keras'}"))
+    found = read(str(folder / f"good.{'h5' if kind == 'hdf5' else 'keras'}"), 200)
     assert found["bytes"] == size
 
 

@@ -304,7 +304,8 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     """The probes and how they were prepared.
 
     Attributes:
-        total: how many were offered; ``probes`` is an even sample of them.
+        total: how many were offered; ``probes`` is an even sample of them, or was chosen.
+        chosen: whether they were chosen of a data set, some decided right and some wrong.
         resize: how images were fitted, in words; None where none had to be.
         controls: artificial inputs, where all probes get one class.
         normalization: None without a BatchNormalization that has learned statistics.
@@ -321,3 +322,4 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     controls: tuple[Control, ...] = ()
     labelled: int = 0
     correct: int = 0
+    chosen: bool = False

@@ -199,4 +199,4 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
     return notices
 
 
-SECTION = SectionMaker("evaluation", "Evaluation", collect, fold=fold)
+SECTION = SectionMaker("evaluation", "Evaluation", collect, fold=fold, after=("relevance",))

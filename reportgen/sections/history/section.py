@@ -134,7 +134,7 @@ def sentence(content: HistoryContent) -> str:
         best, last = values[curve.best], values[-1]
         parts.append(
             f"{kind} {curve.name} best in epoch {content.epochs[curve.best]} ({number_text(best)}), "
-            f"{number_text(last)} at the end"
+            f"{number_text(last)} in the last epoch"
         )
     return "; ".join(parts) + "."
 

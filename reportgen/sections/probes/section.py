@@ -216,6 +216,7 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
         controls=_controls(context, context.probes, results),
         labelled=len(verdicts),
         correct=sum(bool(v) for v in verdicts),
+        chosen=probes.chosen,
     )
     notices = (*probes.notices, *prepared.notices, *_notices(probes, results))
     return Collected(content, _sentence(content), notices)
@@ -318,6 +319,9 @@ def _sentence(content: ProbesContent) -> str:
     shown = len(content.probes)
     of = f"{shown} of {content.total} probes" if content.total > shown else f"{shown} probes"
     of = of.replace("1 probes", "1 probe")
+    if content.chosen:
+        wrong = content.labelled - content.correct
+        return f"{of}, chosen: {wrong} that are decided wrong and {content.correct} that are decided right."
     if content.labelled:
         return f"{of}: {content.correct} of {content.labelled} with a known label are right."
     sure = [

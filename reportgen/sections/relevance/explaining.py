@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from reportgen.errors import NotApplicable
 from reportgen.network.calls import choose_features
 from reportgen.network.protocol import Aim
 from reportgen.network.tasks import class_count
+from reportgen.report.content.relevance import RelevanceContent
 from reportgen.sections.relevance.methods import METHODS, Question
 from reportgen.sections.relevance.overlays import full_colour, over_image
 from reportgen.sections.relevance.proof import Explanation, ProbeTarget, flat
@@ -81,7 +83,7 @@ def explain_decisions(
     inputs: Sequence[Mapping[str, NDArray[Any]]],
     names: Sequence[str],
 ) -> Explained | None:
-    """Lay what each decision rests on over its image, by the first method that the page uses.
+    """Lay what each decision rests on over its image, by the best-supported method of the page.
 
     Args:
         context: its settings choose the methods.
@@ -102,7 +104,7 @@ def explain_decisions(
         return None
     try:
         layer = layer_of(context, task.output)
-        method = _first(settings.relevance_methods, layer)
+        method = _best(context, layer)
         if method is None:
             return None
         outputs = outputs_of(context, task.output, inputs)
@@ -132,12 +134,24 @@ def explain_decisions(
     return Explained(method.title, tuple(figures))
 
 
-def _first(chosen: Sequence[str], layer: str | None) -> Method | None:
-    """Return the cheapest method that fits: one with features, else one with a gradient."""
-    fitting = [m for m in METHODS if m.name in chosen and m.needs != "attention"]
-    with_features = [m for m in fitting if m.needs == "features" and layer is not None]
-    others = [m for m in fitting if m.needs != "features"]
-    return next(iter(with_features or others), None)
+def _best(context: Context, layer: str | None) -> Method | None:
+    """Return the method with most supported maps of those that fit; of several the cheapest.
+
+    One with features is cheaper than one with a gradient.
+    """
+    chosen = context.settings.relevance_methods
+    fitting = [
+        method
+        for method in METHODS
+        if method.name in chosen
+        and method.needs != "attention"
+        and (method.needs != "features" or layer is not None)
+    ]
+    content = context.made.get("relevance")
+    maps = content.maps if isinstance(content, RelevanceContent) else ()
+    supported = Counter(one.method for one in maps if one.verdict == "supported")
+    fitting.sort(key=lambda method: (-supported[method.name], method.needs != "features"))
+    return next(iter(fitting), None)
 
 
 def outputs_of(

@@ -1,0 +1,154 @@
+"""What a model file may ask for while it is built and traced: weights, tensors, time."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import ModelError
+from reportgen.nets.structure import dtype_size, walk
+from reportgen.settings import DECLARED_BYTES, DECLARED_TIMES, MAX_TENSOR_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PATCH_LOCK = threading.RLock()
+_SHAPES = ("batch_shape", "batch_input_shape", "target_shape")
+"""Arguments of layers that are shapes of whole tensors."""
+
+
+class _WantsMoreError(BaseException):
+    """A file asks for more weights than it stores; no Exception, so that Keras does not wrap it."""
+
+
+@contextlib.contextmanager
+def bounded_weights(stored: int) -> Iterator[None]:
+    """Refuse weights that a file declares and does not store, before memory is taken for them.
+
+    Args:
+        stored: bytes of all data sets in the file. Weights may take ``DECLARED_TIMES`` of it, since the file
+            may hold them in a smaller type, and ``DECLARED_BYTES`` beside.
+
+    Raises:
+        ModelError: the weights declared come to more.
+    """
+    import keras
+
+    allowed, thread = DECLARED_BYTES + DECLARED_TIMES * stored, threading.get_ident()
+    original, declared = keras.Variable.__init__, 0
+
+    def counted(
+        self: Any, initializer: Any, shape: Any = None, dtype: Any = None, **options: Any
+    ) -> None:
+        nonlocal declared
+        if threading.get_ident() == thread and callable(initializer):
+            declared += _size(shape) * dtype_size(keras.backend.standardize_dtype(dtype))
+            if declared > allowed:
+                raise _WantsMoreError
+        original(self, initializer, shape, dtype, **options)
+
+    with _PATCH_LOCK:
+        keras.Variable.__init__ = counted
+        try:
+            yield
+        except _WantsMoreError:
+            asked, held = f"{declared / 2**20:,.0f} MiB", f"{stored / 2**20:,.1f} MiB"
+            raise ModelError(f"it declares weights of {asked} or more, and stores {held}") from None
+        finally:
+            keras.Variable.__init__ = original
+
+
+def _size(shape: Any) -> int:
+    values = [shape] if isinstance(shape, int) else list(shape or ())
+    return math.prod(int(n or 1) for n in values)
+
+
+def check_shapes(config: Any) -> None:
+    """Refuse shapes of whole tensors in a stored configuration that no memory holds.
+
+    Raises:
+        ModelError: naming the argument.
+    """
+    waiting = [config]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            for name in _SHAPES:
+                _check_shape(node, name)
+            waiting += node.values()
+
+
+def _check_shape(node: Mapping[str, Any], name: str) -> None:
+    sizes = node.get(name)
+    if not isinstance(sizes, list) or not all(n is None or isinstance(n, int) for n in sizes):
+        return
+    if math.prod(abs(int(n or 1)) for n in sizes) > MAX_TENSOR_VALUES:
+        raise ModelError(f"its {name} {sizes} has more than {MAX_TENSOR_VALUES:,} values")
+
+
+def check_tensors(model: Any) -> None:
+    """Refuse a model one of whose layers gives more values for one image than any memory holds.
+
+    Args:
+        model: built; a graph of layers.
+
+    Raises:
+        ModelError: naming the layer.
+    """
+    import keras
+
+    for node in walk(model):
+        for inbound in getattr(node.operation, "_inbound_nodes", ()):
+            for tensor in keras.tree.flatten(inbound.output_tensors):
+                values = math.prod(int(n) for n in tuple(tensor.shape)[1:] if n is not None)
+                if values > MAX_TENSOR_VALUES:
+                    raise ModelError(
+                        f"the layer {node.path!r} gives {values:,} values for one image, more than "
+                        f"the limit of {MAX_TENSOR_VALUES:,}"
+                    )
+
+
+class _TimeOutError(BaseException):
+    """Raised in a thread whose time is over; no Exception, so that nothing on the way keeps it."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float, doing: str) -> Iterator[None]:
+    """End a block of Python that takes too long; what runs in a library ends before it is ended.
+
+    Args:
+        seconds: of wall clock.
+        doing: for the message, as in ``building it``.
+
+    Raises:
+        ModelError: it took longer.
+    """
+    thread, lock = threading.get_ident(), threading.Lock()
+    state = {"done": False, "ended": False}
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+    def end() -> None:
+        with lock:
+            if not state["done"]:
+                state["ended"] = True
+                raise_in(ctypes.c_ulong(thread), ctypes.py_object(_TimeOutError))
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except _TimeOutError:
+        state["ended"] = False
+        raise ModelError(f"{doing} took longer than {seconds:,.0f} seconds") from None
+    finally:
+        timer.cancel()
+        with lock:
+            state["done"] = True
+            if state["ended"]:  # raised, but not yet delivered
+                raise_in(ctypes.c_ulong(thread), None)
