@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -14,6 +15,7 @@ from reportgen import cli
 from reportgen.findings.facts import DEFAULTS
 from reportgen.findings.judge import RULES, judge, verdict
 from reportgen.findings.junit import junit_xml
+from reportgen.page.summary import summarise
 from reportgen.report.content.activations import ActivationsContent, CallRow
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
 from reportgen.report.content.probes import (
@@ -26,7 +28,7 @@ from reportgen.report.content.probes import (
     Score,
 )
 from reportgen.report.content.weights import Variable, WeightsContent
-from reportgen.report.leaves import Histogram, ProbeLabel
+from reportgen.report.leaves import Histogram, Notice, ProbeLabel
 from reportgen.report.model import Section
 
 HEALTH = KernelHealth(
@@ -270,3 +272,44 @@ def test_the_summary_is_short_whatever_was_found(broken):
     text = (broken / "summary.md").read_text()
     assert "NaN" in text
     assert len(text) < 4000
+
+
+def test_warnings_of_sections_count_in_the_verdict_and_say_where_they_stand():
+    plain = Section("weights", "Weights", content=weights(KERNEL).content)
+    judged = judge([plain])
+    assert verdict(judged, [plain]).startswith("No errors, no warnings;")
+    told = Section("probes", "Probes", notices=(Notice("warning", "a"), Notice("info", "b")))
+    assert verdict(judged, [plain, told]).startswith("a warning in Probes;")
+    more = Section("relevance", "Relevance", notices=(Notice("warning", "c"),))
+    assert verdict(judged, [plain, told, more]).startswith("2 warnings in Probes and Relevance;")
+    facts = SimpleNamespace(name="net")
+    summary = summarise([plain, told], facts, None, judged, created="", failed=())
+    assert (summary.warned, summary.counts["warning"]) == (1, 0)
+    assert "a warning in Probes" in summary.verdict
+    assert not judged.reaches("warning")
+
+
+def test_a_finding_says_how_many_channels_it_does_not_list():
+    dead = change(BN, channels=137, dead=137, dead_channels=tuple(range(16)), before_relu=True)
+    content = weights(norms=(dead,))
+    (hit,) = [f for f in judge([content]).findings if f.rule == "units-cannot-fire"]
+    assert (len(hit.where.channels), hit.where.more) == (16, 121)
+
+
+def test_chosen_probes_have_no_share_of_right_ones_and_their_mistakes_are_no_findings():
+    chosen = ProbesContent(
+        probes=(), total=100, preprocessing=Preprocessing("none", "", "given", ""), resize=None, labelled=8,
+        correct=4, chosen=True,
+    )  # fmt: skip
+    even = change(chosen, chosen=False)
+    numbers = []
+    for content in (chosen, even):
+        section = Section("probes", "Probes", content=content)
+        judged = judge([section])
+        numbers.append(
+            {n.label: n.text for n in summarise([section], SimpleNamespace(name=""), None, judged,
+                                                created="", failed=()).numbers}
+        )  # fmt: skip
+        reasons = {check.rule: check.reason for check in judged.not_applicable}
+        assert ("chosen for their mistakes" in reasons["confidently-wrong"]) == content.chosen
+    assert numbers == [{"probes": "0"}, {"probes right": "4 of 8"}]

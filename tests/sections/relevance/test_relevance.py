@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import keras
 import numpy as np
@@ -327,3 +328,36 @@ def test_black_is_in_the_units_of_the_model(tmp_path):
     assert section.content.baseline == "black (0), as symmetric maps it"
     one = next(m for m in section.content.maps if m.method == "integrated-gradients")
     assert one.completeness_share == pytest.approx(0, abs=0.02)
+
+
+def flattened():
+    """Decides by the pixels themselves, behind a map that says nothing of them."""
+    start = keras.Input((SIZE, SIZE, 3), name="picture")
+    seen = layers.Conv2D(2, 3, padding="same", name="blind", kernel_initializer="zeros")(start)
+    pixels = layers.GlobalAveragePooling2D()(start)
+    both = layers.Concatenate()([layers.GlobalAveragePooling2D()(seen), pixels])
+    head = layers.Dense(2, activation="softmax", name="decide")
+    model = keras.Model(start, head(both))
+    kernel = np.zeros((5, 2), np.float32)
+    kernel[2, 0] = kernel[3, 1] = 60
+    head.set_weights([kernel, np.zeros(2, np.float32)])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "best"), [(functional, "gradcam"), (flattened, "integrated-gradients")]
+)
+def test_the_mistakes_are_explained_by_the_method_with_most_supported_maps(tmp_path, make, best):
+    images = np.stack(
+        [picture(), np.roll(picture(), 3, axis=0), picture()[::-1], picture()[:, ::-1]]
+    )
+    report = reportgen.build_report(
+        make(), data=(images, np.array([0, 0, 1, 0])), output=tmp_path, classes=["red", "green"],
+        relevance="gradcam,integrated-gradients", sections=("evaluation", "relevance"),
+    ).report  # fmt: skip
+    maps = report.section("relevance").content.maps
+    counts = Counter(one.method for one in maps if one.verdict == "supported")
+    assert counts[best] == max(counts.values()) > 0
+    titles = {method.name: method.title for method in report.section("relevance").content.methods}
+    assert report.section("evaluation").content.result.explained_by == titles[best]
+    assert [s.kind for s in report.sections] == ["evaluation", "relevance"]
