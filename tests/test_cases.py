@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 from pages import page_text
 from PIL import Image, ImageOps
 from scipy import stats
@@ -291,4 +291,30 @@ def test_an_alpha_channel_that_was_added_is_said(tmp_path):
     scaled = fed if mode == "none" else fed / 255
     assert probe.outputs[0].top[0].probability == pytest.approx(
         model.predict(scaled[None], verbose=0).max(), abs=1e-5
+    )
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
+def test_a_lambda_that_fails_says_why_once_and_the_other_sections_point_there(tmp_path):
+    """What the Lambda's module had imported is not stored with it."""
+    left, right = (keras.Input((8, 8, 1), name=name) for name in ("left", "right"))
+    encoder = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4)])
+    distance = layers.Lambda(
+        lambda pair: ops.sqrt(ops.sum(ops.square(pair[0] - pair[1]), axis=1, keepdims=True)),
+        output_shape=(1,), name="distance",
+    )([encoder(left), encoder(right)])  # fmt: skip
+    keras.Model([left, right], distance).save(tmp_path / "siamese.keras")
+    x = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype("float32")
+    made = reportgen.build_report(
+        tmp_path / "siamese.keras",
+        probes={"left": x, "right": x},
+        output=tmp_path / "out",
+        allow_code=True,
+    )
+    texts = [n.text for section in made.report.sections for n in section.notices]
+    told = [text for text in texts if "NameError" in text]
+    assert len(told) == 1
+    assert told[0].endswith("name 'ops' is not defined (NameError in the layer 'distance').")
+    assert (
+        texts.count("This section could not be made; Overview says why.") == len(made.failed) == 4
     )

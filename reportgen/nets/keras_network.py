@@ -109,7 +109,7 @@ class KerasNetwork:
     def normalization_input(self, inputs: Mapping[str, NDArray[Any]]) -> NormalizationInput | None:
         """Trace the network up to that layer at the first call; what is behind it never runs."""
         first = next((c for c in self.facts.calls if c.class_name == "BatchNormalization"), None)
-        if first is None:
+        if first is None or self._blocks.problem:
             return None
         if self._normalization is None:
             self._normalization = FirstNormalization(self._traceable, first.layer)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.errors import ModelError
+from reportgen.errors import ModelError, RunError
 from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.failures import cause
 from reportgen.nets.recording import Recorder, recorded_by
 from reportgen.nets.structure import to_numpy
 from reportgen.network.protocol import NormalizationInput
@@ -47,7 +48,10 @@ class FirstNormalization:
             self._functions[size] = self._trace(size)
         with on_device(self._model.device), without_graph_optimizer():
             count = min(size, *(len(array) for array in inputs.values()))
-            mean, variance = self._functions[size](tensors, tf.constant(count))
+            try:
+                mean, variance = self._functions[size](tensors, tf.constant(count))
+            except tf.errors.OpError as error:
+                raise RunError(f"Running the network failed: {cause(error)}.") from error
         return NormalizationInput(
             self._path,
             np.asarray(mean, np.float64),

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from PIL import Image
 
 import reportgen
 from reportgen.nets.axes import channels_first_inputs
@@ -27,7 +28,7 @@ def conv(order):
     start = keras.Input(shape, name="picture")
     axis = 1 if order == "channels_first" else -1
     x = layers.Conv2D(4, 3, data_format=order, activation="relu", name="first")(start)
-    x = layers.BatchNormalization(axis=axis)(x)
+    x = layers.BatchNormalization(axis=axis, name="norm")(x)
     x = layers.GlobalAveragePooling2D(data_format=order)(x)
     return keras.Model(start, layers.Dense(2, activation="softmax", name="kind")(x))
 
@@ -101,10 +102,17 @@ def test_a_network_that_turns_its_input_is_fed_shown_and_explained_as_any_other(
         assert {m.grid for m in maps if m.method == "integrated-gradients"} == {(16, 16)}
 
 
-def test_channels_first_on_a_processor_is_one_sentence_and_what_needs_no_pass_is_made(tmp_path):
+@pytest.mark.parametrize("files", [False, True])
+def test_channels_first_on_a_processor_is_one_sentence_and_what_needs_no_pass_is_made(
+    tmp_path, files
+):
     model = conv("channels_first")
-    x = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3)).astype("float32")
-    made = reportgen.build_report(model, probes=x, output=tmp_path, data=(x, np.arange(4) % 2))
+    model.get_layer("norm").set_weights([np.full(4, v, "float32") for v in (1, 0, 0.1, 2)])
+    x = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3)).astype("uint8")
+    Image.fromarray(x[0]).save(tmp_path / "photo.png")
+    probes = tmp_path / "photo.png" if files else x.astype("float32")
+    data = (x.astype("float32"), np.arange(4) % 2)
+    made = reportgen.build_report(model, probes=probes, output=tmp_path / "out", data=data)
     sections = {section.kind: section for section in made.report.sections}
     told = [n.text for section in sections.values() for n in section.notices if "NHWC" in n.text]
     assert len(told) == 1
