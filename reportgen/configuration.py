@@ -147,13 +147,19 @@ def _name(path: str) -> str:
     return readable_name(name)
 
 
+_SHOWN = (
+    "resize", "orientation", "bands", "input_size", "preprocess", "max_probes", "threshold", "seed",
+)  # fmt: skip
+"""Options that a call is shown with."""
+
+
 def call_text(model: Any, settings: Settings) -> str:
     """Return the Python call that makes the report, with file names only."""
     name = repr(Path(model).name) if isinstance(model, str | Path) else "model"
     defaults = Settings()
     shown = [
         f"{field}={getattr(settings, field)!r}"
-        for field in ("resize", "input_size", "preprocess", "max_probes", "threshold", "seed")
+        for field in _SHOWN
         if getattr(settings, field) != getattr(defaults, field)
     ]
     return f"reportgen.build_report({', '.join([name, *shown])})"

@@ -11,10 +11,12 @@ import msgspec
 from reportgen.cache import Cache, key_of
 from reportgen.drawing.assets import AssetStore
 from reportgen.errors import InputError
+from reportgen.inputs.classes import ClassNames, as_numbers, classes_of, index_of
 from reportgen.inputs.dataset import DataSet
 from reportgen.inputs.fitting import image_input, shapes_of
 from reportgen.inputs.preprocessing import feeder, prepare
 from reportgen.inputs.probes import read_probes
+from reportgen.inputs.streams import first_images
 from reportgen.network.tasks import class_count, guess_tasks
 from reportgen.numerics import digest
 from reportgen.report.leaves import Notice
@@ -113,6 +115,7 @@ class Context(NamedTuple):
         data: None where no data set was given, or it is not evaluated.
         folds: what was folded of the survey, by section.
         made: content of the sections that are made already, by kind.
+        folders: what the labels call the classes, in their order, where that differs from ``classes``.
     """
 
     network: Network
@@ -125,6 +128,12 @@ class Context(NamedTuple):
     data: Data | None = None
     folds: Mapping[str, Any] = {}
     made: Mapping[str, Any] = {}
+    folders: tuple[str, ...] = ()
+
+    def class_names(self, task: Task) -> ClassNames:
+        """Return the classes of an output: names, numbers, and what labels mean."""
+        facts = next(o for o in self.network.facts.outputs if o.name == task.output)
+        return classes_of(task, facts, self.classes, self.folders)
 
     @property
     def settings(self) -> Settings:
@@ -175,6 +184,7 @@ def _check_bands(context: Context) -> None:
 def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
     """Read and preprocess a sample; without class names the folders' are taken where they fit."""
     network, inputs = context.network, context.inputs
+    listing = _numbered(first_images(listing, context.specs, inputs.settings), context)
     found = read_probes(listing, context.specs, inputs.settings)
     if not context.classes and (names := _fitting_names(listing, context)):
         text = (
@@ -183,8 +193,23 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
         )
         found = found._replace(notices=(*found.notices, Notice("info", text)))
         context = context._replace(classes=names)
+    elif context.classes and _other_names(listing.class_names, context):
+        folders = listing.class_names
+        more = ", …" if len(folders) > 3 else ""
+        text = (
+            f"The folders or the data set call the classes {', '.join(folders[:3])}{more}; in alphabetical "
+            f"order they are taken for the class names given: {folders[0]!r} is {context.classes[0]!r}."
+        )
+        found = found._replace(notices=(*found.notices, Notice("info", text)))
+        context = context._replace(folders=folders)
     prepared = prepare(found, network, inputs.settings.preprocess, inputs.preprocess)
     return Probes(found, prepared, feeder(prepared, found, inputs.preprocess)), context
+
+
+def _numbered(listing: Listing, context: Context) -> Listing:
+    labels = as_numbers([item.label for item in listing.items], context.classes)
+    pairs = zip(listing.items, labels, strict=True)
+    return listing._replace(items=tuple(item._replace(label=label) for item, label in pairs))
 
 
 def _fitting_names(listing: Listing, context: Context) -> tuple[str, ...]:
@@ -197,9 +222,20 @@ def _fitting_names(listing: Listing, context: Context) -> tuple[str, ...]:
     return listing.class_names if len(listing.class_names) in counts else ()
 
 
+def _other_names(folders: tuple[str, ...], context: Context) -> bool:
+    """Return whether folders are as many as the classes and none of them is called as one."""
+    classes = ClassNames(len(context.classes), context.classes)
+    named = [folder for folder in folders if index_of(folder) is None]
+    return len(folders) == len(context.classes) and all(
+        classes.index(folder) is None for folder in named
+    )
+
+
 def _with_data(context: Context, source: DataSource) -> Context:
     """Add the data set, preprocessed as a sample of it asks for."""
-    sample, context = _read(source.listing.with_single_labels(), context)
+    listing = _numbered(first_images(source.listing, context.specs, context.settings), context)
+    source = source._replace(listing=listing)
+    sample, context = _read(listing.with_single_labels(), context)
     data = DataSet(source, context.specs, context.settings)
     return context._replace(data=Data(data, sample.feed))
 

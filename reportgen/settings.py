@@ -236,7 +236,7 @@ def _normalised(name: str, value: Any) -> Any:
     if name in {"labels", "cache"} and hasattr(value, "__fspath__"):
         return str(value)
     if name == "labels" and value is not None and not isinstance(value, str | dict):
-        return tuple(getattr(label, "item", lambda label=label: label)() for label in value)
+        return tuple(label.tolist() if hasattr(label, "tolist") else label for label in value)
     return value
 
 

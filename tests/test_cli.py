@@ -543,7 +543,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
     Path("history.csv").write_text("epoch,loss\n0,2\n1,1\n")
     Path("trusted.toml").write_text(
         '[tool.reportgen]\noutput = "made"\nprobes = ["pictures"]\nmax-probes = 3\nclasses = "names.txt"\n'
-        'labels = "labels.csv"\nresize = "crop"\norientation = "exif"\ninput-size = "12x12"\n'
+        'labels = "labels.csv"\nresize = "crop"\norientation = "exif"\nbands = "0"\ninput-size = "12x12"\n'
         'preprocess = "none"\n'
         'threshold = 0.4\ncustom-objects = []\nallow-code = false\ntitle = "T"\n'
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'

@@ -13,10 +13,6 @@ from reportgen.inputs.label_files import find_masks, read_table
 from reportgen.inputs.listing import Item, Listing, list_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
     from reportgen.settings import Settings
 
 
@@ -24,7 +20,7 @@ class DataSource(NamedTuple):
     """A data set as it was given.
 
     Attributes:
-        listing: its images, or the first of a ``tf.data.Dataset``.
+        listing: its images; those of a ``tf.data.Dataset`` are listed when the network is known.
         stream: the ``tf.data.Dataset``; None for files and arrays.
     """
 
@@ -48,7 +44,7 @@ def list_data(source: Any, settings: Settings) -> DataSource:
         given = _gathered(source, settings)
     except (ProbeError, LabelError) as error:
         raise DataError(f"--data: {error}") from error
-    if all(item.label is None for item in given.listing.items):
+    if given.stream is None and all(item.label is None for item in given.listing.items):
         raise DataError(
             "--data: the images have no labels. A folder of class folders, a folder of images with a folder "
             "of masks beside it, a CSV of file,label, an .npz with x and y, or an (x, y) pair have them."
@@ -98,39 +94,9 @@ def _mask_of(label: Any, folder: Path) -> Any:
 
 
 def _of_stream(dataset: Any, settings: Settings) -> DataSource:
-    """Take the first images as a sample; the rest is read when it is needed."""
+    """List nothing yet: the images are read when they are needed."""
     if int(getattr(dataset, "cardinality", lambda: 0)()) == -1:
         raise ProbeError("the data set has no end; dataset.take(n) gives it one")
-    items: list[Item] = []
-    for arrays, label in elements(dataset):
-        items.append(Item(f"image {len(items)}", arrays, label))
-        if len(items) == settings.max_probes:
-            break
-    if not items:
-        raise ProbeError("the data set is empty")
-    names = tuple(str(name) for name in getattr(dataset, "class_names", None) or ())
-    return DataSource(Listing(tuple(items), names), dataset)
-
-
-def elements(dataset: Any) -> Iterator[tuple[dict[str | None, NDArray[Any]], Any]]:
-    """Yield each image of a ``tf.data.Dataset`` with its label, batched or not."""
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) < 2:
+    if not isinstance(dataset.element_spec, tuple) or len(dataset.element_spec) < 2:
         raise DataError("--data: the data set must yield (images, labels).")
-    first = next(iter(spec[0].values())) if isinstance(spec[0], dict) else spec[0]
-    label = next(iter(spec[1].values())) if isinstance(spec[1], dict) else spec[1]
-    rank = getattr(getattr(first, "shape", None), "rank", None)
-    # A batch of images has rank 4; of flat rows 2, and then its labels have a rank too.
-    batched = rank is not None and (rank >= 4 or (rank == 2 and label.shape.rank != 0))
-    for element in dataset.as_numpy_iterator():
-        images = element[0] if isinstance(element[0], dict) else {None: element[0]}
-        if not batched:
-            yield {k: np.asarray(v) for k, v in images.items()}, element[1]
-            continue
-        for row in range(len(next(iter(images.values())))):
-            arrays = {k: np.asarray(v)[row] for k, v in images.items()}
-            labels = element[1]
-            one = (
-                {k: v[row] for k, v in labels.items()} if isinstance(labels, dict) else labels[row]
-            )
-            yield arrays, one
+    return DataSource(list_images(dataset, settings), dataset)

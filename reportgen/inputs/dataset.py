@@ -14,7 +14,6 @@ import numpy as np
 
 from reportgen.cache import key_of
 from reportgen.errors import DataError, ProbeError
-from reportgen.inputs.data_source import elements
 from reportgen.inputs.fitting import (
     as_batch,
     by_input,
@@ -25,6 +24,7 @@ from reportgen.inputs.fitting import (
 )
 from reportgen.inputs.images import decode, decode_mask, fit
 from reportgen.inputs.listing import Item
+from reportgen.inputs.streams import images_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -327,7 +327,7 @@ class DataSet:
         if not len(places):
             return
         wanted: Any = places if isinstance(places, range) else set(places)
-        for place, (arrays, label) in enumerate(elements(self._stream)):
+        for place, (arrays, label) in enumerate(images_of(self._stream, self._inputs)):
             if place > places[-1]:
                 return
             if place not in wanted:

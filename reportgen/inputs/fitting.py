@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import LabelError, ProbeError
-from reportgen.inputs.labels import label_value
+from reportgen.inputs.classes import label_of_value
 from reportgen.report.leaves import Notice
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def row_labels(labels: Any, count: int, *, single: bool) -> list[Any]:
     if labels is None:
         return [None] * count
     if single and count == 1:
-        return [label_value(labels)]
+        return [label_of_value(labels)]
     array = np.asarray(labels)
     if array.ndim == 0 and count == 1:
         array = array[None]
     if array.ndim == 0 or len(array) != count:
         have = len(array) if array.ndim else 1
         raise LabelError(f"There are {count} probes and {have} label{'' if have == 1 else 's'}.")
-    return [label_value(row) for row in array]
+    return [label_of_value(row) for row in array]
 
 
 def spec_of(inputs: Sequence[InputShape], name: str) -> InputShape:

@@ -1,4 +1,4 @@
-"""Class names and true labels: read them, and say which class a label means."""
+"""Class names and true labels as they lie in files; what a label means is decided in ``classes``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from reportgen.errors import LabelError
 from reportgen.files import read_regular
-from reportgen.report.leaves import ProbeLabel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,48 +145,3 @@ def label_of(path: Path, labels: Mapping[str, Any]) -> Any | None:
         if key in labels:
             return labels[key]
     return labels.get(path.stem)
-
-
-def resolve(label: Any, classes: Sequence[str], count: int) -> ProbeLabel:
-    """Say which class a label means: by name first, by index otherwise.
-
-    Args:
-        label: a name, an index, or a number.
-        classes: class names, empty where none were given.
-        count: how many classes the output has; 0 where it has none.
-    """
-    text = str(label)
-    if isinstance(label, float) and label.is_integer():
-        text = str(int(label))
-    if text in classes:
-        return ProbeLabel(text, classes.index(text), text)
-    folded = [_folded(name) for name in classes]
-    if folded.count(_folded(text)) == 1:
-        index = folded.index(_folded(text))
-        return ProbeLabel(text, index, classes[index])
-    number = index_of(text)
-    if number is not None and number < count:
-        return ProbeLabel(text, number, classes[number] if number < len(classes) else None)
-    return ProbeLabel(text)
-
-
-def index_of(text: str) -> int | None:
-    """Return the number that a text of ASCII digits is; None for any other, and beyond 18 digits."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def _folded(name: str) -> str:
-    return name.casefold().replace("_", " ").replace("-", " ").strip()
-
-
-def label_value(value: Any) -> Any | None:
-    """Return a label as a scalar: an index, a name, or the position of the one in a one-hot row."""
-    array = np.asarray(value)
-    if array.ndim == 0 or array.size == 1:
-        item = array.reshape(-1)[0].item()
-        return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
-    if array.ndim == 1 and array.size and array.dtype.kind in "fiub":
-        if np.isclose(array.sum(), 1) and np.isclose(array.max(), 1):
-            return int(array.argmax())
-        return "|".join(str(int(i)) for i in np.flatnonzero(array)) if array.max() <= 1 else None
-    return None

@@ -13,9 +13,9 @@ import numpy as np
 
 from reportgen.errors import LabelError, ProbeError
 from reportgen.files import open_regular, reason_of
+from reportgen.inputs.classes import label_of_value
 from reportgen.inputs.images import SUFFIXES
-from reportgen.inputs.labels import label_of, label_value, read_labels
-from reportgen.report.leaves import Notice
+from reportgen.inputs.labels import label_of, read_labels
 from reportgen.wording import readable_name
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.report.leaves import Notice
     from reportgen.settings import Settings
 
 _IMAGE_KEYS = ("x", "images", "image", "x_test", "x_val", "x_train", "data", "arr_0")
@@ -48,16 +49,20 @@ class Listing(NamedTuple):
     Attributes:
         class_names: from the names of class folders or from the data set; empty without them.
         total: how many there are; more than ``items`` where the source was cut short while reading.
+        stream: a ``tf.data.Dataset`` whose images are not listed yet: the network's input says what one is.
     """
 
     items: tuple[Item, ...]
     class_names: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
     total: int | None = None
+    stream: Any = None
 
     @property
     def size(self) -> int:
-        """How many images are listed; of one array its length, which the network's input may refine."""
+        """How many images are listed, 0 where only reading tells; of one array its length, as it stands."""
+        if not self.items:
+            return 0
         first = self.items[0].source
         if isinstance(first, dict) and len(self.items) == 1:
             array = next(iter(first.values()))
@@ -67,6 +72,8 @@ class Listing(NamedTuple):
     @property
     def example_shape(self) -> tuple[int, ...] | None:
         """Shape of one image where arrays say it, with an axis of channels; None where an axis is 0."""
+        if not self.items:
+            return _shape_in(self.stream)
         first = self.items[0].source
         if not isinstance(first, dict):
             return None
@@ -85,6 +92,19 @@ class Listing(NamedTuple):
         return self._replace(items=tuple(plain))
 
 
+def _shape_in(dataset: Any) -> tuple[int, ...] | None:
+    """Return the shape of one image as a data set declares it; None where it leaves sizes open."""
+    spec = dataset.element_spec
+    spec = spec[0] if isinstance(spec, tuple) else spec
+    spec = next(iter(spec.values())) if isinstance(spec, dict) else spec
+    sizes = getattr(spec, "shape", None)
+    shape = tuple(sizes) if sizes is not None and sizes.rank is not None else ()
+    if len(shape) == 4 or (len(shape) == 3 and shape[2] not in {1, 3, 4}):
+        shape = shape[1:]
+    shape = (*shape, 1) if len(shape) == 2 else shape
+    return shape if len(shape) == 3 and all(shape) else None
+
+
 def list_images(source: Any, settings: Settings) -> Listing:
     """List the probes in ``source`` without reading images.
 
@@ -97,17 +117,19 @@ def list_images(source: Any, settings: Settings) -> Listing:
         ProbeError: nothing there, or of a kind that cannot be used.
         LabelError: labels that do not belong to the probes.
     """
-    listing = _list(source, settings)
+    listing = _list(source)
+    if listing.stream is not None:
+        return listing
     if not listing.items:
         raise ProbeError("There are no probes in what was given.")
-    return _labelled(listing, settings)
+    return labelled(listing, settings)
 
 
-def _list(source: Any, settings: Settings) -> Listing:
+def _list(source: Any) -> Listing:
     if isinstance(source, str | Path):
         return _from_paths([source])
     if hasattr(source, "as_numpy_iterator"):
-        return _from_dataset(source, settings.max_probes)
+        return _from_dataset(source)
     if isinstance(source, dict):
         return _from_mapping(source)
     if (
@@ -156,7 +178,7 @@ def _from_pair(pair: tuple[Any, ...]) -> Listing:
         if len(images) != len(labels):
             raise LabelError(f"There are {len(images)} images and {len(labels)} labels.")
         rows = [
-            Item(f"probe {i}", {None: _as_array(a)}, label_value(labels[i]))
+            Item(f"probe {i}", {None: _as_array(a)}, label_of_value(labels[i]))
             for i, a in enumerate(images)
         ]
         return Listing(tuple(rows))
@@ -167,38 +189,9 @@ def _from_mapping(arrays: Mapping[str, Any], labels: NDArray[Any] | None = None)
     return Listing((Item("array", {str(k): _as_array(v) for k, v in arrays.items()}, labels),))
 
 
-def _from_dataset(dataset: Any, limit: int) -> Listing:
-    """Take the first ``limit`` elements: a data set may have no end."""
-    items: list[Item] = []
-    rank = _rank(dataset.element_spec)
-    for element in dataset.as_numpy_iterator():
-        parts = element if isinstance(element, tuple) else (element,)
-        images, labels = parts[0], parts[1] if len(parts) > 1 else None
-        named = dict(images) if isinstance(images, dict) else {None: images}
-        first = np.asarray(next(iter(named.values())))
-        batched = (rank is not None and first.ndim == rank and first.ndim >= 4) or first.ndim >= 4
-        rows = len(first) if batched else 1
-        for row in range(rows):
-            one = {k: np.asarray(v)[row] if batched else np.asarray(v) for k, v in named.items()}
-            label = None
-            if labels is not None and not isinstance(labels, dict):
-                label = label_value(np.asarray(labels)[row] if batched else labels)
-            items.append(Item(f"probe {len(items)}", one, label))
-            if len(items) == limit:
-                break
-        if len(items) == limit:
-            break
+def _from_dataset(dataset: Any) -> Listing:
     names = tuple(str(name) for name in getattr(dataset, "class_names", None) or ())
-    note = Notice("info", f"The first {len(items)} elements of the data set are shown.")
-    return Listing(tuple(items), names, (note,))
-
-
-def _rank(spec: Any) -> int | None:
-    first = spec[0] if isinstance(spec, tuple) else spec
-    if isinstance(first, dict):
-        first = next(iter(first.values()))
-    shape = getattr(first, "shape", None)
-    return getattr(shape, "rank", None)
+    return Listing((), names, stream=dataset)
 
 
 # -- files ---------------------------------------------------------------------------------------
@@ -318,7 +311,12 @@ def _with_values(array: NDArray[Any], what: str) -> NDArray[Any]:
 # -- labels --------------------------------------------------------------------------------------
 
 
-def _labelled(listing: Listing, settings: Settings) -> Listing:
+def labelled(listing: Listing, settings: Settings) -> Listing:
+    """Return the probes with the labels of the settings, where there are any.
+
+    Raises:
+        LabelError: labels that do not belong to the probes.
+    """
     given = settings.labels
     if given is None:
         return listing
@@ -328,13 +326,15 @@ def _labelled(listing: Listing, settings: Settings) -> Listing:
         if len(given) != len(listing.items):
             raise LabelError(f"There are {len(listing.items)} probes and {len(given)} labels.")
         pairs = zip(listing.items, given, strict=True)
-        return listing._replace(items=tuple(item._replace(label=label) for item, label in pairs))
+        return listing._replace(
+            items=tuple(item._replace(label=label_of_value(label)) for item, label in pairs)
+        )
     table = read_labels(given) if isinstance(given, str) else given
     items = []
     for item in listing.items:
         path = item.source if isinstance(item.source, Path) else Path(item.name)
         label = label_of(path, table)
-        items.append(item if label is None else item._replace(label=label))
+        items.append(item if label is None else item._replace(label=label_of_value(label)))
     if all(item.label is None for item in items):
         raise LabelError(
             "None of the labels belongs to a probe; their first column must hold the probes' "

@@ -94,13 +94,7 @@ def trace_forward(
             returned["maps"] = _maps(recorder, watch, spans)
         return returned
 
-    # Not tf.function: from this one further passes (gradients, parts) can be cut without a trace.
-    try:
-        function = tf.compat.v1.wrap_function(run, list(signature.values()))
-    except Exception as error:
-        if recorder.failed:
-            noted(error, recorder.failed)
-        raise
+    function = _wrapped(run, signature, recorder)
     positions = {call.id: _positions(call.outputs[0]) for call in recorder.calls if call.outputs}
     return Traced(
         function,
@@ -113,6 +107,21 @@ def trace_forward(
         positions,
         exact,
     )
+
+
+def _wrapped(run: Callable[..., Any], signature: Mapping[str, Any], recorder: Recorder) -> Any:
+    """Trace a function; of a failure the layer is noted.
+
+    Not by ``tf.function``: from this one further passes (gradients, parts) can be cut without a trace.
+    """
+    import tensorflow as tf
+
+    try:
+        return tf.compat.v1.wrap_function(run, list(signature.values()))
+    except Exception as error:
+        if recorder.failed:
+            noted(error, recorder.failed)
+        raise
 
 
 def _logits(named: Mapping[str, Any]) -> dict[str, Any]:

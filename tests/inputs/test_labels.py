@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from reportgen.errors import LabelError
-from reportgen.inputs.labels import label_of, read_classes, read_labels, resolve
-from reportgen.report.leaves import ProbeLabel
+from reportgen.inputs.labels import label_of, read_classes, read_labels
 
 PETS = ("cat", "dog", "guinea pig")
 
@@ -118,40 +117,3 @@ def test_line_without_a_label_is_named(tmp_path):
 )
 def test_the_most_exact_name_wins(labels, expected):
     assert label_of(Path("/data/a/x.png"), labels) == expected
-
-
-@pytest.mark.parametrize(
-    ("label", "index"),
-    [
-        ("dog", 1),
-        ("Guinea_Pig", 2),
-        (" guinea-pig ", 2),
-        (1, 1),
-        (2.0, 2),
-        ("0", 0),
-        ("3", None),
-        (-1, None),
-        (1.5, None),
-        ("²", None),
-        ("wolf", None),
-    ],
-)
-def test_label_means_a_class_by_name_or_index(label, index):
-    found = resolve(label, PETS, 3)
-    assert found.index == index
-    assert found.name == (None if index is None else PETS[index])
-
-
-def test_name_that_is_a_number_beats_the_index():
-    assert resolve(1, ("7", "1", "0"), 3) == ProbeLabel("1", 1, "1")
-    assert resolve("7", ("7", "1", "0"), 3) == ProbeLabel("7", 0, "7")
-
-
-def test_exact_name_beats_one_that_differs_in_case():
-    assert resolve("Cat", ("cat", "Cat"), 2).index == 1
-    assert resolve("CAT", ("cat", "Cat"), 2).index is None
-
-
-def test_index_without_class_names():
-    assert resolve(4, (), 5) == ProbeLabel("4", 4, None)
-    assert resolve(4, (), 4) == ProbeLabel("4", None, None)

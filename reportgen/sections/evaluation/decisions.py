@@ -45,7 +45,7 @@ class DecisionFold(OutputFold):
         binary = about.task.kind == "binary"
         predicted = (p[:, 1] >= about.threshold).astype(np.int64) if binary else p.argmax(axis=1)
         # An answer that is no number is wrong, whatever it would have been.
-        predicted = np.where(broken, (truth + 1) % max(about.classes, 2), predicted)
+        predicted = np.where(broken, (truth + 1) % max(about.classes.count, 2), predicted)
         rows = np.arange(len(p))
         of_truth = p[rows, truth]
         rank = (p > of_truth[:, None]).sum(axis=1)
@@ -82,7 +82,7 @@ class DecisionFold(OutputFold):
     def _standing(self, among: NDArray[Any], key: NDArray[Any]) -> list[Notable]:
         rows = np.flatnonzero(among)
         rows = rows[np.argsort(key[rows], kind="stable")[:EXAMPLES]]
-        names = self.about.name
+        names = self.about.classes.name
         return [
             Notable(
                 int(self.column("place")[row]), names(int(self.column("truth")[row])),
@@ -146,7 +146,7 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
     """Return the metrics; mistakes and hits are added by who has their pictures."""
     truth, predicted = fold.column("truth"), fold.column("predicted")
     given, of_truth = fold.column("given"), fold.column("of_truth")
-    count, classes = len(truth), max(fold.about.classes, 2)
+    count, classes = len(truth), max(fold.about.classes.count, 2)
     matrix = metrics.confusion(truth, predicted, classes)
     right = truth == predicted
     hits = int(right.sum())
@@ -196,7 +196,7 @@ def _class_rows(fold: DecisionFold, matrix: NDArray[Any]) -> tuple[ClassRow, ...
     return tuple(
         ClassRow(
             index=index,
-            name=fold.about.name(index),
+            name=fold.about.classes.name(index),
             support=int(found.support[index]),
             predicted=int(found.predicted[index]),
             precision=six_digits(found.precision[index]),

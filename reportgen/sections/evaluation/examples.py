@@ -137,11 +137,12 @@ def _beside(context: Context, fold: MaskFold, row: Row, output: NDArray[Any]) ->
     said = decide(output[None], about.task.scale, about.threshold)[0]
     truth = fold.truth(row.label, row.place, said.shape)
     below = np.rint(np.clip(resize_bilinear(image, *said.shape), 0, 255)).astype(np.uint8)
-    slots = {k: slot for k in range(about.classes) if (slot := about.colour(k)) is not None}
+    classes = about.classes
+    slots = {k: slot for k in range(classes.count) if (slot := classes.slot(k)) is not None}
     gap = np.full((said.shape[0], max(2, said.shape[1] // 50), 3), 128, np.uint8)
     parts = [as_rgb(below), gap, overlay(below, truth, slots), gap, overlay(below, said, slots)]
     sheet = np.concatenate(parts, axis=1)
     name = _name(context, row.place)
-    painted = ", ".join(about.name(k) for k in np.unique(said).tolist() if k)
+    painted = ", ".join(classes.name(k) for k in np.unique(said).tolist() if k in slots)
     alt = f"{name}: the image, its true mask, and the decided one ({painted or 'nothing painted'})."
     return lossless(context.tools.store, shrunk(sheet), alt)

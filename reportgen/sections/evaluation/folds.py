@@ -6,59 +6,46 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.drawing.pictures import MASK_COLOURS
 from reportgen.errors import DataError
-from reportgen.inputs.labels import label_value, resolve
+from reportgen.inputs.classes import label_of_value, label_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from reportgen.inputs.classes import ClassNames
     from reportgen.network.facts import OutputFacts
     from reportgen.network.protocol import Batch
     from reportgen.network.tasks import Task
     from reportgen.observe import Examples
 
 
+_ABSENT = {"", "0", "0.0", "False", "false"}
+"""Texts and numbers that say in a column of a label that it is not there."""
+
+
 class About(NamedTuple):
     """What a fold knows of its output and its data set.
 
     Attributes:
-        names: of the classes; empty where none fit.
-        classes: how many; 0 for what has none.
+        classes: of the output.
         named: gives an image's name by its place.
         resize: how images were fitted.
-        known: classes by label, filled as labels are met.
+        known: classes by text, filled as labels are met.
     """
 
     task: Task
     facts: OutputFacts
-    names: tuple[str, ...]
-    classes: int
+    classes: ClassNames
     threshold: float
     named: Callable[[int], str]
     resize: str
-    known: dict[Any, int]
-
-    def name(self, index: int) -> str:
-        """Return the name of a class."""
-        if self.names:
-            return self.names[index] if index < len(self.names) else f"class {index}"
-        if self.task.kind == "binary":
-            return ("negative", "positive")[index]
-        if self.task.kind == "segmentation" and self.classes == 2:
-            return ("background", "mask")[index]
-        return f"class {index}"
-
-    def colour(self, index: int) -> int | None:
-        """Return the colour slot of a class in masks; None for a background, which stays unpainted."""
-        plain = index == 0 and self.name(0).lower() in {"background", "unlabeled", "class 0"}
-        return None if plain else (index if self.names else index - 1) % len(MASK_COLOURS)
+    known: dict[str, int]
 
     def wrong(self, label: Any, place: int, what: str) -> DataError:
         """Return the error of a label that cannot be used."""
-        text = str(label)
+        text = label_text(label) if isinstance(label, tuple) else str(label)
         shown = text if len(text) <= 60 else text[:59] + "…"
         return DataError(
             f"--data: the label {shown!r} of {self.named(place)} {what} the output {self.task.output!r}."
@@ -70,19 +57,39 @@ class About(NamedTuple):
         Raises:
             DataError: it means none.
         """
-        value = label_value(label) if isinstance(label, np.ndarray | bytes) else label
-        value = getattr(value, "item", lambda: value)()
-        if isinstance(value, dict):
-            raise self.wrong(value, place, f"has {len(value)} columns; one class has")
-        if value in self.known:
+        value = label_of_value(label)
+        if isinstance(value, str) and value in self.known:
             return self.known[value]
-        found = resolve(value, self.names, self.classes) if value is not None else None
-        if found is None or found.index is None:
-            known = f"such as {self.names[0]!r}, or " if self.names else ""
-            classes = f"(classes are {known}0 to {self.classes - 1}; --classes gives names)"
-            raise self.wrong(value, place, f"names no class {classes} of")
-        self.known[value] = found.index
-        return found.index
+        found = self.classes.index(value)
+        if found is None:
+            raise self.wrong(label if value is None else value, place, self._no_class())
+        if isinstance(value, str):
+            self.known[value] = found
+        return found
+
+    def classes_in(self, label: Any, place: int) -> frozenset[int]:
+        """Return all classes that a label means, of an output that decides each for itself.
+
+        Args:
+            label: as ``label_of_value`` takes it, or a mapping from class to whether it is there.
+            place: of the image.
+
+        Raises:
+            DataError: a part means none.
+        """
+        if isinstance(label, dict):
+            given = [name for name, there in label.items() if str(there).strip() not in _ABSENT]
+            return frozenset(self.class_of(name, place) for name in given)
+        value = label_of_value(label)
+        found = self.classes.indices(value)
+        if found is None:
+            raise self.wrong(value, place, self._no_class())
+        return found
+
+    def _no_class(self) -> str:
+        names, last = self.classes.known, self.classes.count - 1
+        known = f"such as {names[0]!r}, or " if names else ""
+        return f"names no class (classes are {known}0 to {last}; --classes gives names) of"
 
 
 class OutputFold:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.inputs.labels import label_value
 from reportgen.numerics import sigmoid, six_digits
 from reportgen.report.content.evaluation import ClassRow, Labelled
 from reportgen.sections.evaluation import metrics
@@ -33,24 +32,11 @@ class LabelFold(OutputFold):
         p = sigmoid(finite) if self.about.task.scale == "logits" else finite
         truth = np.zeros(p.shape, bool)
         for row, (label, place) in enumerate(zip(labels, places.tolist(), strict=True)):
-            for part in _parts(label):
-                truth[row, self.about.class_of(part, place)] = True
+            truth[row, sorted(self.about.classes_in(label, place))] = True
         broken: Any = ~np.isfinite(outputs).all(axis=1)
         # An answer that is no number is wrong in every label.
         p = np.where(broken[:, None], np.where(truth, 0.0, 1.0), p)
         self.keep(place=places, truth=truth, p=p.astype(np.float64))
-
-
-def _parts(label: Any) -> list[str]:
-    """Return the labels of one image: of ``a|b``, a row of 0 and 1, or a column each."""
-    if label is None:
-        return []
-    if isinstance(label, dict):
-        return [name for name, given in label.items() if str(given).strip() not in {"", "0", "0.0"}]
-    if isinstance(label, np.ndarray) and label.ndim == 1 and label.dtype.kind in "fiub":
-        return [str(index) for index in np.flatnonzero(label > 0.5)]
-    value = label_value(label)
-    return [part for part in str("" if value is None else value).split("|") if part]
 
 
 def labelled(fold: LabelFold) -> Labelled:
@@ -68,7 +54,7 @@ def labelled(fold: LabelFold) -> Labelled:
         ranked += metrics.ranks(roc, there, len(truth) - there)
         rows.append(
             ClassRow(
-                index, fold.about.name(index), int(found.support[1]), int(found.predicted[1]),
+                index, fold.about.classes.name(index), int(found.support[1]), int(found.predicted[1]),
                 six_digits(found.precision[1]), six_digits(found.recall[1]), six_digits(found.f1[1]),
                 six_digits(area),
             )

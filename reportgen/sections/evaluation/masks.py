@@ -34,13 +34,14 @@ class MaskFold(OutputFold):
             DataError: a label that is no mask, or holds a class that the output has not.
         """
         decided = decide(outputs, self.about.task.scale, self.about.threshold)
-        matrices = np.zeros((len(outputs), self.about.classes, self.about.classes), np.int64)
+        classes = self.about.classes.count
+        matrices = np.zeros((len(outputs), classes, classes), np.int64)
         resized = 0
         for row, (label, place) in enumerate(zip(labels, places.tolist(), strict=True)):
             mask = self.truth(label, place, decided[row].shape)
             resized += np.asarray(label).shape[:2] != decided[row].shape
             some = mask != IGNORED
-            matrices[row] = metrics.confusion(mask[some], decided[row][some], self.about.classes)
+            matrices[row] = metrics.confusion(mask[some], decided[row][some], classes)
         mean = np.array([mean_iou(matrix) for matrix in matrices])
         self.keep(place=places, iou=mean)
         self.count(matrix=matrices.sum(axis=0), resized=np.array(resized))
@@ -56,12 +57,12 @@ class MaskFold(OutputFold):
         mask = np.asarray(label)
         if mask.ndim == 3 and mask.shape[2] == 1:
             mask = mask[..., 0]
-        elif mask.ndim == 3 and mask.shape[2] == self.about.classes:
+        elif mask.ndim == 3 and mask.shape[2] == self.about.classes.count:
             mask = mask.argmax(axis=2)
         if mask.ndim != 2 or mask.dtype.kind not in "fiub":
             what = "is no mask (height, width), which a picture is held against by"
             raise self.about.wrong(label, place, what)
-        classes = self.about.classes
+        classes = self.about.classes.count
         if classes == 2 and mask.size and _two_valued(mask):
             mask = (mask > (int(mask.max()) // 2 if mask.max() > 1 else 0.5)).astype(np.int64)
         mask = fit_mask(mask.astype(np.int64), shape, self.about.resize, IGNORED)
@@ -124,12 +125,12 @@ def segmented(fold: MaskFold) -> Segmented:
         rows.append(
             MaskRow(
                 index=index,
-                name=fold.about.name(index),
+                name=fold.about.classes.name(index),
                 pixels=int(support[index]),
                 predicted=int(said[index]),
                 iou=six_digits(both / union) if union else None,
                 dice=six_digits(2 * both / (union + both)) if union else None,
-                colour=fold.about.colour(index),
+                colour=fold.about.classes.slot(index),
             )
         )
     some = [row for row in rows if row.iou is not None]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import DataError, NotApplicable
 from reportgen.inputs.images import orientation_text
-from reportgen.network.tasks import class_count
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.evaluation import (
     Classified,
@@ -77,10 +76,9 @@ def _labelled_tasks(context: Context, data: DataSet) -> list[Task]:
 
 def _about(context: Context, data: DataSet, task: Task) -> About:
     facts = next(o for o in context.network.facts.outputs if o.name == task.output)
-    count = class_count(task, facts)
-    names = context.classes if len(context.classes) == count else ()
     settings = context.settings
-    return About(task, facts, names, count, settings.threshold, data.name, settings.resize, {})
+    classes = context.class_names(task)
+    return About(task, facts, classes, settings.threshold, data.name, settings.resize, {})
 
 
 def collect(context: Context, _observed: Any) -> Collected:

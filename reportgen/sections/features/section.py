@@ -9,9 +9,7 @@ import numpy as np
 from reportgen.drawing.pictures import as_rgb, lossless
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.fitting import image_input
-from reportgen.inputs.labels import resolve
 from reportgen.network.protocol import Recipe
-from reportgen.network.tasks import class_count
 from reportgen.numerics import even_sample, resize_bilinear, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.features import FeaturesContent, ProbeCrop, UnitFeature
@@ -43,7 +41,6 @@ from reportgen.sections.features.units import (
     has_classes,
     strongest_channels,
 )
-from reportgen.sections.relevance.explaining import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,9 +105,8 @@ def _class_task(context: Context) -> Task | None:
 
 
 def _asked(context: Context) -> list[Unit]:
-    return asked_units(
-        context.settings.units, context.network.facts, context.tasks, context.classes
-    )
+    classes = {task: context.class_names(task) for task in context.tasks}
+    return asked_units(context.settings.units, context.network.facts, classes)
 
 
 def collect(context: Context, classes: list[int] | None) -> Collected:
@@ -220,10 +216,9 @@ def _default_units(
 
 
 def _of_probes(context: Context, task: Task, classes: Sequence[int]) -> list[Unit]:
-    facts = next(o for o in context.network.facts.outputs if o.name == task.output)
-    names, count = names_of(context, task, facts), class_count(task, facts)
+    names = context.class_names(task)
     given = context.probes.set.probes if context.probes else ()
-    labels = [resolve(p.label, names, count).index for p in given if p.label is not None]
+    labels = [names.index(probe.label) for probe in given]
     known = [index for index in labels if index is not None] if task.kind != "binary" else []
     return class_units(task, [*known, *classes], names)
 

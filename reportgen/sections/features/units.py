@@ -11,14 +11,14 @@ import numpy as np
 from reportgen.errors import InputError, UsageError
 from reportgen.files import open_regular
 from reportgen.network.calls import choose_calls
-from reportgen.network.tasks import class_count
 from reportgen.numerics import even_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from reportgen.inputs.classes import ClassNames
     from reportgen.network.facts import CallFacts, NetworkFacts
     from reportgen.network.tasks import Task
 
@@ -75,7 +75,7 @@ def default_layers(calls: Sequence[CallFacts]) -> list[CallFacts]:
 
 
 def class_units(
-    task: Task, classes: Sequence[int], names: Sequence[str], most: int = DEFAULT_CLASSES
+    task: Task, classes: Sequence[int], names: ClassNames, most: int = DEFAULT_CLASSES
 ) -> list[Unit]:
     """Return the logits of the first different ``classes``."""
     first = list(dict.fromkeys(classes))[:most]
@@ -84,14 +84,13 @@ def class_units(
     return [_logit(task, index, names) for index in first]
 
 
-def _logit(task: Task, index: int, names: Sequence[str]) -> Unit:
+def _logit(task: Task, index: int, names: ClassNames) -> Unit:
     shown = index + 1 if task.kind == "binary" else index
-    name = names[shown] if shown < len(names) else f"class {shown}"
-    return Unit("logit", f"output:{task.output}", index, name)
+    return Unit("logit", f"output:{task.output}", index, names.name(shown))
 
 
 def asked_units(
-    texts: Sequence[str], facts: NetworkFacts, tasks: Sequence[Task], names: Sequence[str]
+    texts: Sequence[str], facts: NetworkFacts, classes: Mapping[Task, ClassNames]
 ) -> list[Unit]:
     """Read ``LAYER:INDEX``, ``LAYER:INDEX@centre``, ``LAYER:*``, ``class:NAME`` and ``LAYER:direction=FILE``.
 
@@ -101,16 +100,14 @@ def asked_units(
     """
     found: dict[str, Unit] = {}
     for text in texts:
-        for unit in _read_units(text, facts, tasks, names):
+        for unit in _read_units(text, facts, classes):
             found.setdefault(unit.id, unit)
     return list(found.values())
 
 
-def _read_units(
-    text: str, facts: NetworkFacts, tasks: Sequence[Task], names: Sequence[str]
-) -> list[Unit]:
+def _read_units(text: str, facts: NetworkFacts, classes: Mapping[Task, ClassNames]) -> list[Unit]:
     if text.startswith("class:"):
-        return [_class(text, facts, tasks, names)]
+        return [_class(text, classes)]
     layer, sign, rest = text.rpartition(":")
     if "direction=" in text:
         layer, sign, rest = text.partition(":direction=")
@@ -149,18 +146,13 @@ def _call(layer: str, text: str, facts: NetworkFacts) -> CallFacts:
     return found[0]
 
 
-def _class(text: str, facts: NetworkFacts, tasks: Sequence[Task], names: Sequence[str]) -> Unit:
+def _class(text: str, classes: Mapping[Task, ClassNames]) -> Unit:
     name = text.removeprefix("class:")
-    sizes = {output.name: output for output in facts.outputs}
-    for task in tasks:
-        count = class_count(task, sizes[task.output])
-        if not has_classes(task):
-            continue
-        fitting = names if len(names) == count else ()
-        if name in fitting or (name.isdecimal() and int(name) < count):
-            index = fitting.index(name) if name in fitting else int(name)
-            index = max(index - 1, 0) if task.kind == "binary" else index
-            return _logit(task, index, fitting)
+    for task, known in classes.items():
+        index = known.index(name) if has_classes(task) else None
+        if index is not None:
+            return _logit(task, max(index - 1, 0) if task.kind == "binary" else index, known)
+    names = [name for known in classes.values() for name in known.names]
     near = difflib.get_close_matches(name, names, 1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise UsageError(f"--units {text}: no output has a class {name!r}{hint}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reportgen.drawing.pictures import (
-    MASK_COLOURS,
     lossless,
     mask_picture,
     overlay,
@@ -15,7 +15,6 @@ from reportgen.drawing.pictures import (
     photograph,
     to_bytes,
 )
-from reportgen.inputs.labels import index_of
 from reportgen.numerics import entropy_bits, pearson, resize_bilinear, sigmoid, six_digits, softmax
 from reportgen.report.content.probes import (
     BinaryResult,
@@ -30,16 +29,14 @@ from reportgen.report.content.probes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from reportgen.context import Context
+    from reportgen.inputs.classes import ClassNames, Label
     from reportgen.network.tasks import Task
     from reportgen.report.content.probes import (
         OutputResult,
     )
-    from reportgen.report.leaves import ProbeLabel
 
 TOP = 5
 FIRST_VALUES = 16
@@ -49,8 +46,8 @@ def read_output(
     task: Task,
     values: NDArray[Any],
     *,
-    classes: Sequence[str],
-    label: ProbeLabel | None,
+    classes: ClassNames,
+    label: Label | None,
     context: Context,
     image: NDArray[Any] | None,
     source: NDArray[Any] | None,
@@ -61,8 +58,8 @@ def read_output(
     Args:
         task: what the output is taken for.
         values: the output without the batch dimension.
-        classes: class names that fit it, else empty.
-        label: the true label.
+        classes: of the output.
+        label: the true one.
         context: for the threshold and the pictures.
         image: (H, W, 1 or 3) uint8, what the network received, to lay a mask over.
         logits: what goes into the softmax of the output, where it ends in one.
@@ -84,10 +81,6 @@ def read_output(
     return _tensor(task, values)
 
 
-def _name(classes: Sequence[str], index: int) -> str:
-    return classes[index] if index < len(classes) else f"class {index}"
-
-
 def _broken(values: NDArray[Any]) -> int:
     return int(np.count_nonzero(~np.isfinite(values)))
 
@@ -95,8 +88,8 @@ def _broken(values: NDArray[Any]) -> int:
 def _classification(
     task: Task,
     values: NDArray[Any],
-    classes: Sequence[str],
-    label: ProbeLabel | None,
+    classes: ClassNames,
+    label: Label | None,
     logits: NDArray[Any] | None,
 ) -> ClassificationResult:
     softmaxed = task.scale == "logits"
@@ -106,8 +99,8 @@ def _classification(
         )
     p = softmax(values) if softmaxed else values.astype(np.float64)
     order = np.argsort(-p, kind="stable")
-    top = tuple(Score(int(i), _name(classes, int(i)), six_digits(p[i])) for i in order[:TOP])
-    index = label.index if label else None
+    top = tuple(Score(int(i), classes.name(int(i)), six_digits(p[i])) for i in order[:TOP])
+    index = classes.index(label)
     return ClassificationResult(
         output=task.output,
         top=top,
@@ -138,8 +131,8 @@ def _is_distribution(values: NDArray[Any]) -> bool:
 def _binary(
     task: Task,
     values: NDArray[Any],
-    classes: Sequence[str],
-    label: ProbeLabel | None,
+    classes: ClassNames,
+    label: Label | None,
     threshold: float,
 ) -> BinaryResult:
     squashed = task.scale == "logits"
@@ -147,13 +140,12 @@ def _binary(
         return BinaryResult(task.output, None, threshold, None, None, None, squashed, broken)
     p = float(sigmoid(values)[0] if squashed else values[0])
     decided = int(p >= threshold)
-    index = label.index if label else None
-    name = classes[decided] if len(classes) == 2 else ("negative", "positive")[decided]
+    index = classes.index(label)
     return BinaryResult(
         output=task.output,
         probability=six_digits(p),
         threshold=threshold,
-        decision=Score(decided, name, six_digits(p if decided else 1 - p)),
+        decision=Score(decided, classes.name(decided), six_digits(p if decided else 1 - p)),
         entropy=six_digits(entropy_bits(np.array([p, 1 - p]))),
         correct=decided == index if index is not None else None,
         squashed=squashed,
@@ -163,8 +155,8 @@ def _binary(
 def _multilabel(
     task: Task,
     values: NDArray[Any],
-    classes: Sequence[str],
-    label: ProbeLabel | None,
+    classes: ClassNames,
+    label: Label | None,
     threshold: float,
 ) -> MultilabelResult:
     squashed = task.scale == "logits"
@@ -174,9 +166,9 @@ def _multilabel(
         )
     p = sigmoid(values) if squashed else values.astype(np.float64)
     order = [int(i) for i in np.argsort(-p, kind="stable")]
-    scores = [Score(i, _name(classes, i), six_digits(p[i])) for i in order]
+    scores = [Score(i, classes.name(i), six_digits(p[i])) for i in order]
     decided = {i for i in order if p[i] >= threshold}
-    truth = _label_set(label, classes, values.size)
+    truth = classes.indices(label) if label is not None else None
     return MultilabelResult(
         output=task.output,
         threshold=threshold,
@@ -189,35 +181,18 @@ def _multilabel(
     )
 
 
-def _label_set(label: ProbeLabel | None, classes: Sequence[str], count: int) -> set[int] | None:
-    """Read ``a|b`` or ``0|3`` as a set of labels; None where a part is unknown."""
-    if label is None:
-        return None
-    found = set()
-    for part in filter(None, label.text.split("|")):
-        if part in classes:
-            found.add(list(classes).index(part))
-        elif (index := index_of(part)) is not None and index < count:
-            found.add(index)
-        else:
-            return None
-    return found
-
-
 def _regression(
-    task: Task, values: NDArray[Any], classes: Sequence[str], label: ProbeLabel | None
+    task: Task, values: NDArray[Any], classes: ClassNames, label: Label | None
 ) -> RegressionResult:
     target = None
-    if label is not None and values.size == 1:
-        try:
-            target = six_digits(float(label.text))
-        except ValueError:
-            target = None
+    if isinstance(label, str | int | float) and values.size == 1:
+        with contextlib.suppress(ValueError):
+            target = six_digits(float(label))
     return RegressionResult(
         output=task.output,
         values=tuple(six_digits(v) for v in values.reshape(-1)[:FIRST_VALUES]),
         size=int(values.size),
-        names=tuple(classes[:FIRST_VALUES]) if len(classes) == values.size else (),
+        names=classes.names[:FIRST_VALUES],
         target=target,
         non_finite=_broken(values),
     )
@@ -226,7 +201,7 @@ def _regression(
 def _segmentation(
     task: Task,
     values: NDArray[Any],
-    classes: Sequence[str],
+    classes: ClassNames,
     context: Context,
     image: NDArray[Any] | None,
 ) -> SegmentationResult:
@@ -241,8 +216,7 @@ def _segmentation(
         p = softmax(clean) if task.scale == "logits" else clean
         decided = p.argmax(axis=-1)
         confidence = p.max(axis=-1)
-    names = classes or (("background", "mask") if single else ())
-    legend = _legend(decided, names)
+    legend = _legend(decided, classes)
     slots = {entry.index: entry.colour for entry in legend if entry.colour is not None}
     below = np.full((*decided.shape, 1), 96, np.uint8)
     if image is not None:
@@ -262,19 +236,19 @@ def _segmentation(
     )
 
 
-def _legend(decided: NDArray[Any], names: Sequence[str]) -> tuple[MaskClass, ...]:
-    """List the classes in a mask, largest first; the background (class 0 unless named otherwise) unpainted."""
+def _legend(decided: NDArray[Any], classes: ClassNames) -> tuple[MaskClass, ...]:
+    """List the classes in a mask, largest first; the background is unpainted."""
     found, counts = np.unique(decided, return_counts=True)
     order = sorted(zip(found, counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
-    legend = []
-    for index, count in ((int(i), int(n)) for i, n in order):
-        name = names[index] if index < len(names) else f"class {index}"
-        plain = index == 0 and (
-            not names or "background" in name.lower() or name.lower() == "unlabeled"
+    return tuple(
+        MaskClass(
+            int(index),
+            classes.name(int(index)),
+            six_digits(count / decided.size) or 0.0,
+            classes.slot(int(index)),
         )
-        slot = None if plain else (index - 1 if not names or index else 0) % len(MASK_COLOURS)
-        legend.append(MaskClass(index, name, six_digits(count / decided.size) or 0.0, slot))
-    return tuple(legend)
+        for index, count in order
+    )
 
 
 def _image(

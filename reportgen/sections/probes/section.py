@@ -17,9 +17,8 @@ from reportgen.drawing.pictures import (
     window_of,
 )
 from reportgen.errors import NotApplicable
-from reportgen.inputs.labels import resolve
+from reportgen.inputs.classes import ClassNames
 from reportgen.inputs.preprocessing import match_normalization
-from reportgen.network.tasks import class_count
 from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.probes import (
@@ -89,8 +88,8 @@ class ProbeObserver:
                 read_output(
                     task,
                     outputs[task.output],
-                    classes=_class_names(self._context, task),
-                    label=resolved,
+                    classes=context.class_names(task),
+                    label=probe.label,
                     context=context,
                     image=image,
                     source=inputs.get(self._probes.image_input or ""),
@@ -112,9 +111,9 @@ class ProbeObserver:
     def _label(self, probe: Probe, task: Task) -> ProbeLabel | None:
         if probe.label is None:
             return None
-        output = next(o for o in self._context.network.facts.outputs if o.name == task.output)
-        count = class_count(task, output) if task.kind in {"classification", "binary"} else 0
-        return resolve(probe.label, _class_names(self._context, task), count)
+        classes = self._context.class_names(task)
+        judged = task.kind in {"classification", "binary"}
+        return (classes if judged else ClassNames(0)).shown(probe.label)
 
     def _received(self, name: str, array: NDArray[Any], probe: str) -> ReceivedInput:
         zeros = name in self._probes.zero_inputs
@@ -254,16 +253,10 @@ def _read(
 ) -> OutputResult:
     """Read the first output for an image that is no probe."""
     task = context.tasks[0]
-    classes = _class_names(context, task)
+    classes = context.class_names(task)
     return read_output(
         task, values, classes=classes, label=None, context=context, image=None, source=None, logits=logits
     )  # fmt: skip
-
-
-def _class_names(context: Context, task: Task) -> tuple[str, ...]:
-    """Return the class names where they are as many as an output has."""
-    output = next(o for o in context.network.facts.outputs if o.name == task.output)
-    return context.classes if len(context.classes) == class_count(task, output) else ()
 
 
 def _controls(context: Context, probes: Probes, results: list[ProbeResult]) -> tuple[Control, ...]:

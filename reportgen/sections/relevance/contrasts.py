@@ -10,14 +10,13 @@ from reportgen.observe import probe_name
 from reportgen.report.content.relevance import Contrast, Peak
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
-from reportgen.sections.relevance.explaining import explained, names_of
+from reportgen.sections.relevance.explaining import explained
 from reportgen.sections.relevance.overlays import over_image
 from reportgen.sections.relevance.proof import Explanation, six_digits_or_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from reportgen.context import Context
+    from reportgen.inputs.classes import ClassNames
     from reportgen.network.protocol import Passes
     from reportgen.sections.relevance.methods import Map, Method, Question
     from reportgen.sections.relevance.proof import ProbeTarget
@@ -55,7 +54,7 @@ def make_contrasts(
         methods: that may be trusted to tell classes apart; the first is used.
         notices: told what could not be made; filled.
     """
-    task, facts, _ = explained(context)
+    task, _, _ = explained(context)
     pairs = _close_pairs(asked) if task.kind == "classification" and methods else []
     if not pairs:
         return ()
@@ -70,9 +69,9 @@ def make_contrasts(
     except Exception as error:  # noqa: BLE001 - the contrast costs itself
         notices.append(Notice("warning", f"The contrasts could not be made: {error}"))
         return ()
-    names = names_of(context, task, facts)
+    classes = context.class_names(task)
     made = (
-        _contrast(context, method, pair, names, best, second)
+        _contrast(context, method, pair, classes, best, second)
         for pair, best, second in zip(pairs, maps[::2], maps[1::2], strict=True)
     )
     return tuple(contrast for contrast in made if contrast is not None)
@@ -94,7 +93,7 @@ def _close_pairs(asked: list[ProbeTarget]) -> list[_Pair]:
 
 
 def _contrast(
-    context: Context, method: Method, pair: _Pair, names: Sequence[str], best: Map, second: Map
+    context: Context, method: Method, pair: _Pair, classes: ClassNames, best: Map, second: Map
 ) -> Contrast | None:
     """Draw the difference of two maps; None where there is none."""
     values = best.values - second.values
@@ -102,7 +101,7 @@ def _contrast(
     if not np.isfinite(values).all() or full == 0:
         return None
     asked = pair.asked
-    name, other = asked.target.name, names[pair.second] if names else f"class {pair.second}"
+    name, other = asked.target.name, classes.name(pair.second)
     probe = probe_name(context, asked.probe)
     x, y = ev.peak_of(values)
     alt = (

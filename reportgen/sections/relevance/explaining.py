@@ -10,7 +10,6 @@ import numpy as np
 from reportgen.errors import NotApplicable
 from reportgen.network.calls import choose_features
 from reportgen.network.protocol import Aim
-from reportgen.network.tasks import class_count
 from reportgen.report.content.relevance import RelevanceContent
 from reportgen.sections.relevance.methods import METHODS, Question
 from reportgen.sections.relevance.overlays import full_colour, over_image
@@ -37,17 +36,6 @@ def explained(context: Context) -> tuple[Task, OutputFacts, tuple[str, ...]]:
     facts = next(facts for facts in context.network.facts.outputs if facts.name == name)
     check_output(facts)
     return task, facts, asked
-
-
-def names_of(context: Context, task: Task, facts: OutputFacts) -> tuple[str, ...]:
-    """Return the class names that fit an output, those that the page uses where none were given."""
-    if len(context.classes) == class_count(task, facts):
-        return context.classes
-    if task.kind == "binary":
-        return ("negative", "positive")
-    if task.kind == "segmentation" and facts.shape[-1] == 1:
-        return ("background", "mask")
-    return ()
 
 
 def layer_of(context: Context, name: str) -> str | None:
@@ -111,7 +99,7 @@ def explain_decisions(
         asked: list[ProbeTarget] = []
         for index, (fed, output) in enumerate(zip(inputs, outputs, strict=True)):
             target = find_targets(
-                task, facts, output, classes=names_of(context, task, facts), true=None, asked=(),
+                task, facts, output, classes=context.class_names(task), true=None, asked=(),
                 threshold=settings.threshold, image=tuple(fed[image].shape),
             )[0]  # fmt: skip
             question = Question(fed, image, target.weights, prepared.black)

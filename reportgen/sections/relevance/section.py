@@ -9,9 +9,7 @@ import msgspec
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.inputs.labels import resolve
 from reportgen.network.protocol import Aim
-from reportgen.network.tasks import class_count
 from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.relevance import (
@@ -26,7 +24,7 @@ from reportgen.report.content.relevance import (
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.contrasts import make_contrasts
-from reportgen.sections.relevance.explaining import explained, layer_of, names_of
+from reportgen.sections.relevance.explaining import explained, layer_of
 from reportgen.sections.relevance.methods import METHODS, Question, attention_distances
 from reportgen.sections.relevance.overlays import with_pictures
 from reportgen.sections.relevance.proof import (
@@ -81,7 +79,7 @@ def observe(context: Context) -> OutputObserver:
         raise NotApplicable("No input takes images, so there is no picture to lay a map over.")
     task, facts, texts = explained(context)
     for text in texts:
-        find_index(text, task, facts, names_of(context, task, facts))
+        find_index(text, task, facts, context.class_names(task))
     layer_of(context, task.output)
     return OutputObserver(task.output)
 
@@ -125,8 +123,7 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
     probes, prepared, _ = context.probes
     if prepared.black is None or not probes.image_input:
         raise NotApplicable("No probes were given.")
-    count = class_count(task, facts)
-    names = names_of(context, task, facts)
+    classes = context.class_names(task)
     asked, broken = [], 0
     for index, output in enumerate(outputs):
         if not np.isfinite(output).all():
@@ -134,14 +131,12 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
             continue
         inputs = {name: array[index] for name, array in prepared.inputs.items()}
         pixels = inputs[probes.image_input]
-        label = probes.probes[index].label
-        known = resolve(label, names, count) if label is not None and count else None
         targets = find_targets(
             task,
             facts,
             output,
-            classes=names,
-            true=known.index if known else None,
+            classes=classes,
+            true=classes.index(probes.probes[index].label),
             asked=texts,
             threshold=context.settings.threshold,
             image=tuple(pixels.shape),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import NotApplicable, UsageError
-from reportgen.network.tasks import class_count
+from reportgen.inputs.classes import ClassNames
 from reportgen.numerics import sigmoid, softmax
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def find_targets(
     facts: OutputFacts,
     output: NDArray[Any],
     *,
-    classes: Sequence[str],
+    classes: ClassNames,
     true: int | None,
     asked: Sequence[str],
     threshold: float,
@@ -138,7 +138,7 @@ def find_targets(
         task: what the output is taken for.
         facts: of the output.
         output: the probe's, without the batch dimension; finite.
-        classes: names that fit it, else empty.
+        classes: of the output.
         true: index of the true class, None without one.
         asked: classes or indices of ``--target``.
         threshold: of sigmoid outputs.
@@ -159,15 +159,14 @@ def find_targets(
         best = int(np.argmax(output))
         scale = "sigmoid" if task.scale == "logits" else "probability"
         wanted = _wanted(best, None, indices)
-        return [_unit(task, output, i, _name(classes, i), r, scale) for i, r in wanted.items()]
+        return [_unit(task, output, i, classes.name(i), r, scale) for i, r in wanted.items()]
     if indices or (output.ndim == 1 and output.size == 1):
-        names = classes if len(classes) == output.size else ()
         return [
             _unit(
                 task,
                 output,
                 i,
-                _name(names, i, "unit"),
+                classes.name(i) if classes.names else f"unit {i}",
                 "asked" if indices else "predicted",
                 "value",
             )
@@ -180,26 +179,22 @@ def find_targets(
     return [Target(task.output, "norm", None, "norm of the output", "predicted", None, "norm")]
 
 
-def _name(classes: Sequence[str], index: int, noun: str = "class") -> str:
-    return classes[index] if index < len(classes) else f"{noun} {index}"
-
-
-def find_index(text: str, task: Task, facts: OutputFacts, classes: Sequence[str]) -> int:
+def find_index(text: str, task: Task, facts: OutputFacts, classes: ClassNames) -> int:
     """Return the class or unit that a ``--target`` names.
 
     Raises:
         UsageError: the output has none of that name or number.
     """
-    if text in classes:
-        return list(classes).index(text)
-    count = class_count(task, facts) or int(facts.shape[-1] or 0)
-    if text.isascii() and text.isdigit() and int(text) < count:
-        return int(text)
-    known = f"names such as {classes[0]!r} or " if classes else ""
-    names = "" if classes else " (names need --classes)"
+    known = classes if classes.count else ClassNames(int(facts.shape[-1] or 0))
+    index = known.index(text)
+    if index is not None:
+        return index
+    names = known.known
+    such = f"names such as {names[0]!r} or " if names else ""
+    hint = "" if names else " (names need --classes)"
     raise UsageError(
-        f"--target {text}: the output {task.output!r} has no such class. It takes {known}0 to "
-        f"{count - 1}{names}."
+        f"--target {text}: the output {task.output!r} has no such class. It takes {such}0 to "
+        f"{known.count - 1}{hint}."
     )
 
 
@@ -224,19 +219,19 @@ def _wanted(predicted: int, true: int | None, asked: Sequence[int]) -> dict[int,
 def _of_classes(
     task: Task,
     output: NDArray[Any],
-    classes: Sequence[str],
+    classes: ClassNames,
     true: int | None,
     asked: Sequence[int],
 ) -> list[Target]:
     wanted = _wanted(int(np.argmax(output)), true, asked)
     scale = "softmax" if task.scale == "logits" else "probability"
-    return [_unit(task, output, i, _name(classes, i), role, scale) for i, role in wanted.items()]
+    return [_unit(task, output, i, classes.name(i), role, scale) for i, role in wanted.items()]
 
 
 def _of_sigmoid(
     task: Task,
     output: NDArray[Any],
-    classes: Sequence[str],
+    classes: ClassNames,
     true: int | None,
     asked: Sequence[int],
     threshold: float,
@@ -244,13 +239,12 @@ def _of_sigmoid(
     scale = "sigmoid" if task.scale == "logits" else "probability"
     value = float(sigmoid(output)[0] if task.scale == "logits" else output[0])
     wanted = _wanted(int(value >= threshold), true, asked)
-    names = classes if len(classes) == 2 else ("negative", "positive")
     return [
         Target(
             task.output,
             "linear",
             index,
-            names[index],
+            classes.name(index),
             role,
             np.full(output.shape, 1 if index else -1, np.float32),
             scale,
@@ -263,7 +257,7 @@ def _of_sigmoid(
 def _of_mask(
     task: Task,
     output: NDArray[Any],
-    classes: Sequence[str],
+    classes: ClassNames,
     asked: int | None,
     threshold: float,
 ) -> Target:
@@ -284,13 +278,12 @@ def _of_mask(
     channel = 0 if single else index
     weights = np.zeros(output.shape, np.float32)
     weights[..., channel] = sign * region / region.sum()
-    names = classes or (("background", "mask") if single else ())
     scales = {"logits": "sigmoid" if single else "softmax"}
     return Target(
         task.output,
         "linear",
         index,
-        _name(names, index),
+        classes.name(index),
         "predicted" if asked is None else "asked",
         weights,
         scales.get(task.scale, "probability"),

@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 import reportgen
 from reportgen.errors import DataError
+from reportgen.inputs.classes import ClassNames
 from reportgen.inputs.images import decode_mask, fit_mask
 from reportgen.network.facts import OutputFacts
 from reportgen.network.protocol import Batch
@@ -306,7 +307,9 @@ def test_what_a_threshold_costs(tmp_path):
 def about(kind, classes, shape):
     facts = OutputFacts("out", (None, *shape), "float32")
     task = Task("out", kind, "probabilities", "")
-    return About(task, facts, (), classes, 0.5, lambda place: f"image {place}", "stretch", {})
+    return About(
+        task, facts, ClassNames(classes), 0.5, lambda place: f"image {place}", "stretch", {}
+    )
 
 
 def many(kind, count, seed):

@@ -14,6 +14,7 @@ from pages import check_page, page_text, tree
 import reportgen
 from reportgen.context import Silence
 from reportgen.errors import InputError, UsageError
+from reportgen.inputs.classes import ClassNames, classes_of
 from reportgen.inputs.preprocessing import apply
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.facts import InputRescaling
@@ -292,9 +293,9 @@ def test_a_budget_leaves_units_out_and_says_which(model, probes, tmp_path):
 
 def test_units_are_read_off_the_texts(model):
     facts = KerasNetwork(model, images=1).facts
-    tasks = (Task("kind", "classification", "probabilities", ""),)
+    task = Task("kind", "classification", "probabilities", "")
     texts = ("second:*", "second:3", "second:3@centre", "class:striped", "class:0")
-    found = asked_units(texts, facts, tasks, NAMES)
+    found = asked_units(texts, facts, {task: classes_of(task, facts.outputs[0], NAMES)})
     assert [unit.id for unit in found] == [
         *(f"second:{k}" for k in range(6)), "second:3@centre", "class:striped", "class:dark",
     ]  # fmt: skip
@@ -313,9 +314,10 @@ def test_default_layers_are_of_different_resolutions(model):
 
 def test_classes_once_each_and_the_positive_one_of_two():
     task = Task("out", "classification", "probabilities", "")
-    assert [u.channel for u in class_units(task, [3, 1, 3, 0, 2, 5], ())] == [3, 1, 0, 2]
+    assert [u.channel for u in class_units(task, [3, 1, 3, 0, 2, 5], ClassNames(6))] == [3, 1, 0, 2]
     binary = Task("out", "binary", "probabilities", "")
-    assert [(u.channel, u.name) for u in class_units(binary, [1, 0], ("no", "yes"))] == [(0, "yes")]
+    names = ClassNames(2, ("no", "yes"))
+    assert [(u.channel, u.name) for u in class_units(binary, [1, 0], names)] == [(0, "yes")]
 
 
 def test_strongest_channels():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reportgen.errors import NotApplicable, UsageError
+from reportgen.inputs.classes import classes_of
 from reportgen.network.calls import choose_features, token_grid
 from reportgen.network.facts import CallFacts, OutputFacts
 from reportgen.network.tasks import Task
@@ -27,11 +28,12 @@ def found(kind, scale, output, *, classes=(), true=None, asked=(), threshold=0.5
     """Return the targets of one output, which is called ``y``."""
     output = np.asarray(output, np.float32)
     facts = OutputFacts("y", (None, *output.shape), "float32")
+    task = Task("y", kind, scale, "said so")
     return find_targets(
-        Task("y", kind, scale, "said so"),
+        task,
         facts,
         output,
-        classes=classes,
+        classes=classes_of(task, facts, classes),
         true=true,
         asked=asked,
         threshold=threshold,
@@ -369,20 +371,20 @@ def test_two_outputs_are_refused(wanted):
 
 def index(text, kind="classification", size=3, classes=()):
     facts = OutputFacts("y", (None, size), "float32")
-    return find_index(text, Task("y", kind, "logits", ""), facts, classes)
+    task = Task("y", kind, "logits", "")
+    return find_index(text, task, facts, classes_of(task, facts, classes))
 
 
 def test_a_name_goes_before_a_number():
     assert index("2", classes=("2", "1", "0")) == 0
     assert index("eel", classes=ANIMALS) == 2
+    assert index("Cat", classes=ANIMALS) == 0
     assert index("2") == 2
     assert index("1", kind="binary", size=1) == 1
     assert index("6", kind="tensor", size=7) == 6
 
 
-@pytest.mark.parametrize(
-    "text", ["3", "-1", "1.0", "", " 1", "Cat", "²", "٢", "1_0", "99999999999"]
-)
+@pytest.mark.parametrize("text", ["3", "-1", "1.0", "", " 1", "²", "٢", "1_0", "99999999999"])
 def test_a_class_that_is_not_there_is_refused(text):
     with pytest.raises(UsageError, match="no such class") as caught:
         index(text, classes=ANIMALS)

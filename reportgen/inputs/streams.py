@@ -1,0 +1,102 @@
+"""A ``tf.data.Dataset`` image by image; whether its elements are batches the network's input decides."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.errors import ProbeError
+from reportgen.inputs.classes import label_of_value
+from reportgen.inputs.fitting import image_input
+from reportgen.inputs.listing import Item, labelled
+from reportgen.report.leaves import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.inputs.fitting import InputShape
+    from reportgen.inputs.listing import Listing
+    from reportgen.settings import Settings
+
+
+def is_batch(shape: tuple[int | None, ...], wanted: tuple[int, ...]) -> bool:
+    """Return whether an array is a batch of what an input takes.
+
+    Args:
+        shape: of the array, None where a size is open.
+        wanted: of the input, without the batch dimension. Images may be of another size, and grey ones without
+            their axis of channels.
+    """
+    if len(shape) != len(wanted):
+        return len(shape) > len(wanted)
+    if len(wanted) == 3 and wanted[2] == 1:
+        return shape[2] not in {
+            1,
+            None,
+        }  # (n, height, width) of grey images, not (height, width, 1)
+    return False
+
+
+def images_of(
+    dataset: Any, inputs: Sequence[InputShape]
+) -> Iterator[tuple[dict[str | None, NDArray[Any]], Any]]:
+    """Yield each image with its label, None without one.
+
+    Args:
+        dataset: yields images or ``(images, labels)``; images may be arrays by input name.
+        inputs: of the network.
+    """
+    target = image_input(inputs) or inputs[0]
+    batched: bool | None = None
+    for element in dataset.as_numpy_iterator():
+        parts = element if isinstance(element, tuple) else (element, None)
+        images = parts[0] if isinstance(parts[0], dict) else {None: parts[0]}
+        arrays = {name: np.asarray(array) for name, array in images.items()}
+        if batched is None:
+            name = target.name if target.name in arrays else next(iter(arrays))
+            batched = is_batch(arrays[name].shape, _shape(name, target, inputs))
+        if not batched:
+            yield arrays, parts[1]
+            continue
+        for row in range(len(next(iter(arrays.values())))):
+            yield {name: array[row] for name, array in arrays.items()}, _row(parts[1], row)
+
+
+def _shape(name: str | None, target: InputShape, inputs: Sequence[InputShape]) -> tuple[int, ...]:
+    return next((spec.shape for spec in inputs if spec.name == name), target.shape)
+
+
+def _row(labels: Any, row: int) -> Any:
+    if isinstance(labels, dict):
+        return {name: array[row] for name, array in labels.items()}
+    return None if labels is None else labels[row]
+
+
+def first_images(listing: Listing, inputs: Sequence[InputShape], settings: Settings) -> Listing:
+    """Return the first images of a listed data set, as many as are shown; other listings as they are.
+
+    Raises:
+        ProbeError: the data set is empty.
+    """
+    if listing.stream is None:
+        return listing
+    images = islice(images_of(listing.stream, inputs), settings.max_probes)
+    items = [
+        Item(f"image {place}", arrays, _single(label))
+        for place, (arrays, label) in enumerate(images)
+    ]
+    if not items:
+        raise ProbeError("The data set is empty.")
+    note = Notice("info", f"The first {len(items)} elements of the data set are shown.")
+    found = listing._replace(items=tuple(items), notices=(*listing.notices, note), stream=None)
+    return labelled(found, settings)
+
+
+def _single(label: Any) -> Any:
+    """Return a label as one value; a mask, or labels by name, as they are."""
+    several = isinstance(label, dict) or np.ndim(label) > 1
+    return label if several else label_of_value(label)
