@@ -95,13 +95,13 @@ def test_the_corpus_is_read(folder, capsys, file):
 
 
 @given(damaged(CORPUS), FILES)
-@cases(150, 10_000)
+@cases(60, 8_000)
 def test_damaged_configurations(folder, capsys, content, file):
     refused(capsys, folder, content, file)
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), trees(LEAVES | DATES, 6), max_size=3), FILES)
-@cases(250, 10_000)
+@cases(100, 8_000)
 def test_options_of_any_kind(folder, capsys, options, file):
     lines = [f"{name} = {toml(value)}" for name, value in options.items()]
     refused(capsys, folder, "\n".join(["[tool.reportgen]", *lines]).encode(), file)

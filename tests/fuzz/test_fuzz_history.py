@@ -71,20 +71,20 @@ def test_the_corpus_is_read(tmp_path):
 
 
 @given(damaged(CORPUS))
-@cases(300, 20_000)
+@cases(120, 20_000)
 def test_damaged_histories(tmp_path_factory, content):
     try_out(tmp_path_factory.getbasetemp(), content)
 
 
 @given(altered(JSONS) | st.dictionaries(NAMES, trees()) | trees())
 @example({"loss": [1e300, -1e300], "lr": [0, 1e-320]})
-@cases(200, 20_000)
+@cases(60, 5_000)
 def test_histories_of_any_tree(tmp_path_factory, tree):
     try_out(tmp_path_factory.getbasetemp(), json.dumps(tree).encode())
 
 
 @given(st.lists(NAMES, min_size=2, max_size=5), st.lists(st.lists(CELLS, min_size=2, max_size=5)))
-@cases(200, 20_000)
+@cases(80, 10_000)
 def test_histories_of_any_cells(tmp_path_factory, names, rows):
     lines = [names, *(row[: len(names)] + ["1"] * (len(names) - len(row)) for row in rows)]
     text = "\n".join(",".join(line) for line in lines)
@@ -92,7 +92,7 @@ def test_histories_of_any_cells(tmp_path_factory, names, rows):
 
 
 @given(st.dictionaries(NAMES, st.lists(LEAVES, min_size=1, max_size=9), min_size=1, max_size=4))
-@cases(12, 1_000)
+@cases(8, 800)
 def test_what_was_read_is_drawn_and_judged(tmp_path_factory, columns):
     try_out(tmp_path_factory.getbasetemp(), json.dumps(columns).encode(), drawn=True)
 
@@ -103,6 +103,6 @@ NUMBER = (
 
 
 @given(st.dictionaries(NAMES, st.lists(NUMBER, min_size=1, max_size=12), min_size=1, max_size=4))
-@cases(12, 1_000)
+@cases(8, 800)
 def test_numbers_are_drawn_and_judged(tmp_path_factory, columns):
     try_out(tmp_path_factory.getbasetemp(), json.dumps(columns).encode(), drawn=True)

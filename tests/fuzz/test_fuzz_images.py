@@ -71,7 +71,7 @@ def test_the_corpus_is_read(tmp_path):
     damaged(CORPUS), st.booleans(), st.sampled_from(("stretch", "crop", "pad")),
     st.sampled_from(sorted(SUFFIXES)),
 )  # fmt: skip
-@cases(200, 20_000)
+@cases(120, 10_000)
 def test_damaged_images(tmp_path_factory, content, upright, resize, suffix):
     path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
     path.write_bytes(content)

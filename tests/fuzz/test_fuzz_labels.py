@@ -52,19 +52,19 @@ def test_the_corpus_is_read(tmp_path):
 
 
 @given(damaged(CLASSES), st.sampled_from(("classes.txt", "classes.json")))
-@cases(300, 20_000)
+@cases(100, 10_000)
 def test_damaged_classes(tmp_path_factory, content, name):
     try_classes(tmp_path_factory.getbasetemp(), content, name)
 
 
 @given(altered(JSONS) | trees())
-@cases(60, 10_000)
+@cases(60, 5_000)
 def test_classes_of_any_tree(tmp_path_factory, tree):
     try_classes(tmp_path_factory.getbasetemp(), json.dumps(tree).encode(), "classes.json")
 
 
 @given(damaged(TABLES))
-@cases(300, 20_000)
+@cases(120, 10_000)
 def test_damaged_labels(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "labels.csv"
     path.write_bytes(content)
