@@ -278,7 +278,7 @@ def check(
     """Judge the report in FOLDER again, without the model; writes nothing but --junit."""
     from reportgen.findings.judge import check_options, judge, verdict
     from reportgen.findings.junit import write_junit
-    from reportgen.report.model import read_report
+    from reportgen.report.model import blaming, read_report
     from reportgen.settings import make_settings
     from reportgen.terminal import print_findings
 
@@ -289,7 +289,8 @@ def check(
     accepted = (*report.ignore, *settings.ignore, *ignore)
     thresholds = {**report.thresholds, **settings.thresholds}
     check_options(accepted, thresholds)
-    judged = judge(report.sections, accepted, thresholds)
+    with blaming(folder):
+        judged = judge(report.sections, accepted, thresholds)
     gate = fail_on or settings.fail_on
     write_junit(junit or configured.get("junit"), judged, report.summary.name, gate)
     if not quiet:

@@ -247,11 +247,12 @@ def resize_bilinear(image: NDArray[Any], height: int, width: int) -> NDArray[Any
     """
     if image.shape[:2] == (height, width):
         return image.astype(np.float32, copy=False)
-    low, high, part = _taps(image.shape[0], height)
-    rows = image[low].astype(np.float32)
-    rows += (image[high].astype(np.float32) - rows) * part[:, None, None]
-    low, high, part = _taps(image.shape[1], width)
-    result: NDArray[Any] = rows[:, low] + (rows[:, high] - rows[:, low]) * part[None, :, None]
+    with np.errstate(invalid="ignore", over="ignore"):  # images of floats hold NaN and infinity
+        low, high, part = _taps(image.shape[0], height)
+        rows = image[low].astype(np.float32)
+        rows += (image[high].astype(np.float32) - rows) * part[:, None, None]
+        low, high, part = _taps(image.shape[1], width)
+        result: NDArray[Any] = rows[:, low] + (rows[:, high] - rows[:, low]) * part[None, :, None]
     return result
 
 

@@ -17,7 +17,12 @@ import pages
 import pytest
 
 from reportgen import cli
+from reportgen.errors import ProbeError
+from reportgen.inputs.fitting import InputShape
+from reportgen.inputs.listing import list_images
+from reportgen.inputs.probes import read_probes
 from reportgen.page import publish
+from reportgen.settings import Settings
 
 DEEP = "[" * 100_000 + "]" * 100_000
 LONG = "9" * 400
@@ -163,6 +168,14 @@ def test_arrays_that_hold_no_image_are_refused(capsys, shape, option, model):
     build = ("build", models.saved(model), "-o", "out", "-q", f"--{option[:-4]}", option)
     refused(capsys, 6, *build)
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 1e30])
+def test_values_that_the_input_has_no_room_for_are_refused(value):
+    inputs = [InputShape("picture", (12, 12, 3), "uint8")]
+    listing = list_images(np.full((2, 12, 12, 3), value, np.float32), Settings())
+    with pytest.raises(ProbeError, match="the type uint8, 0 to 255"):
+        read_probes(listing, inputs, Settings())
 
 
 def test_one_image_may_have_one_label(capsys):

@@ -93,7 +93,7 @@ def test_modules_and_bodies_can_be_read_at_one_sitting():
 
 
 def test_every_room_has_a_name_that_says_what_it_is():
-    """CONTRIBUTING shows the tree, one line a folder; the tests mirror it."""
+    """CONTRIBUTING shows the tree, one line a folder; the tests mirror it, but for the fuzz targets."""
     shown = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     rooms = {path.parent for path in (ROOT / "reportgen").rglob("__init__.py")}
     for room in rooms - {ROOT / "reportgen"}:
@@ -101,4 +101,4 @@ def test_every_room_has_a_name_that_says_what_it_is():
     mirrored = {
         path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")
     }
-    assert all((ROOT / "reportgen" / folder).is_dir() for folder in mirrored)
+    assert all((ROOT / "reportgen" / folder).is_dir() for folder in mirrored - {Path("fuzz")})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import warnings
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,10 +42,14 @@ _STYLE: Any = {
 
 @contextlib.contextmanager
 def _styled() -> Iterator[None]:
-    """Draw in our own style alone: a ``matplotlibrc`` in the user's folder may not even ask for LaTeX."""
+    """Draw in our own style alone: a ``matplotlibrc`` in the user's folder may not even ask for LaTeX.
+
+    Names in any script are drawn without a warning: they stay text, and the reader's fonts have their signs.
+    """
     from matplotlib import rc_context, rcdefaults, rcParams
 
-    with rc_context():
+    with rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         rcdefaults()
         rcParams.update(_STYLE)
         yield

@@ -60,16 +60,30 @@ def with_zeros(
 
 
 def typed(array: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Return an array in an input's type; integers are rounded to."""
+    """Return an array in an input's type; integers are rounded to.
+
+    Raises:
+        ProbeError: the type is none of numbers, or has no room for the values.
+    """
     if "float" in dtype:
-        return array.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+            return array.astype(np.float32, copy=False)
     try:
         kind = np.dtype(dtype)
     except TypeError:
         raise ProbeError(
             f"The model takes values of the type {dtype}, which probes cannot have."
         ) from None
-    return np.rint(array).astype(kind) if array.dtype.kind == "f" else array.astype(kind)
+    whole = np.rint(array) if array.dtype.kind == "f" else array
+    if kind.kind in "iu" and array.dtype.kind != "b" and array.size:
+        low, high, room = whole.min(), whole.max(), np.iinfo(kind)
+        finite = np.isfinite(low) and np.isfinite(high)
+        if not finite or int(low) < room.min or int(high) > room.max:
+            raise ProbeError(
+                f"The model takes values of the type {kind.name}, {room.min} to {room.max}; there are "
+                f"values from {low:g} to {high:g}."
+            )
+    return whole.astype(kind)
 
 
 def row_labels(labels: Any, count: int, *, single: bool) -> list[Any]:

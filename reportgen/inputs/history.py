@@ -191,6 +191,8 @@ def _columns(
 
 def _plain(block: list[str], width: int, separator: str) -> NDArray[Any] | None:
     """Return a block in which every cell is a number, (rows, columns); None for any other."""
+    if max(map(len, block)) > csv.field_size_limit():
+        return None
     try:
         found = np.loadtxt(block, np.float64, comments=None, delimiter=separator, ndmin=2)
     except ValueError:

@@ -230,7 +230,10 @@ def _deep(array: NDArray[Any]) -> tuple[NDArray[Any], str]:
         scale, note = 255.0 / (2**31 - 1), "32-bit, scaled to 0..255"
     else:
         scale, note = 1 / 257, "16 bits a channel kept"
-    return (array.astype(np.float64) * scale).astype(np.float32)[..., None], note
+    scaled = np.empty((*array.shape, 1), np.float32)
+    for rows in stripes(array):
+        scaled[rows, :, 0] = array[rows].astype(np.float64) * scale
+    return scaled, note
 
 
 def _deep_png(path: Path) -> NDArray[Any] | None:
@@ -287,7 +290,7 @@ def fit(array: NDArray[Any], shape: tuple[int, int, int], resize: str) -> Fitted
     """
     array, notes = _fit_channels(array, shape[2])
     if array.shape[:2] == shape[:2]:
-        return Fitted(array.astype(np.float32, copy=False), notes, resized=False)
+        return Fitted(np.ascontiguousarray(array, np.float32), notes, resized=False)
     if resize == "crop":
         array = _central_box(array, shape)
     elif resize == "pad":
@@ -310,8 +313,8 @@ def _fit_channels(array: NDArray[Any], channels: int) -> tuple[NDArray[Any], tup
     if have == channels:
         return array, notes
     if have == 1 and channels in {3, 4}:
-        array, notes = np.repeat(array, 3, axis=2), (*notes, "grey repeated in three channels")
-        have = 3
+        array = np.broadcast_to(array, (*array.shape[:2], 3))  # a view: the picture may be large
+        notes, have = (*notes, "grey repeated in three channels"), 3
     if have == 3 and channels == 4:
         opaque = np.full((*array.shape[:2], 1), 255, array.dtype)
         added = "an opaque alpha channel added, as Keras's loaders do"

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from reportgen.errors import LockedError, OutputError, ReportError
 from reportgen.files import open_regular, read_regular, reason_of
 from reportgen.page.render import render, summary_text
-from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, to_json
+from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, blaming, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -245,7 +245,7 @@ def publish_again(report: Report, folder: Path) -> None:
     """Write the page again from a report whose pictures are in place; the caller holds the lock.
 
     Raises:
-        ReportError: a picture of the report is no file.
+        ReportError: a picture of the report is no file, or its parts do not fit together.
         OutputError: the folder cannot be written.
     """
     for name in report.assets:
@@ -253,14 +253,16 @@ def publish_again(report: Report, folder: Path) -> None:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise ReportError(f"{path} is no file, as a picture of a report is: remove it.")
     data = (folder / REPORT_JSON).read_bytes()
-    page = render(report, digest(data))
+    with blaming(folder):
+        page = render(report, digest(data))
+        html, summary = page.html.encode(), summary_text(report).encode()
     shown = _shown_before(folder)
     try:
         _make_assets(folder)
         for name, content in page.files.items():
             _put(folder / ASSETS / name, content, unless_there=True)
-        _put(folder / SUMMARY_MD, summary_text(report).encode())
-        _put(folder / INDEX_HTML, page.html.encode())
+        _put(folder / SUMMARY_MD, summary)
+        _put(folder / INDEX_HTML, html)
         named = _ASSET.findall(data.decode("utf-8", "replace"))
         _prune(folder / ASSETS, keep={*report.assets, *named, *page.files}, among=shown)
         _remove_temporary(folder)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import webbrowser
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from reportgen.errors import ReportError
+from reportgen.errors import ReportError, ReportgenError, error_text
 from reportgen.files import read_regular
 from reportgen.report.content.activations import ActivationsContent
 from reportgen.report.content.architecture import ArchitectureContent
@@ -23,6 +24,9 @@ from reportgen.report.content.weights import WeightsContent
 from reportgen.report.findings import Check, Finding
 from reportgen.report.leaves import AssetName, Notice
 from reportgen.settings import SECTIONS, SectionKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCHEMA_MAJOR = 1
 SCHEMA_MINOR = 1
@@ -173,8 +177,8 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
 
 def _known(head: Any) -> Any:
     """Put a notice in the place of each section that a newer minor version has added."""
-    sections = head.get("sections")
-    if not isinstance(sections, list):
+    sections, noticed = head.get("sections"), head.get("notices", [])
+    if not isinstance(sections, list) or not isinstance(noticed, list):
         return head
     kinds = [section.get("kind") if isinstance(section, dict) else None for section in sections]
     kept = [section for section, kind in zip(sections, kinds, strict=True) if kind in SECTIONS]
@@ -186,7 +190,7 @@ def _known(head: Any) -> Any:
         for section, kind in zip(sections, kinds, strict=True)
         if isinstance(kind, str) and kind not in SECTIONS
     ]
-    return {**head, "sections": kept, "notices": [*head.get("notices", ()), *notices]}
+    return {**head, "sections": kept, "notices": [*noticed, *notices]}
 
 
 def json_schema() -> dict[str, Any]:
@@ -240,6 +244,27 @@ class ReportFolder:
         link = html.escape(self.index.resolve().as_uri(), quote=True)
         name, verdict = html.escape(summary.name), html.escape(summary.verdict)
         return f'<p><a href="{link}" target="_blank">{name}</a>: {verdict}</p>'
+
+
+@contextlib.contextmanager
+def blaming(folder: Path) -> Iterator[None]:
+    """Blame the report for what goes wrong with it: each part was checked, not how they fit together.
+
+    An index beyond a list, an axis of no length: what judges and shows a report that was built here need not
+    think of them, and one that was written by hand can hold them.
+
+    Raises:
+        ReportError: in place of any error that is not the project's own.
+    """
+    try:
+        yield
+    except ReportgenError:
+        raise
+    except Exception as error:
+        raise ReportError(
+            f"{folder / REPORT_JSON} is damaged: its parts do not fit together ({error_text(error)}). "
+            "Make it again with 'reportgen build MODEL -o OUT'."
+        ) from error
 
 
 def read_report(folder: Path) -> Report:

@@ -119,7 +119,9 @@ def _rate_figure(context: Context, epochs: NDArray[Any], rate: NDArray[Any]) -> 
     ends = _stored(rate, np.array([0, len(rate) - 1]))
     alt = f"Learning rate from {number_text(ends[0])} to {number_text(ends[1])}."
     lines = [Lines("learning rate", rate)]
-    return lines_figure(context.tools.store, epochs, lines, "learning rate", alt, log=True)
+    return lines_figure(
+        context.tools.store, epochs, lines, "learning rate", alt, log=bool((rate > 0).any())
+    )
 
 
 def sentence(content: HistoryContent) -> str:
