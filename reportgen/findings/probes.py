@@ -7,7 +7,7 @@ from statistics import median, pstdev
 from typing import TYPE_CHECKING
 
 from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, plural
-from reportgen.findings.weights import scale_out_of_line
+from reportgen.findings.scales import scale_out_of_line
 from reportgen.report.content.probes import ClassificationResult
 from reportgen.report.findings import Where
 

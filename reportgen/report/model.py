@@ -25,7 +25,7 @@ from reportgen.report.leaves import AssetName, Notice
 from reportgen.settings import SECTIONS, SectionKind
 
 SCHEMA_MAJOR = 1
-SCHEMA_MINOR = 1
+SCHEMA_MINOR = 2
 
 Content = (
     OverviewContent
