@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LEAST_FOR_WARNING = 200
 LEAST_ALIKE = 1_000
+LEAST_OF_A_KIND = 4
 ALONE = 5_000
 """Values from which a kernel's distribution counts even beside a bias that moved."""
 _ONE_IN_8000 = 2.2
@@ -101,7 +102,9 @@ def bias_at_initial_value(facts: Facts) -> Judgement:
     """Find biases that are exactly zero beside a trained kernel; a fact.
 
     A bias in front of a BatchNormalization gets no gradient and is left out, and so is one beside a kernel
-    of fewer than 100 values, of which nothing is said.
+    of fewer than 100 values, of which nothing is said. Where all biases of a layer class are zero, of four
+    or more, the class was trained without and the file's writer added them: information. (26 depthwise
+    convolutions of one published network; the other 11 trained networks have none.)
     """
     if facts.weights is None:
         return NO_WEIGHTS
@@ -119,8 +122,16 @@ def bias_at_initial_value(facts: Facts) -> Judgement:
     biases = [v for v in facts.weights.variables if v.role == "bias" and v.trainable]
     if not biases:
         return NotJudged("there is no trainable bias")
+    kinds: dict[str, list[bool]] = {}
+    for v in biases:
+        kinds.setdefault(v.layer_class, []).append(v.zeros == v.count)
+    added = {kind for kind, zero in kinds.items() if all(zero) and len(zero) >= LEAST_OF_A_KIND}
     return [
-        Hit(f"all {plural(v.count, 'value')} are zero, its kernel is not as initialised", _at(v))
+        Hit(
+            f"all {plural(v.count, 'value')} are zero, its kernel is not as initialised",
+            _at(v),
+            "info" if v.layer_class in added else "warning",
+        )
         for v in biases
         if v.zeros == v.count
         and v.layer in trained

@@ -28,6 +28,10 @@ def _at(variable: Variable) -> Where:
     return Where(layer=variable.layer, variable=variable.path)
 
 
+def _top(variable: Variable) -> float:
+    return max(abs(variable.min or 0.0), abs(variable.max or 0.0))
+
+
 def dominant_weight(facts: Facts) -> Judgement:
     """Find kernels in which one value holds half of the sum of squares.
 
@@ -61,6 +65,11 @@ def gain_of(variable: Variable) -> float | None:
     return variable.l2 / math.sqrt(variable.count) * math.sqrt(variable.health.each)
 
 
+def _gain_of_others(variable: Variable) -> float | None:
+    gain, share = gain_of(variable), (variable.health.dominance or 0) if variable.health else 0
+    return gain * math.sqrt(1 - share) if gain and share < 1 else gain
+
+
 def regression_heads(facts: Facts) -> set[str]:
     """Return the layers whose outputs are numbers or pictures: their scale is that of the targets."""
     if facts.overview is None:
@@ -82,14 +91,15 @@ def scale_out_of_line(facts: Facts) -> Judgement:
 
     A kind is the layer's class, where there are four or more: the widest ratio of 292 trained kernels is
     21, of 306 fresh ones 10. √2 is He's expectation: the gains of 335 trained kernels lie between 0.137
-    and 29.4, of 310 fresh ones between 0.0315 and 1.75; the head of a regression is left out of this.
+    and 29.4, of 310 fresh ones between FRESH; the head of a regression is left out of this.
+    A kernel's largest value is left out of its gain: ``dominant-weight`` is the rule for that.
     """
     if facts.weights is None:
         return NO_WEIGHTS
     limit = facts.thresholds["scale-out-of-line"]
     free = regression_heads(facts)
     kinds: dict[str, list[float]] = {}
-    gains = [(v, gain) for v in facts.weights.variables if (gain := gain_of(v))]
+    gains = [(v, gain) for v in facts.weights.variables if (gain := _gain_of_others(v))]
     if not gains:
         return NotJudged("there is no kernel")
     for v, gain in gains:
@@ -127,7 +137,7 @@ def bias_ratios(content: WeightsContent) -> list[tuple[Variable, float, str]]:
     }
     found = []
     for v in content.variables:
-        top = max(-(v.min or 0.0), v.max or 0.0)
+        top = _top(v)
         if v.role == "bias" and v.layer in gains:
             found.append((v, top / gains[v.layer], "the gain of its kernel"))
         if v.role == "beta" and v.layer in scales:
@@ -152,7 +162,7 @@ def bias_out_of_line(facts: Facts) -> Judgement:
     named |= {n.layer for n in facts.weights.batch_norms if n.before_relu and n.dead}
     named |= regression_heads(facts)
     return [
-        Hit(f"up to {max(-(v.min or 0), v.max or 0):.4g}, {ratio:.3g} times {what}", _at(v))
+        Hit(f"up to {_top(v):.4g}, {ratio:.3g} times {what}", _at(v))
         for v, ratio, what in measured
         if ratio > limit and v.layer not in named
     ]

@@ -64,6 +64,22 @@ def test_nothing_is_said_of_a_bias_beside_a_kernel_too_small_to_judge():
     assert judge([weights(small, BIAS)]).findings == ()
 
 
+def test_biases_that_a_whole_class_of_layers_lacks_are_information():
+    def layer(name, bias):
+        return (
+            change(KERNEL, path=f"{name}/kernel", layer=name),
+            change(bias, path=f"{name}/bias", layer=name),
+        )
+
+    def found(*biases):
+        pairs = [layer(f"c{i}", bias) for i, bias in enumerate(biases)]
+        return [f.severity for f in judge([weights(*sum(pairs, ()))]).findings]
+
+    assert found(BIAS, BIAS, BIAS) == ["warning"] * 3
+    assert found(BIAS, BIAS, BIAS, BIAS) == ["info"] * 4
+    assert found(BIAS, BIAS, BIAS, BIAS, MOVED) == ["warning"] * 4
+
+
 def untrained(model):
     """Return name, size and severity of every kernel that is said to be fresh."""
     network = KerasNetwork(model, images=1)
