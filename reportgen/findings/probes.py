@@ -156,8 +156,8 @@ def rolled_labels(facts: Facts) -> Judgement:
     At most a fifth of them right, and either ten labelled probes or more of three labels or more, nine in
     ten explained by one class a label, five of them beyond the first of each, no two labels the same; or so
     many labels whose probes mostly lie the same number of classes further that chance would do it once in
-    2,000 times: five of ten classes, all of them rolled. Of 114,000 draws of 5 to 64 probes with wrong
-    answers (even, of few classes, of one) of 3 to 1,000 classes RATE.
+    2,000 times: five of ten classes, all of them rolled. One of 135,000 draws of 5 to 64 probes of 3, 10 or
+    1,000 classes with wrong answers (any, of few classes, of one) is called so.
     """
     pairs = [
         (p.label.index, o.top[0].index)

@@ -1,8 +1,8 @@
 """Rules about weights.
 
 False-alarm rates are those that ``benchmarks/false_alarms.py`` measures: 314 trained kernels of 12
-published or example networks, 310 fresh ones of four. Where a docstring gives none, the rule states a
-fact and cannot be wrong.
+published or example networks, 407 of 103 small ones that learned in seconds, 310 fresh ones of four and 432
+of 108 small. Where a docstring gives none, the rule states a fact and cannot be wrong.
 """
 
 from __future__ import annotations

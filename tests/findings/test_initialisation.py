@@ -25,6 +25,19 @@ BIAS = change(
 )  # fmt: skip
 MOVED = change(BIAS, zeros=0, min=-0.1, max=0.2, l2=0.5)
 LSTM = change(BIAS, zeros=24, max=1.0, l2=8**0.5)
+NORM = (
+    change(
+        BIAS,
+        path="bn/gamma",
+        layer="bn",
+        role="gamma",
+        initializer="ones",
+        zeros=0,
+        min=1.0,
+        max=1.0,
+    ),
+    change(BIAS, path="bn/beta", layer="bn", role="beta"),
+)
 
 
 def kernel(count, distance, *, declared=True, told="he_normal", **fields):
@@ -49,10 +62,14 @@ def severities(*variables):
         ([kernel(4999, 0.02), MOVED], []),
         ([kernel(5000, 0.02), MOVED], ["warning"]),
         ([kernel(216, 0.10, drawn=True), MOVED], ["warning"]),
-        ([kernel(576, 0.02, declared=False, told="glorot_uniform")], []),
-        ([kernel(1000, 0.02, declared=False, told="glorot_uniform"), BIAS], ["warning"]),
-        ([kernel(1000, 0.06, declared=False, told="glorot_uniform"), BIAS], []),
-        ([kernel(576, 0.02, declared=False, told=None)], ["warning"]),
+        ([kernel(4999, 0.01, declared=False, told="glorot_uniform")], []),
+        ([kernel(5000, 0.01, declared=False, told="glorot_uniform"), BIAS], ["warning"]),
+        ([kernel(5000, 0.03, declared=False, told="glorot_uniform"), BIAS], []),
+        ([kernel(576, 0.02, declared=False, told=None)], []),
+        ([kernel(576, 0.02), change(BIAS, count=1, zeros=0, min=-0.1, max=-0.1)], []),
+        ([kernel(576, 0.02), *NORM], ["warning"]),
+        ([kernel(576, 0.02), NORM[0], change(NORM[1], min=-0.2, zeros=0)], []),
+        ([kernel(576, 0.02), change(NORM[0], min=0.8), NORM[1]], []),
     ],
 )
 def test_what_counts_as_fresh(variables, expected):
@@ -129,6 +146,28 @@ def test_every_fresh_kernel_is_found(start):
         ("hidden/kernel", 8192, "warning"),
         ("head/kernel", 160, "info"),
     }
+
+
+def test_every_kind_of_kernel_is_held_against_its_own_initializer():
+    model = keras.Sequential(
+        [
+            layers.Input((8, 8, 16)),
+            layers.SeparableConv2D(
+                32, 5, depthwise_initializer="he_normal", pointwise_initializer="lecun_normal"
+            ),
+            layers.Reshape((16, 32)),
+            layers.LSTM(16, name="lstm"),
+        ]
+    )
+    told = {v.path: v.initializer for v, _ in KerasNetwork(model, images=1).variables()}
+    separable = model.layers[0].name
+    assert told[f"{separable}/depthwise_kernel"] == "he_normal"
+    assert told[f"{separable}/pointwise_kernel"] == "lecun_normal"
+    recurrent = [name for path, name in told.items() if path.endswith("recurrent_kernel")]
+    assert recurrent == ["orthogonal"]
+    assert {path.rpartition("/")[2] for path, _, _ in untrained(model)} == {
+        "depthwise_kernel", "pointwise_kernel", "kernel",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("start", "seed"), [("glorot_uniform", 1), ("he_normal", 2)])
