@@ -147,8 +147,9 @@ def bias_ratios(content: WeightsContent) -> list[tuple[Variable, float, str]]:
 def bias_out_of_line(facts: Facts) -> Judgement:
     """Find biases and shifts that drown whatever their layer computes: ``bias_ratios`` over a hundred.
 
-    The largest of 187 published trained biases is 26, of 319 in small networks 0.61, of 133 trained β 6.3. Where the kernel's own scale is out of
-    line or ``units-cannot-fire`` names the layer nothing more is said; the head of a regression is left out.
+    The largest of 187 published trained biases is 26, of 319 in small networks 0.61, of 133 trained β 6.3.
+    Where the kernel's own scale is out of line or ``units-cannot-fire`` names the layer nothing more is
+    said; the head of a regression is left out.
     """
     if facts.weights is None:
         return NO_WEIGHTS
