@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.findings.facts import Hit, NotJudged, Rule, plural
 from reportgen.report.content.evaluation import Classified, Labelled, MaskRow, Regressed, Segmented
+from reportgen.report.findings import Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,10 @@ LEAST_IMAGES = 10
 MANY_IMAGES = 200
 
 
-def _each(facts: Facts, judge: Callable[[Any], list[Hit]], *kinds: type) -> Judgement:
-    """Judge every output of a kind; of several outputs each hit names its own."""
+def _each(
+    facts: Facts, judge: Callable[[Any], list[Hit]], *kinds: type, at_head: bool = False
+) -> Judgement:
+    """Judge every output of a kind; of several outputs each hit names its own, at its layer on demand."""
     content = facts.evaluation
     if content is None:
         return NotJudged("no data set was evaluated")
@@ -34,8 +37,15 @@ def _each(facts: Facts, judge: Callable[[Any], list[Hit]], *kinds: type) -> Judg
     hits = []
     for output, result in fitting:
         start = f"{output}: " if len(named) > 1 else ""
-        hits += [hit._replace(observed=start + hit.observed) for hit in judge(result)]
+        where = _head(facts, output) if at_head else Where()
+        hits += [hit._replace(observed=start + hit.observed, where=where) for hit in judge(result)]
     return hits
+
+
+def _head(facts: Facts, output: str) -> Where:
+    known = facts.overview.outputs if facts.overview else ()
+    layer = next((one.layer for one in known if one.name == output), None)
+    return Where(layer=(layer or "").partition("#")[0])
 
 
 _WORDS: dict[Any, str] = {
@@ -202,7 +212,7 @@ def relabelled(facts: Facts) -> Judgement:
             Hit(f"{pairs}: accuracy {result.accuracy:.3f} as labelled, {better:.3f} so renamed")
         ]
 
-    return _each(facts, judge, Classified)
+    return _each(facts, judge, Classified, at_head=True)
 
 
 def miscalibrated(facts: Facts) -> Judgement:

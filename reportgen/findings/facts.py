@@ -27,6 +27,7 @@ DEFAULTS: dict[str, float] = {
     "near-zero-filters": 0.05,
     "dominant-weight": 0.5,
     "scale-out-of-line": 100.0,
+    "bias-out-of-line": 100.0,
     "int8-friendliness": 20.0,
     "head-rank": 1.5,
     "units-cannot-fire": 0.10,

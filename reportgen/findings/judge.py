@@ -6,7 +6,16 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from reportgen.errors import ConfigurationError
-from reportgen.findings import activations, architecture, evaluation, history, probes, weights
+from reportgen.findings import (
+    activations,
+    architecture,
+    evaluation,
+    history,
+    initialisation,
+    probes,
+    scales,
+    weights,
+)
 from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts
 from reportgen.report.findings import Check, Finding
 from reportgen.wording import did_you_mean
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
 
 RULES: tuple[Rule, ...] = (
     *weights.RULES,
+    *initialisation.RULES,
+    *scales.RULES,
     *activations.RULES,
     *probes.RULES,
     *evaluation.RULES,

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import comb
 from statistics import median, pstdev
 from typing import TYPE_CHECKING
 
 from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, plural
-from reportgen.findings.weights import scale_out_of_line
+from reportgen.findings.scales import scale_out_of_line
 from reportgen.report.content.probes import ClassificationResult
 from reportgen.report.findings import Where
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reportgen.findings.facts import Facts, Judgement
     from reportgen.report.content.probes import ProbeResult
 
 LEAST_PROBES = 4
-LEAST_LABELLED = 10
+LEAST_LABELLED = 5
+LEAST_RENAMED = 10
+LEAST_CONFIRMED = 5
+ROLLED_BY_CHANCE = 5e-4
 
 
 def _classified(facts: Facts) -> list[tuple[ProbeResult, ClassificationResult]]:
@@ -149,8 +155,11 @@ def over_confident_head(facts: Facts) -> Judgement:
 def rolled_labels(facts: Facts) -> Judgement:
     """Find labels that each map to one other class: classes in another order.
 
-    Ten labelled probes or more of three labels or more, at most a fifth right, and nine in ten
-    explained by one class a label, no two labels the same. Chance: under 1e-4 for ten classes.
+    At most a fifth of them right, and either ten labelled probes or more of three labels or more, nine in
+    ten explained by one class a label, five of them beyond the first of each, no two labels the same; or so
+    many labels whose probes mostly lie the same number of classes further that chance would do it once in
+    2,000 times: five of ten classes, all of them rolled. One of 135,000 draws of 5 to 64 probes of 3, 10 or
+    1,000 classes with wrong answers (any, of few classes, of one) is called so.
     """
     pairs = [
         (p.label.index, o.top[0].index)
@@ -158,19 +167,61 @@ def rolled_labels(facts: Facts) -> Judgement:
         if p.label is not None and p.label.index is not None
     ]
     if len(pairs) < LEAST_LABELLED:
-        return NotJudged("fewer than ten labelled probes")
+        return NotJudged("fewer than five labelled probes")
     if sum(a == b for a, b in pairs) > 0.2 * len(pairs):
         return []
-    by_label: dict[int, Counter[int]] = {}
-    for label, predicted in pairs:
-        by_label.setdefault(label, Counter())[predicted] += 1
-    best = {label: counts.most_common(1)[0] for label, counts in by_label.items()}
+    classes = max(o.classes for _, o in _classified(facts))
+    text = _in_another_order(pairs) or _rolled(pairs, classes)
+    return [Hit(text, _head(facts))] if text else []
+
+
+def _in_another_order(pairs: Sequence[tuple[int, int]]) -> str:
+    """Say which class each label is taken for, where that is one-to-one and explains nine in ten."""
+    if len(pairs) < LEAST_RENAMED:
+        return ""
+    best = {label: counts.most_common(1)[0] for label, counts in _by_label(pairs).items()}
     explained = sum(count for _, count in best.values())
     targets = [target for target, _ in best.values()]
-    if len(best) < 3 or explained < 0.9 * len(pairs) or len(set(targets)) < len(targets):
-        return []
+    confirmed = explained - len(best)  # of one probe a label, any answers are a mapping
+    if len(best) < 3 or explained < 0.9 * len(pairs) or confirmed < LEAST_CONFIRMED:
+        return ""
+    if len(set(targets)) < len(targets):
+        return ""
     names = ", ".join(f"{label} → {target}" for label, (target, _) in sorted(best.items())[:5])
-    return [Hit(f"{explained} of {len(pairs)} labelled probes follow {names}", _head(facts))]
+    return f"{explained} of {len(pairs)} labelled probes follow {names}"
+
+
+def _by_label(pairs: Sequence[tuple[int, int]]) -> dict[int, Counter[int]]:
+    found: dict[int, Counter[int]] = {}
+    for label, predicted in pairs:
+        found.setdefault(label, Counter())[predicted] += 1
+    return found
+
+
+def _rolled(pairs: Sequence[tuple[int, int]], classes: int) -> str:
+    """Say by how many places the classes are rolled, where chance does not explain it.
+
+    Labels count, not probes: a network that always says the same agrees with one label only.
+    """
+    labels = _by_label(pairs)
+    shifts = Counter((predicted - label) % classes for label, predicted in pairs)
+    shift, agree = shifts.most_common(1)[0]
+    follow = sum(
+        2 * counts[(label + shift) % classes] > counts.total() for label, counts in labels.items()
+    )
+    if shift == 0 or 2 * agree <= len(pairs):
+        return ""
+    chance = classes * sum(
+        comb(len(labels), k) * (classes - 1) ** (len(labels) - k) / classes ** len(labels)
+        for k in range(follow, len(labels) + 1)
+    )
+    if chance > ROLLED_BY_CHANCE:
+        return ""
+    places = min(shift, shift - classes, key=abs)
+    return (
+        f"{agree} of {len(pairs)} labelled probes and most of {follow} of {len(labels)} labels are taken "
+        f"for the class {places:+d} places on"
+    )
 
 
 def softmax_twice(facts: Facts) -> Judgement:
@@ -236,7 +287,8 @@ RULES = (
     ),
     Rule(
         "rolled-labels", "Labels and classes are in different orders", "warning", rolled_labels,
-        "no consistent mapping of labels to other classes on ten labelled probes or more",
+        "no consistent mapping of labels to other classes on ten labelled probes or more; on five or more no "
+        "common distance between labels and classes",
         "The network may be right and its class names wrong.",
         "Compare the order of the class names with the training's (folders: alphabetical).",
         "by definition",

@@ -215,10 +215,11 @@ def _role(name: str) -> str:
 
 
 def _initializer(layer: Any, name: str) -> Any | None:
-    """Return the initializer of a variable; a DepthwiseConv2D's kernel has another name there."""
+    """Return the initializer of a variable; not every kernel's is called so there."""
     if name == "kernel" and hasattr(layer, "depthwise_initializer"):
         return layer.depthwise_initializer
-    return getattr(layer, f"{name}_initializer", None)
+    own = getattr(layer, f"{name}_initializer", None)
+    return own or getattr(layer, f"{name.removesuffix('_kernel')}_initializer", None)
 
 
 def _initializer_name(initializer: Any | None) -> str | None:

@@ -121,6 +121,12 @@ FIRES = {
         "warning",
         "c3",
     ),
+    "bias-out-of-line": (
+        weights(KERNEL, change(KERNEL, path="conv/bias", role="bias", count=32, min=-1000.0, health=None)),
+        "warning",
+        "conv",
+    ),
+    "rounded-kernel": (weights(with_health(levels=255)), "warning", "conv"),
     "int8-friendliness": (weights(with_health(sqnr=12.0)), "info", "conv"),
     "units-cannot-fire": (
         weights(norms=[change(BN, dead=13, dead_channels=(1, 2))]), "warning", "bn",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 from pathlib import Path
@@ -9,8 +11,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from reportgen import build_report
+from reportgen.context import Context, Tools
+from reportgen.findings.judge import judge
+from reportgen.inputs.given import Inputs
+from reportgen.nets.keras_network import KerasNetwork
+from reportgen.report.model import Section
+from reportgen.sections.weights.section import collect
+from reportgen.settings import Settings
 
 PLACE = Path(os.environ.get("REPORTGEN_MODELS") or "/nowhere")
 MODELS, IMAGES = PLACE / "models", PLACE / "images"
@@ -120,6 +130,162 @@ if MODELS.is_dir():
         layer.kernel.assign(change(kernel, keras.initializers.GlorotUniform(seed=5)))
         found, _ = serious(model, str(IMAGES / "photos"), tmp_path)
         assert (rule, "conv2d_2") in found
+
+    NETWORKS = {
+        "fashion_cnn2": "trained/fashion_cnn2/final.keras",
+        "fashion_vit": "trained/fashion_vit/final.keras",
+        "efficientnet_lite0": "efficientnet_lite0.keras",
+    }
+    PLACES = [
+        ("fashion_cnn2", "conv1"),
+        ("fashion_cnn2", "conv2"),
+        ("fashion_cnn2", "class"),
+        ("fashion_vit", "patch_embed"),
+        ("fashion_vit", "block0_mha/query"),
+        ("fashion_vit", "block1_mlp1"),
+        ("efficientnet_lite0", "block4b_dwconv"),
+        ("efficientnet_lite0", "predictions"),
+    ]
+    DAMAGE = {
+        "one weight of 1000": ("dominant-weight", lambda k: _put_flat(k, k.size // 3, 1000.0)),
+        "times 10,000": ("scale-out-of-line", lambda k: k * np.float32(1e4)),
+        "times a millionth": ("scale-out-of-line", lambda k: k * np.float32(1e-6)),
+        "rounded to int8": ("rounded-kernel", lambda k: _rounded(k, np.abs(k).max() / 127)),
+        "fresh": (
+            "kernel-at-initialisation",
+            lambda k: keras.initializers.GlorotUniform(7)(k.shape),
+        ),
+    }
+
+    def _put_flat(kernel, index, value):
+        kernel.reshape(-1)[index] = value
+        return kernel
+
+    def _rounded(kernel, step):
+        return (np.rint(kernel / step) * step).astype(np.float32)
+
+    @functools.cache
+    def loaded(name):
+        return keras.models.load_model(MODELS / NETWORKS[name], compile=False)
+
+    def judged(model):
+        """Return (rule, layer) of errors and warnings about the weights alone."""
+        context = Context(
+            KerasNetwork(model, images=1), Inputs(Settings()), Tools(Nowhere()), (), (), {}
+        )
+        section = Section("weights", "Weights", content=collect(context, None).content)
+        findings = judge([section]).findings
+        return {(f.rule, f.where.layer) for f in findings if f.severity != "info"}
+
+    class Nowhere:
+        def add(self, *_, **__):
+            return None
+
+    @contextlib.contextmanager
+    def damaged(variable, change):
+        """Give a variable other values and take them back."""
+        before = np.array(variable.value)
+        variable.assign(change(before.copy()))
+        yield
+        variable.assign(before)
+
+    @functools.cache
+    def of_healthy(name):
+        return judged(loaded(name))
+
+    def variable_of(model, layer, kind):
+        ends = f"{layer}/{kind}"
+        return next(w for w in model.weights if w.path == ends or w.path.endswith("/" + ends))
+
+    @pytest.mark.parametrize(("name", "layer"), PLACES)
+    def test_damage_to_a_kernel_is_found_at_its_layer(name, layer):
+        model, healthy = loaded(name), of_healthy(name)
+        kernel = variable_of(model, layer, "kernel")
+        for way, (rule, change) in DAMAGE.items():
+            if way == "fresh" and np.prod(kernel.shape) < 200:
+                continue
+            with damaged(kernel, change):
+                found = judged(model) - healthy
+            assert (rule, layer) in found, way
+            assert {where for _, where in found} == {layer}, way
+
+    BIASES = [
+        ("fashion_cnn2", "conv2/bias"),
+        ("fashion_cnn2", "class/bias"),
+        ("fashion_vit", "pos_embed/bias"),
+        ("fashion_vit", "block0_ln1/beta"),
+        ("fashion_vit", "block1_mlp1/bias"),
+        ("efficientnet_lite0", "block4b_project_bn/beta"),
+        ("efficientnet_lite0", "block4b_bn/beta"),
+        ("efficientnet_lite0", "predictions/bias"),
+    ]
+
+    @pytest.mark.parametrize(("name", "path"), BIASES)
+    def test_a_bias_far_below_everything_is_found_at_its_layer(name, path):
+        model, healthy = loaded(name), of_healthy(name)
+        layer, kind = path.rsplit("/", 1)
+
+        def sink(values):
+            values.reshape(-1)[::5] = values.reshape(-1)[1::5] = -1000
+            return values
+
+        with damaged(variable_of(model, layer, kind), sink):
+            found = judged(model) - healthy
+        rule = "units-cannot-fire" if path == "block4b_bn/beta" else "bias-out-of-line"
+        assert found == {(rule, layer)}
+
+    def test_exploded_weights_are_found_in_every_layer():
+        model = keras.models.load_model(
+            MODELS / "trained/fashion_high_lr/final.keras", compile=False
+        )
+        layers = {layer for rule, layer in judged(model) if rule == "scale-out-of-line"}
+        assert layers == {"conv1", "conv2", "conv3", "class"}
+
+    HEALTHY = [
+        "fer_mini_xception.keras", "iris_landmark.keras",
+        "selfie_segmentation.keras", "odd/mnist_cnn_logits.keras", "sick/resnet8__healthy.keras",
+        "odd/mnist_siamese_shared_encoder_2in.keras", "odd/mnist_cnn_int8_keras_quantized.keras",
+        "trained/fashion_cnn2/checkpoints/epoch_02.keras", "trained/fashion_overfit/final.keras",
+        "trained/fashion_underfit2/final.keras", "trained/fashion_mixed_float16/final.keras",
+        *NETWORKS.values(),
+    ]  # fmt: skip
+
+    @pytest.mark.parametrize("path", HEALTHY)
+    def test_weights_of_healthy_networks_raise_only_what_is_true(path):
+        found = judged(keras.models.load_model(MODELS / path, compile=False))
+        assert {rule for rule, _ in found} <= (
+            TRUE_OF_LITE0 if "lite0" in path or "cifar" in path else set()
+        )
+
+    def rolled(name):
+        """Return a copy whose head says every class one place further."""
+        model = keras.models.load_model(MODELS / NETWORKS[name], compile=False)
+        head = [layer for layer in model.layers if layer.weights][-1]
+        head.set_weights([np.roll(values, 1, axis=-1) for values in head.get_weights()])
+        return model, head.name
+
+    @pytest.mark.parametrize("name", ["fashion_cnn2", "fashion_vit"])
+    def test_rolled_classes_are_found_by_ten_probes_and_by_a_data_set(name, tmp_path):
+        model, head = rolled(name)
+        with np.load(IMAGES / "data" / "fashion_mnist.npz") as data:
+            x, y = data["x_test"][:200], data["y_test"][:200]
+        assert ("rolled-labels", head) in serious(model, (x[:10], y[:10]), tmp_path / "a")[0]
+        options = {"sections": ("overview", "evaluation"), "skip": ()}
+        found = serious(model, None, tmp_path / "b", data=(x, y), **options)[0]
+        assert ("labels-renamed", head) in found
+
+    def test_rolled_classes_of_a_thousand_are_found(tmp_path):
+        photos = sorted((IMAGES / "imagenet").iterdir())[:8]
+        pictures = np.stack([_read(path) for path in photos])
+        healthy = np.asarray(loaded("efficientnet_lite0")(pictures)).argmax(axis=1)
+        model, head = rolled("efficientnet_lite0")
+        options = {"sections": ("overview", "probes"), "skip": (), "preprocess": "none"}
+        found = serious(model, (pictures, healthy), tmp_path, **options)[0]
+        assert ("rolled-labels", head) in found
+
+    def _read(path):
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB").resize((224, 224)), np.float32)
 
 
 def test_the_example_raises_nothing(tmp_path):

@@ -14,6 +14,7 @@ class InitialFit(msgspec.Struct, frozen=True):
         distance: Kolmogorov-Smirnov, over at most 5,000 values at even steps.
         sample: how many values that were.
         outside: values outside of the initializer's support, over the whole tensor.
+        drawn: whether they stand on the places that a uniform generator draws from, which training leaves.
     """
 
     initializer: str
@@ -21,6 +22,7 @@ class InitialFit(msgspec.Struct, frozen=True):
     distance: float
     sample: int
     outside: int
+    drawn: bool = False
 
 
 class Spectrum(msgspec.Struct, frozen=True):
@@ -65,6 +67,7 @@ class KernelHealth(msgspec.Struct, frozen=True):
         range_ratio: largest over median range of a filter (Nagel et al., 2019).
         initial: None for small or constant kernels.
         spectrum: None for kernels that are no matrix or too large.
+        levels: of the even grid that all values stand on, as after rounding to int8; 0 without one.
     """
 
     filters: int
@@ -79,6 +82,7 @@ class KernelHealth(msgspec.Struct, frozen=True):
     range_ratio: float | None
     initial: InitialFit | None
     spectrum: Spectrum | None
+    levels: int = 0
 
 
 class BatchNormHealth(msgspec.Struct, frozen=True):

@@ -221,12 +221,20 @@ def _worst_pairs(matrix: NDArray[Any]) -> tuple[Confused, ...]:
 
 
 def _renaming(matrix: NDArray[Any]) -> tuple[float | None, tuple[tuple[int, int], ...]]:
-    """Return the accuracy if every class were called what it is mostly taken for, where that is one-to-one."""
+    """Return the accuracy if the classes were called otherwise, and how, where that is one-to-one.
+
+    Each by what it is mostly taken for; where two are mostly taken for the same, all so many places further
+    as most images are.
+    """
     named = matrix.argmax(axis=1)
     there = matrix.sum(axis=1) > 0
-    taken = named[there]
+    if len(set(named[there].tolist())) < int(there.sum()):
+        truth, predicted = np.nonzero(matrix)
+        places = (predicted - truth) % len(matrix)
+        shift = int(np.bincount(places, matrix[truth, predicted], len(matrix)).argmax())
+        named = (np.arange(len(matrix)) + shift) % len(matrix)
     moved = [(int(t), int(named[t])) for t in np.flatnonzero(there) if named[t] != t]
-    if not moved or len(set(taken.tolist())) < len(taken):
+    if not moved:
         return None, ()
     total = float(matrix[np.arange(len(matrix)), named][there].sum()) / float(matrix.sum())
     return six_digits(total), tuple(moved)

@@ -10,6 +10,7 @@ import numpy as np
 
 from reportgen.numerics import six_digits
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
+from reportgen.sections.weights.grids import drawn, levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ LARGEST_GRAM = 4_096
 LISTED = 16
 _SAME = 0.999
 _DECLARED = 0.045
+_ONE_IN_8000 = 2.2
 _NEAR_ZERO = 1e-3
 _TRUNCATED = 0.87962566103423978
 """Standard deviation of a normal distribution cut at two standard deviations, as Keras corrects for it."""
@@ -83,6 +85,7 @@ def kernel_health(
         range_ratio=_range_ratio(matrix) if square else None,
         initial=initial_fit(values, declared),
         spectrum=_spectrum(matrix),
+        levels=levels(matrix),
     )
 
 
@@ -263,12 +266,20 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
     inside = [initial for initial in known if top <= initial.support * (1 + 1e-5)]
     fits = [(ks_distance(ordered, initial), initial) for initial in inside or known[:1]]
     distance, nearest = min(fits, key=lambda fit: fit[0])
-    near = max(_DECLARED, 1.63 / math.sqrt(len(ordered)))
+    near = max(_DECLARED, _ONE_IN_8000 / math.sqrt(len(ordered)))
     if fits[0][1] is declared and fits[0][0] < near:
         distance, nearest = fits[0]
+    uniform = [fit for fit in fits if fit[1] in inside and fit[1].kind == "uniform"]
+    placed = next((fit for fit in uniform if drawn(flat, fit[1].scale)), None)
+    distance, nearest = placed or (distance, nearest)
     outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum())
     return InitialFit(
-        nearest.name, nearest.name == name, six_digits(distance) or 0.0, len(ordered), outside
+        initializer=nearest.name,
+        declared=nearest.name == name,
+        distance=six_digits(distance) or 0.0,
+        sample=len(ordered),
+        outside=outside,
+        drawn=placed is not None,
     )
 
 
