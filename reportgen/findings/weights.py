@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, channels_of, plural
 from reportgen.report.findings import Where
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ _WEIGHTY = {"kernel", "embeddings", "gamma"}
 LEAST_EACH = 8
 
 
-def _at(variable: Variable, channels: tuple[int, ...] = ()) -> Where:
-    return Where(layer=variable.layer, variable=variable.path, channels=channels)
+def _at(variable: Variable, channels: tuple[int, ...] = (), count: int = 0) -> Where:
+    return channels_of(variable.layer, channels, max(count, len(channels)), variable.path)
 
 
 def non_finite(facts: Facts) -> Judgement:
@@ -127,7 +127,7 @@ def zero_filters(facts: Facts) -> Judgement:
     return [
         Hit(
             f"{v.health.zero} of {plural(v.health.filters, 'filter')}",
-            _at(v, v.health.zero_filters),
+            _at(v, v.health.zero_filters, v.health.zero),
             "warning" if v.health.zero >= limit * v.health.filters else "info",
         )
         for v in facts.weights.variables
@@ -165,7 +165,7 @@ def duplicate_filters(facts: Facts) -> Judgement:
         plain = "Depthwise" in v.layer_class or v.health.each < LEAST_EACH
         text = f"{v.health.duplicates} of {plural(v.health.filters, 'filter')} ({share:.0%})"
         level: Severity = "info" if plain or share < limit else "warning"
-        hits.append(Hit(text, _at(v, v.health.duplicate_filters), level))
+        hits.append(Hit(text, _at(v, v.health.duplicate_filters, v.health.duplicates), level))
     return hits
 
 
