@@ -100,10 +100,11 @@ def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> F
 
 
 class Lines(NamedTuple):
-    """A named line; NaN breaks it."""
+    """A named line; NaN breaks it, unless its points are ``joined``."""
 
     name: str
     values: NDArray[Any]
+    joined: bool = False
 
 
 def lines_figure(
@@ -125,10 +126,12 @@ def lines_figure(
         canvas.subplots_adjust(left=0.13, right=0.98, bottom=0.16, top=0.96)
         axes = canvas.subplots()
         for line, colour in zip(lines, (_FIRST, _SECOND), strict=False):
-            shown = thinned(line.values)
+            there = ~(np.isnan(line.values) & line.joined)
+            values, at = line.values[there], x[: len(there)][there]
+            shown = thinned(values)
             axes.plot(
-                x[shown].tolist(),
-                line.values[shown].tolist(),
+                at[shown].tolist(),
+                values[shown].tolist(),
                 color=colour,
                 linewidth=1.6,
                 marker="." if len(x) <= 40 else None,

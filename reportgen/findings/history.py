@@ -131,16 +131,20 @@ def overfitting(facts: Facts) -> Judgement:
     return [Hit(text + _gaps(facts))]
 
 
+def _last_pair(curve: Curve) -> tuple[float, float] | None:
+    """Return training and validation of the last epoch that logged both."""
+    pairs = zip(reversed(curve.train), reversed(curve.validation), strict=True)
+    both = ((t, v) for t, v in pairs if t is not None and v is not None)
+    return next(both, None) if curve.train and curve.validation else None
+
+
 def _gaps(facts: Facts) -> str:
     """Return the gaps of metrics at the end, in words."""
     parts = [
-        f"{curve.name} {_number(train)} in training, {_number(validation)} in validation"
+        f"{curve.name} {_number(pair[0])} in training, {_number(pair[1])} in validation"
         for curve in (facts.history.curves if facts.history else ())
         if curve.name != (facts.history.loss if facts.history else None)
-        and curve.train
-        and curve.validation
-        and (train := curve.train[-1]) is not None
-        and (validation := curve.validation[-1]) is not None
+        and (pair := _last_pair(curve)) is not None
     ]
     return "; " + ", ".join(parts[:2]) if parts else ""
 
@@ -154,7 +158,7 @@ def generalisation_gap(facts: Facts) -> Judgement:
     history = facts.history
     if history is None:
         return NO_HISTORY
-    pairs = [(c.name, c.train[-1], c.validation[-1]) for c in _accuracies(history) if c.validation]
+    pairs = [(c.name, *pair) for c in _accuracies(history) if (pair := _last_pair(c)) is not None]
     if not pairs:
         return NotJudged("no accuracy was logged for training and validation")
     limit = facts.thresholds["generalisation-gap"]
@@ -163,7 +167,7 @@ def generalisation_gap(facts: Facts) -> Judgement:
             f"{name} {train:.3f} in training, {held_out:.3f} in validation: {train - held_out:.3f} apart"
         )
         for name, train, held_out in pairs
-        if train is not None and held_out is not None and train - held_out > limit
+        if train - held_out > limit
     ]
 
 
@@ -258,7 +262,9 @@ def divergence(facts: Facts) -> Judgement:
     broken = [
         epoch
         for epoch, *values in zip(
-            history.epochs, *filter(None, (curve.train, curve.validation)), strict=True
+            history.epochs,
+            *filter(None, (curve.train, () if curve.skipped else curve.validation)),
+            strict=True,
         )
         if any(v is None for v in values)
     ]

@@ -25,10 +25,17 @@ _VALIDATION = ("val_", "validation_", "valid_", "test_", "eval_")
 _TRAIN = ("train_", "training_")
 _RATE = re.compile(r"(lr|lear?n?ing_?rate)(/.*)?", re.IGNORECASE)
 _LOSSES = ("loss", "cost", "total_loss", "objective")
-_HIGHER = re.compile(
-    r"acc|auc|precision|recall|f1|f_?beta|iou|dice|top_?\w*k|r2|kappa|psnr|ssim|similarity|sensitiv|specific",
+_LOWER = re.compile(
+    r"(?:^|[\W_])(?:loss|cost|err|error|errors|distance|divergence|perplexity|mse|mae|rmse)(?=[\W_\d]|$)",
     re.IGNORECASE,
 )
+_HIGHER = re.compile(
+    r"(?:^|[\W_])(?:acc|accuracy|auc|precision|recall|f1|f_?beta|io_?u|dice|top_?\d*_?k|top_?\d+|r2|kappa|psnr"
+    r"|ssim|similarity|sensitivity|specificity)(?=[\W_\d]|$)",
+    re.IGNORECASE,
+)
+_ABSENT = {"", "na", "n/a", "none", "null"}
+"""Texts of values that were not logged; CSVLogger writes NA for epochs without validation."""
 MOST_BYTES = 64 * 2**20
 MOST_COLUMNS = 10_000
 MOST_VALUES = 32_000_000
@@ -297,7 +304,7 @@ def _from_columns(columns: Mapping[str, Any], source: str, where: str) -> Histor
             "json.dump(history.history) write what is read."
         )
     _check_extent(len(numbers), count, where)
-    series = _series({name: _padded(column, count) for name, column in numbers.items()})
+    series = _series({name: _padded(name, column, count) for name, column in numbers.items()})
     loss = next((s.name for s in series if s.name.lower() in _LOSSES), None)
     loss = loss or next((s.name for s in series if not s.higher), None)
     ordered = sorted(series, key=lambda one: one.name != loss)
@@ -324,9 +331,29 @@ def _check_values(numbers: Mapping[str, NDArray[Any]], where: str) -> None:
             )
 
 
-def _padded(column: NDArray[Any], count: int) -> NDArray[Any]:
-    missing = count - len(column)
-    return np.concatenate([column, np.full(missing, math.nan)]) if missing else column
+def _padded(name: str, column: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return a column with a value an epoch, NaN where none was logged.
+
+    Keras's ``History`` holds validation only of the epochs that had one, every k-th by ``validation_freq=k``.
+    """
+    if len(column) == count:
+        return column
+    padded = np.full(count, math.nan)
+    every = count // max(len(column), 1)
+    if name.lower().startswith(_VALIDATION) and every > 1 and count // every == len(column):
+        padded[every - 1 :: every] = column
+    else:
+        padded[: len(column)] = column
+    return padded
+
+
+def skipped(validation: NDArray[Any]) -> int:
+    """Return how many epochs had no validation, where it was done every k-th epoch alone; else 0."""
+    there = np.flatnonzero(~np.isnan(validation))
+    if not there.size or there.size == len(validation) or there[0] == 0:
+        return 0
+    regular = np.array_equal(there, np.arange(there[0], len(validation), there[0] + 1))
+    return int(len(validation) - there.size) if regular else 0
 
 
 def _counted(logged: NDArray[Any] | None, count: int) -> tuple[NDArray[Any], tuple[int, ...]]:
@@ -364,13 +391,18 @@ def _column(values: Any) -> NDArray[Any] | None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a logged value; NaN for an empty one, None for what is no number."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    """Return a logged value; NaN for one that was not logged, None for what is no number."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in _ABSENT):
         return math.nan
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def is_better_higher(name: str) -> bool:
+    """Return whether more of a metric is better, by the words of its name: ``dice`` but not ``dice_loss``."""
+    return not _LOWER.search(name) and bool(_HIGHER.search(name))
 
 
 def _series(columns: Mapping[str, NDArray[Any]]) -> list[Series]:
@@ -385,8 +417,6 @@ def _series(columns: Mapping[str, NDArray[Any]]) -> list[Series]:
         train[key[len(start) :] or key] = values
     names = dict.fromkeys([*train, *validation])
     return [
-        Series(
-            name, bool(_HIGHER.search(name)), train.get(name, _NONE), validation.get(name, _NONE)
-        )
+        Series(name, is_better_higher(name), train.get(name, _NONE), validation.get(name, _NONE))
         for name in names
     ]

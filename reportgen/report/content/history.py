@@ -21,6 +21,7 @@ class Curve(msgspec.Struct, frozen=True):
             value is finite. The first of equal ones.
         non_finite: how many logged values are NaN or infinite, training and validation.
         figure: both over the epochs.
+        skipped: epochs without validation, where it was done every k-th epoch alone.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Curve(msgspec.Struct, frozen=True):
     best: int | None
     non_finite: int = 0
     figure: Figure | None = None
+    skipped: int = 0
 
 
 class HistoryContent(msgspec.Struct, frozen=True, tag="history"):

@@ -11,6 +11,7 @@ import numpy as np
 from reportgen.drawing.figures import Lines, lines_figure
 from reportgen.errors import NotApplicable
 from reportgen.findings.history import FEWEST
+from reportgen.inputs.history import skipped
 from reportgen.numerics import six_digits_each
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.history import Curve, HistoryContent
@@ -81,20 +82,23 @@ def _curve(
     figure = None
     if number < MOST_FIGURES and len(epochs) > 1:
         lines = [
-            Lines(name, values)
+            Lines(name, values, joined=name == "validation" and bool(skipped(values)))
             for name, values in (("training", one.train), ("validation", one.validation))
             if not np.isnan(values).all()
         ]
         mark = int(epochs[best]) if best is not None else None
         figure = lines_figure(context.tools.store, epochs, lines, one.name, alt, mark=mark)
+    left_out = skipped(one.validation)
+    missing = int(np.isnan(one.train).sum() + np.isnan(one.validation).sum())
     return Curve(
         name=one.name,
         better="higher" if one.higher else "lower",
         train=train,
         validation=validation,
         best=int(np.searchsorted(kept, best)) if best is not None else None,
-        non_finite=int(np.isnan(one.train).sum() + np.isnan(one.validation).sum()),
+        non_finite=missing - left_out,
         figure=figure,
+        skipped=left_out,
     )
 
 
@@ -102,6 +106,12 @@ def _stored(values: NDArray[Any], kept: NDArray[Any]) -> tuple[float | None, ...
     """Return the values of the epochs that are kept, as far as there are any; None for NaN."""
     known = values[kept[kept < len(values)]].tolist()
     return tuple(None if math.isnan(value) else value for value in known)
+
+
+def _last(values: Sequence[float | None], *, gaps: bool) -> float | None:
+    """Return the last value; where epochs without validation lie between, that of the last validated one."""
+    logged = (value for value in reversed(values) if value is not None)
+    return next(logged, None) if gaps else values[-1]
 
 
 def _ends(train: Sequence[float | None], validation: Sequence[float | None]) -> str:
@@ -133,10 +143,10 @@ def sentence(content: HistoryContent) -> str:
         if curve.best is None or not values:
             continue
         kind = "validation" if curve.validation else "training"
-        best, last = values[curve.best], values[-1]
+        best, last = values[curve.best], _last(values, gaps=bool(curve.skipped))
         parts.append(
             f"{kind} {curve.name} best in epoch {content.epochs[curve.best]} ({number_text(best)}), "
-            f"{number_text(last)} in the last epoch"
+            f"{number_text(last)} in the last {'validated ' if curve.skipped else ''}epoch"
         )
     return "; ".join(parts) + "."
 

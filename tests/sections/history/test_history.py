@@ -17,7 +17,7 @@ import reportgen
 from reportgen.drawing.figures import MOST_POINTS, thinned
 from reportgen.errors import HistoryError
 from reportgen.findings.judge import judge
-from reportgen.inputs.history import read_history
+from reportgen.inputs.history import is_better_higher, read_history
 from reportgen.network.facts import OutputFacts
 from reportgen.network.tasks import Task
 from reportgen.report.content.history import Curve, HistoryContent
@@ -96,6 +96,69 @@ def test_a_keras_csv_logger_and_history_are_read(tmp_path):
     for name, (train, validation) in columns(live).items():
         np.testing.assert_allclose(columns(from_file)[name][0], train, rtol=1e-6)
         np.testing.assert_allclose(columns(from_file)[name][1], validation, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "live"])
+def test_validation_of_every_second_epoch_is_kept_at_its_epochs(tmp_path, form):
+    """CSVLogger writes NA between, and History holds the validated epochs alone."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 4))
+    y = x @ np.array([1.0, -2.0, 0.5, 0.0])
+    kept = {}
+
+    class Keep(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            kept[epoch] = (logs or {}).get("val_loss")
+
+    fitted = model.fit(
+        x, y, validation_data=(x[:32], y[:32]), validation_freq=2, epochs=9, verbose=0,
+        callbacks=[keras.callbacks.CSVLogger(tmp_path / "log.csv"), Keep()],
+    )  # fmt: skip
+    (tmp_path / "log.json").write_text(json.dumps(fitted.history))
+    given = {"csv": tmp_path / "log.csv", "json": tmp_path / "log.json", "live": fitted}[form]
+    made = reportgen.build_report(
+        model, history=given, output=tmp_path / "out", sections=("history",)
+    )
+    section = made.report.section("history")
+    (curve,) = section.content.curves
+    expected = [kept[epoch] for epoch in range(9)]
+    assert [v is None for v in curve.validation] == [v is None for v in expected]
+    np.testing.assert_allclose(
+        [v for v in curve.validation if v is not None],
+        [v for v in expected if v is not None],
+        rtol=1e-5,
+    )
+    assert (curve.skipped, curve.non_finite) == (5, 0)
+    assert curve.best == 7
+    assert "in the last validated epoch" in section.lead
+    rules = {finding.rule for finding in made.report.findings}
+    assert not rules & {"divergence", "broken-loss"}
+    reasons = {check.rule: check.reason for check in made.report.not_applicable}
+    assert "no validation" not in reasons.get("overfitting", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "higher"),
+    [
+        ("dice_loss", False), ("iou_loss", False), ("accident_loss", False), ("accident_accuracy", True),
+        ("accident_mse", False), ("placement", False), ("dice", True), ("dice_coef", True),
+        ("binary_io_u", True), ("mean_io_u", True), ("sparse_top_k_categorical_accuracy", True),
+        ("top5", True), ("top_5_acc", True), ("f1_score", True), ("r2_score", True), ("auc_1", True),
+        ("mean_absolute_error", False), ("perplexity", False), ("cohen_kappa", True), ("acc", True),
+        ("sensitivity_at_specificity", True), ("edit_distance", False), ("kl_divergence", False),
+    ],
+)  # fmt: skip
+def test_what_is_better_is_told_by_whole_words_and_a_loss_is_never_higher(name, higher):
+    assert is_better_higher(name) == higher
+
+
+def test_the_best_epoch_of_a_loss_named_after_a_score_is_the_lowest(tmp_path):
+    (series,) = read_history({"dice_loss": [0.9, 0.5, 0.1]}).series
+    assert not series.higher
 
 
 def test_tensorboard_folders_of_keras_are_read(tmp_path):
