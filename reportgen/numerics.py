@@ -51,6 +51,18 @@ def six_digits(value: float | np.floating | None) -> float | None:
     return float(f"{float(value):.6g}")
 
 
+def finite(value: float | np.floating) -> float:
+    """Return a number that is finite by its making, to six significant digits.
+
+    Raises:
+        ArithmeticError: it is NaN or infinite; nothing stands for what cannot be measured.
+    """
+    known = six_digits(value)
+    if known is None:
+        raise ArithmeticError(f"a value that must be finite is {value}")
+    return known
+
+
 def six_digits_each(values: NDArray[Any]) -> NDArray[Any]:
     """Return what ``six_digits`` makes of each value, bit for bit; float64, NaN for NaN and infinity.
 

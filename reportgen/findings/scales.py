@@ -27,7 +27,7 @@ def _at(variable: Variable) -> Where:
 
 
 def _top(variable: Variable) -> float:
-    return max(abs(variable.min or 0.0), abs(variable.max or 0.0))
+    return max(abs(end) for end in (variable.min, variable.max, 0) if end is not None)
 
 
 def dominant_weight(facts: Facts) -> Judgement:

@@ -210,7 +210,7 @@ class Segmented(msgspec.Struct, frozen=True, tag="segmentation"):
     Attributes:
         accuracy: share of pixels that are right.
         majority: share of the largest class: what always saying it reaches.
-        mean_iou: over the classes that are there or were said.
+        mean_iou: over the classes that are there or were said; None where no pixel has a class.
         ignored: pixels that the masks say nothing of.
         resized: masks that were brought to the output's size, taking the nearest pixel.
         threshold: of one channel.
@@ -220,8 +220,8 @@ class Segmented(msgspec.Struct, frozen=True, tag="segmentation"):
 
     accuracy: float
     majority: float
-    mean_iou: float
-    mean_dice: float
+    mean_iou: float | None
+    mean_dice: float | None
     classes: tuple[MaskRow, ...]
     ignored: int
     resized: int

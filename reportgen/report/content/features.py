@@ -18,12 +18,12 @@ class ProbeCrop(msgspec.Struct, frozen=True):
     """What the unit sees of a probe where it answers most.
 
     Attributes:
-        value: its answer there.
+        value: its answer there; None where that is NaN or infinite.
     """
 
     probe: int
     name: str
-    value: float
+    value: float | None
     figure: Figure
 
 

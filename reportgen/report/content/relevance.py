@@ -9,7 +9,9 @@ import msgspec
 from reportgen.report.leaves import Figure
 
 Role = Literal["predicted", "true", "asked"]
-Verdict = Literal["supported", "no better than chance", "flat", "fails the sanity check"]
+Verdict = Literal[
+    "supported", "no better than chance", "flat", "fails the sanity check", "cannot be told"
+]
 
 
 class TargetFacts(msgspec.Struct, frozen=True):
@@ -93,7 +95,8 @@ class RelevanceMap(msgspec.Struct, frozen=True):
         completeness_error: of integrated gradients, sum of the map minus the change of the score from black.
         completeness_share: its magnitude as a part of the change's.
         evidence: None for a flat map and where it was left out.
-        verdict: None where the evidence was left out.
+        verdict: None where the evidence was left out; ``cannot be told`` where scores of the changed images are
+            NaN or infinite.
     """
 
     probe: int

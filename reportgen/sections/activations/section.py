@@ -138,7 +138,7 @@ def _read_by_relu_only(context: Context) -> set[CallId]:
 def _row(call: CallFacts, depth: int, sums: Activity, *, rectified: bool) -> CallRow:
     some = sums.finite > 0
     mean = sums.total / sums.finite if some else None
-    variance = sums.square / sums.finite - (mean or 0.0) ** 2 if some else None
+    variance = sums.square / sums.finite - mean**2 if mean is not None else None
     std = math.sqrt(max(variance, 0.0)) if variance is not None else None
     below = np.array([], int)
     if rectified and std:
@@ -195,8 +195,8 @@ def _shown(
         kind=kind,
         channels=tuple(int(c) for c in channels),
         total=total,
-        low=six_digits(low) or 0.0,
-        high=six_digits(high) or 0.0,
+        low=finite(low),
+        high=finite(high),
         grid=(1, len(channels)) if kind == "strip" else (stacked.shape[1], stacked.shape[2]),
         reduced=halved,
         columns=columns,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.drawing.figures import square_figure
-from reportgen.numerics import sigmoid, six_digits, softmax
+from reportgen.numerics import finite, sigmoid, six_digits, softmax
 from reportgen.observe import Examples
 from reportgen.report.content.evaluation import Bin, Classified, ClassRow, Confused, ThresholdRow
 from reportgen.sections.evaluation import metrics
@@ -41,16 +41,17 @@ class DecisionFold(OutputFold):
         pairs = zip(labels, places.tolist(), strict=True)
         truth = np.array([about.class_of(label, place) for label, place in pairs], np.int64)
         broken: Any = ~np.isfinite(outputs).all(axis=1)
-        p = self._probabilities(np.where(np.isfinite(outputs), outputs, 0))
+        p = self._probabilities(np.where(broken[:, None], 0, outputs))
         binary = about.task.kind == "binary"
         predicted = (p[:, 1] >= about.threshold).astype(np.int64) if binary else p.argmax(axis=1)
         # An answer that is no number is wrong, whatever it would have been.
         predicted = np.where(broken, (truth + 1) % max(about.classes.count, 2), predicted)
         rows = np.arange(len(p))
         of_truth = p[rows, truth]
-        rank = (p > of_truth[:, None]).sum(axis=1)
+        rank = np.where(broken, p.shape[1], (p > of_truth[:, None]).sum(axis=1))
+        p = np.where(broken[:, None], np.nan, p)
         self.keep(place=places, truth=truth, predicted=predicted, given=p[rows, predicted])
-        self.keep(of_truth=of_truth, rank=rank)
+        self.keep(of_truth=p[rows, truth], rank=rank)
         if binary:
             self.keep(positive=p[:, 1])
 
@@ -147,24 +148,25 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
     truth, predicted = fold.column("truth"), fold.column("predicted")
     given, of_truth = fold.column("given"), fold.column("of_truth")
     count, classes = len(truth), max(fold.about.classes.count, 2)
+    told = np.isfinite(given)  # what the network answers in numbers; the rest counts as wrong
     matrix = metrics.confusion(truth, predicted, classes)
     right = truth == predicted
     hits = int(right.sum())
-    enough = count >= metrics.FEWEST_FOR_CALIBRATION
-    calibrated = metrics.calibration(given, right) if enough else None
+    enough = int(told.sum()) >= metrics.FEWEST_FOR_CALIBRATION
+    calibrated = metrics.calibration(given[told], right[told]) if enough else None
     binary = fold.about.task.kind == "binary"
     relabelled, renaming = _renaming(matrix)
     return Classified(
         correct=hits,
-        accuracy=rounded(hits / count),
-        interval=(rounded(metrics.wilson(hits, count)[0]), rounded(metrics.wilson(hits, count)[1])),
-        majority=rounded(float(matrix.sum(axis=1).max()) / count),
-        chance=rounded(1 / classes),
+        accuracy=finite(hits / count),
+        interval=(finite(metrics.wilson(hits, count)[0]), finite(metrics.wilson(hits, count)[1])),
+        majority=finite(float(matrix.sum(axis=1).max()) / count),
+        chance=finite(1 / classes),
         top5=six_digits(float((fold.column("rank") < 5).mean())) if classes > 5 else None,
-        log_loss=six_digits(metrics.log_loss(of_truth)),
+        log_loss=six_digits(metrics.log_loss(of_truth[told])) if told.any() else None,
         calibration_error=six_digits(calibrated.error) if calibrated else None,
         bins=_bins(calibrated) if calibrated else (),
-        confidences=tuple(int(n) for n in np.histogram(given, bins=20, range=(0, 1))[0]),
+        confidences=tuple(int(n) for n in np.histogram(given[told], bins=20, range=(0, 1))[0]),
         classes=_class_rows(fold, matrix),
         matrix=tuple(tuple(int(n) for n in row) for row in matrix)
         if classes <= WHOLE_MATRIX
@@ -176,19 +178,14 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
         reliability=_reliability(store, calibrated) if calibrated else None,
         relabelled=relabelled,
         renaming=renaming,
-        **(_of_two(store, truth, fold.column("positive")) if binary else {}),
+        **(_of_two(store, truth[told], fold.column("positive")[told]) if binary else {}),
     )
-
-
-def rounded(value: float) -> float:
-    """Return a finite number with six significant digits."""
-    return six_digits(value) or 0.0
 
 
 def _bins(found: metrics.Calibration) -> tuple[Bin, ...]:
     counts = found.counts[found.counts > 0]
     rows = zip(counts, found.confidence, found.accuracy, strict=True)
-    return tuple(Bin(int(n), rounded(c), rounded(a)) for n, c, a in rows)
+    return tuple(Bin(int(n), finite(c), finite(a)) for n, c, a in rows)
 
 
 def _class_rows(fold: DecisionFold, matrix: NDArray[Any]) -> tuple[ClassRow, ...]:
@@ -214,7 +211,7 @@ def _worst_pairs(matrix: NDArray[Any]) -> tuple[Confused, ...]:
     order = np.argsort(-wrong, axis=None, kind="stable")[:WORST_PAIRS]
     pairs = [(int(k) // len(matrix), int(k) % len(matrix)) for k in order]
     return tuple(
-        Confused(t, p, int(wrong[t, p]), rounded(wrong[t, p] / support[t]))
+        Confused(t, p, int(wrong[t, p]), finite(wrong[t, p] / support[t]))
         for t, p in pairs
         if wrong[t, p]
     )
@@ -270,7 +267,7 @@ def _threshold_row(truth: NDArray[Any], score: NDArray[Any], threshold: float) -
     matrix = metrics.confusion(truth, said, 2)
     found = metrics.per_class(matrix)
     return ThresholdRow(
-        threshold=rounded(threshold),
+        threshold=finite(threshold),
         hits=int(matrix[1, 1]),
         false_alarms=int(matrix[0, 1]),
         missed=int(matrix[1, 0]),

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.numerics import sigmoid, six_digits
+from reportgen.numerics import finite, sigmoid, six_digits
 from reportgen.report.content.evaluation import ClassRow, Labelled
 from reportgen.sections.evaluation import metrics
-from reportgen.sections.evaluation.decisions import rounded
 from reportgen.sections.evaluation.folds import OutputFold
 
 if TYPE_CHECKING:
@@ -61,10 +60,10 @@ def labelled(fold: LabelFold) -> Labelled:
         )  # fmt: skip
     shares = truth.mean(axis=0)
     return Labelled(
-        exact=rounded(float((decided == truth).all(axis=1).mean())),
-        accuracy=rounded(float((decided == truth).mean())),
+        exact=finite(float((decided == truth).all(axis=1).mean())),
+        accuracy=finite(float((decided == truth).mean())),
         threshold=threshold,
         labels=tuple(rows),
-        majority=rounded(float(np.maximum(shares, 1 - shares).mean())),
+        majority=finite(float(np.maximum(shares, 1 - shares).mean())),
         ranked=ranked,
     )

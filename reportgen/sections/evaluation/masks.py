@@ -8,10 +8,10 @@ import numpy as np
 
 from reportgen.errors import DataError
 from reportgen.inputs.images import fit_mask
-from reportgen.numerics import sigmoid, six_digits
+from reportgen.numerics import finite, sigmoid, six_digits
 from reportgen.report.content.evaluation import MaskRow, Segmented
 from reportgen.sections.evaluation import metrics
-from reportgen.sections.evaluation.decisions import EXAMPLES, rounded
+from reportgen.sections.evaluation.decisions import EXAMPLES
 from reportgen.sections.evaluation.folds import Notable, OutputFold
 from reportgen.wording import number_text
 
@@ -136,10 +136,10 @@ def segmented(fold: MaskFold) -> Segmented:
     some = [row for row in rows if row.iou is not None]
     iou = fold.column("iou")
     return Segmented(
-        accuracy=rounded(int(right.sum()) / total),
-        majority=rounded(int(support.max()) / total),
-        mean_iou=rounded(float(np.mean([row.iou for row in some]))) if some else 0.0,
-        mean_dice=rounded(float(np.mean([row.dice for row in some]))) if some else 0.0,
+        accuracy=finite(int(right.sum()) / total),
+        majority=finite(int(support.max()) / total),
+        mean_iou=six_digits(float(np.mean([row.iou for row in some]))) if some else None,
+        mean_dice=six_digits(float(np.mean([row.dice for row in some]))) if some else None,
         classes=tuple(rows),
         ignored=int(fold.counted("ignored")),
         resized=int(fold.counted("resized")),

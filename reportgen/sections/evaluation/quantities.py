@@ -8,10 +8,10 @@ import numpy as np
 
 from reportgen.drawing.figures import points_figure
 from reportgen.errors import NotApplicable
-from reportgen.numerics import six_digits
+from reportgen.numerics import finite, six_digits
 from reportgen.report.content.evaluation import Regressed, ValueRow
 from reportgen.sections.evaluation import metrics
-from reportgen.sections.evaluation.decisions import EXAMPLES, rounded
+from reportgen.sections.evaluation.decisions import EXAMPLES
 from reportgen.sections.evaluation.folds import Notable, OutputFold
 from reportgen.wording import number_text
 
@@ -101,13 +101,13 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
     rows = [_row(index, truth[:, index], values[:, index]) for index in range(truth.shape[1])]
     explained = [row.r2 for row in rows if row.r2 is not None]
     return Regressed(
-        mae=rounded(found.mae),
-        rmse=rounded(found.rmse),
-        median_error=rounded(found.median),
+        mae=finite(found.mae),
+        rmse=finite(found.rmse),
+        median_error=finite(found.median),
         r2=six_digits(float(np.mean(explained))) if explained else None,
-        baseline_mae=rounded(baseline),
-        low=rounded(float(difference.min())),
-        high=rounded(float(difference.max())),
+        baseline_mae=finite(baseline),
+        low=finite(float(difference.min())),
+        high=finite(float(difference.max())),
         counts=_counts(difference),
         figure=points_figure(store, *points, labels, alt),
         worst=(),
@@ -131,8 +131,8 @@ def _row(index: int, truth: NDArray[Any], values: NDArray[Any]) -> ValueRow:
     found = metrics.errors(truth, values)
     return ValueRow(
         index,
-        rounded(found.mae),
-        rounded(found.rmse),
+        finite(found.mae),
+        finite(found.rmse),
         six_digits(found.r2),
-        rounded(found.baseline_mae),
+        finite(found.baseline_mae),
     )

@@ -387,7 +387,7 @@ def _crops(
             ProbeCrop(
                 k,
                 name,
-                six_digits(answers[k].peak) or 0.0,
+                six_digits(answers[k].peak),
                 lossless(context.tools.store, piece, alt),
             )
         )

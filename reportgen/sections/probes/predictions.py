@@ -15,7 +15,15 @@ from reportgen.drawing.pictures import (
     photograph,
     to_bytes,
 )
-from reportgen.numerics import entropy_bits, pearson, resize_bilinear, sigmoid, six_digits, softmax
+from reportgen.numerics import (
+    entropy_bits,
+    finite,
+    pearson,
+    resize_bilinear,
+    sigmoid,
+    six_digits,
+    softmax,
+)
 from reportgen.report.content.probes import (
     BinaryResult,
     ClassificationResult,
@@ -244,7 +252,7 @@ def _legend(decided: NDArray[Any], classes: ClassNames) -> tuple[MaskClass, ...]
         MaskClass(
             int(index),
             classes.name(int(index)),
-            six_digits(count / decided.size) or 0.0,
+            finite(count / decided.size),
             classes.slot(int(index)),
         )
         for index, count in order
@@ -256,9 +264,9 @@ def _image(
 ) -> ImageResult:
     window = percentile_window(values)
     same = source is not None and source.shape == values.shape
-    finite = not _broken(values)
+    whole = not _broken(values)
     rmse, correlation = None, None
-    if same and finite and source is not None:
+    if same and whole and source is not None:
         difference = values.astype(np.float64) - source.astype(np.float64)
         rmse = six_digits(float(np.sqrt(np.mean(difference**2))))
         correlation = six_digits(pearson(values, source))
@@ -267,8 +275,8 @@ def _image(
     return ImageResult(
         output=task.output,
         figure=lossless(context.tools.store, to_bytes(values, window), alt),
-        low=six_digits(window.low) or 0.0,
-        high=six_digits(window.high) or 0.0,
+        low=finite(window.low),
+        high=finite(window.high),
         rmse=rmse,
         correlation=correlation,
         non_finite=_broken(values),
@@ -276,15 +284,15 @@ def _image(
 
 
 def _tensor(task: Task, values: NDArray[Any]) -> TensorResult:
-    finite = values[np.isfinite(values)].astype(np.float64)
-    has = finite.size > 0
+    known = values[np.isfinite(values)].astype(np.float64)
+    has = known.size > 0
     return TensorResult(
         output=task.output,
         shape=tuple(values.shape),
-        min=six_digits(finite.min()) if has else None,
-        max=six_digits(finite.max()) if has else None,
-        mean=six_digits(finite.mean()) if has else None,
-        std=six_digits(finite.std()) if has else None,
+        min=six_digits(known.min()) if has else None,
+        max=six_digits(known.max()) if has else None,
+        mean=six_digits(known.mean()) if has else None,
+        std=six_digits(known.std()) if has else None,
         values=tuple(six_digits(v) for v in values.reshape(-1)[:FIRST_VALUES]),
         non_finite=_broken(values),
     )

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from reportgen.numerics import finite
 from reportgen.observe import probe_name
 from reportgen.report.content.relevance import Contrast, Peak
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.explaining import explained
 from reportgen.sections.relevance.overlays import over_image
-from reportgen.sections.relevance.proof import Explanation, six_digits_or_zero
+from reportgen.sections.relevance.proof import Explanation
 
 if TYPE_CHECKING:
     from reportgen.context import Context
@@ -116,7 +117,7 @@ def _contrast(
         method.name,
         name,
         other,
-        (six_digits_or_zero(pair.scores[0]), six_digits_or_zero(pair.scores[1])),
+        (finite(pair.scores[0]), finite(pair.scores[1])),
         over_image(context.tools.store, drawn, full, alt, context.settings.bands),
-        Peak(six_digits_or_zero(x), six_digits_or_zero(y)),
+        Peak(finite(x), finite(y)),
     )

@@ -17,10 +17,10 @@ from reportgen.drawing.pictures import (
     relevance_overlay,
     viridis_palette,
 )
-from reportgen.numerics import six_digits
+from reportgen.numerics import finite, six_digits
 from reportgen.report.content.relevance import Peak
 from reportgen.sections.relevance import evidence as ev
-from reportgen.sections.relevance.proof import evidence_of, six_digits_or_zero
+from reportgen.sections.relevance.proof import evidence_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def with_pictures(
         one,
         overlay=over_image(store, made, full, alt, bands),
         alone=map_alone(store, made, full),
-        peak=Peak(six_digits_or_zero(x), six_digits_or_zero(y)),
+        peak=Peak(finite(x), finite(y)),
         full_colour=six_digits(full),
         gini=six_digits(ev.gini(values)),
         in_tenth=six_digits(tenth),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import six_digits
+from reportgen.numerics import finite, six_digits
 from reportgen.report.content.relevance import Evidence
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
@@ -40,6 +40,7 @@ class Explanation(NamedTuple):
         flat: whether there is nothing to see.
         curves: None for flat maps, and where the evidence is left out.
         kept: score of the image faded by the map.
+        untold: how many scores of the evidence are NaN or infinite: nothing can be told by the others.
     """
 
     asked: ProbeTarget
@@ -48,6 +49,7 @@ class Explanation(NamedTuple):
     flat: bool
     curves: ev.Curves | None = None
     kept: float | None = None
+    untold: int = 0
 
 
 def flat(asked: ProbeTarget, made: Map) -> bool:
@@ -140,7 +142,14 @@ def _judged(plan: _Plan, scores: Iterator[float], inner: int) -> Iterator[Explan
             values=tuple(ev.area(curve) for curve in random),
             foreground=1 - float(plan.background.mean()),
         )
-        yield one._replace(curves=curves, kept=next(scores), flat=ev.never_moves(curves))
+        kept = next(scores)
+        every = np.array(
+            [*curves.deletion, *curves.insertion, *curves.random, *curves.values, kept]
+        )
+        if untold := int((~np.isfinite(every)).sum()):
+            yield one._replace(untold=untold)
+        else:
+            yield one._replace(curves=curves, kept=kept, flat=ev.never_moves(curves))
 
 
 def _read(target: Target, score: float, output: NDArray[Any]) -> float:
@@ -196,22 +205,17 @@ def evidence_of(made: Explanation) -> Evidence | None:
     inserted = ev.random_insertion(curves)
     drop = ev.average_drop(curves.deletion[0], made.kept) if made.kept is not None else None
     return Evidence(
-        deletion=six_digits_or_zero(deletion),
-        insertion=six_digits_or_zero(insertion),
-        random_deletion=six_digits_or_zero(float(np.mean(curves.values))),
-        random_insertion=six_digits_or_zero(ev.area(inserted)),
-        random_advantage=six_digits_or_zero(by_chance),
-        random_spread=six_digits_or_zero(spread),
-        advantage=six_digits_or_zero(insertion - deletion),
-        needed=six_digits_or_zero(ev.gain_needed(curves)),
+        deletion=finite(deletion),
+        insertion=finite(insertion),
+        random_deletion=finite(float(np.mean(curves.values))),
+        random_insertion=finite(ev.area(inserted)),
+        random_advantage=finite(by_chance),
+        random_spread=finite(spread),
+        advantage=finite(insertion - deletion),
+        needed=finite(ev.gain_needed(curves)),
         average_drop=six_digits(drop),
-        deletion_curve=tuple(six_digits_or_zero(v) for v in curves.deletion),
-        insertion_curve=tuple(six_digits_or_zero(v) for v in curves.insertion),
-        random_curve=tuple(six_digits_or_zero(v) for v in curves.random),
-        random_insertion_curve=tuple(six_digits_or_zero(v) for v in inserted),
+        deletion_curve=tuple(finite(v) for v in curves.deletion),
+        insertion_curve=tuple(finite(v) for v in curves.insertion),
+        random_curve=tuple(finite(v) for v in curves.random),
+        random_insertion_curve=tuple(finite(v) for v in inserted),
     )
-
-
-def six_digits_or_zero(value: float) -> float:
-    """Return a finite number to six significant digits."""
-    return six_digits(value) or 0.0

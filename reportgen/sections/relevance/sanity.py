@@ -87,12 +87,13 @@ def _resemblance(before: Map, after: Map) -> tuple[float, ...]:
     a, b = before.values, after.values
     if not np.isfinite(b).all() or b.max() == b.min():
         return 0.0, 0.0, 0.0, 0.0
-    return (
-        rank_correlation(a, b) or 0.0,
-        structural_similarity(a, b) or 0.0,
-        rank_correlation(np.abs(a), np.abs(b)) or 0.0,
-        1.0,
+    found = (
+        rank_correlation(a, b),
+        structural_similarity(a, b),
+        rank_correlation(np.abs(a), np.abs(b)),
     )
+    known = [value for value in found if value is not None]
+    return (*known, 1.0) if len(known) == len(found) else (0.0, 0.0, 0.0, 0.0)
 
 
 def reacts(stages: Sequence[Stage], cells: int) -> bool | None:

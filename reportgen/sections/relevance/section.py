@@ -309,6 +309,8 @@ def _map(context: Context, made: Explanation, failing: set[str]) -> RelevanceMap
 
 
 def _verdict(made: Explanation, failing: set[str]) -> Any:
+    if made.untold:
+        return "cannot be told"
     if made.flat:
         return "flat"
     if made.method.name in failing:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import six_digits
+from reportgen.numerics import finite, six_digits
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
 from reportgen.sections.weights.grids import drawn, levels
 
@@ -276,7 +276,7 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
     return InitialFit(
         initializer=nearest.name,
         declared=nearest.name == name,
-        distance=six_digits(distance) or 0.0,
+        distance=finite(distance),
         sample=len(ordered),
         outside=outside,
         drawn=placed is not None,
@@ -293,9 +293,10 @@ def _spectrum(matrix: NDArray[Any]) -> Spectrum | None:
         return None
     product = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
     total = float(np.trace(product, dtype=np.float64))
-    if total <= 0:
+    if not 0 < total < math.inf:
         return None
-    squares = float(np.einsum("ij,ij->", product, product, dtype=np.float64))
+    shares = product.astype(np.float64) / total
+    squares = float(np.einsum("ij,ij->", shares, shares))
     alpha, distance, top = None, None, None
     if small <= LARGEST_SPECTRUM:
         eigenvalues = np.maximum(np.linalg.eigvalsh(product.astype(np.float64)), 0)
@@ -306,7 +307,7 @@ def _spectrum(matrix: NDArray[Any]) -> Spectrum | None:
     return Spectrum(
         rows=rows,
         columns=columns,
-        effective_rank=six_digits(total * total / squares) or 0.0,
+        effective_rank=finite(1 / squares),
         sigma=six_digits(math.sqrt(top)) if top is not None else None,
         edge=six_digits(top / edge) if top is not None else None,
         alpha=six_digits(alpha),

@@ -10,7 +10,7 @@ import numpy as np
 from reportgen.drawing.figures import DepthPoint, depth_figure
 from reportgen.drawing.pictures import diverging_palette, lossless, palette_picture, tiles
 from reportgen.errors import NotApplicable
-from reportgen.numerics import describe, digest, six_digits
+from reportgen.numerics import describe, digest, finite
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.report.leaves import Notice
@@ -149,7 +149,7 @@ def _scales(variables: Sequence[Variable]) -> tuple[RoleScale, ...]:
             low, high = min(low, 0.0), max(high, 0.0)
         if high <= low:
             low, high = low - 1, high + 1
-        scales.append(RoleScale(role, six_digits(low) or 0.0, six_digits(high) or 0.0))
+        scales.append(RoleScale(role, finite(low), finite(high)))
     return tuple(scales)
 
 
@@ -195,9 +195,9 @@ def _kernel_picture(
         return None
     filters = np.moveaxis(array.astype(np.float32), -1, 0)
     shown = filters[:_MOST_FILTERS]
-    finite = np.abs(shown[np.isfinite(shown)])
-    reach = float(np.percentile(finite, 99.5)) if finite.size else 0.0
-    reach = reach or float(finite.max(initial=0)) or 1.0
+    known = np.abs(shown[np.isfinite(shown)])
+    reach = float(np.percentile(known, 99.5)) if known.size else 0.0
+    reach = reach or float(known.max(initial=0)) or 1.0
     levels = np.rint(np.clip((np.nan_to_num(shown) / reach + 1) * 127.5, 0, 255)).astype(np.uint8)
     zoom = max(1, round(24 / max(levels.shape[1:3])))
     levels = levels.repeat(zoom, axis=1).repeat(zoom, axis=2)
@@ -217,7 +217,7 @@ def _kernel_picture(
         sheet = tiles(levels, columns, 2, 128)[..., 0]
         figure = palette_picture(store, sheet, diverging_palette(), alt)
         colours = "blue is negative, red is positive, white is zero"
-    low, high = six_digits(-reach) or 0.0, six_digits(reach) or 0.0
+    low, high = finite(-reach), finite(reach)
     return KernelPicture(facts.layer, figure, len(levels), total, low, high, colours)
 
 
