@@ -89,7 +89,7 @@ def scale_out_of_line(facts: Facts) -> Judgement:
 
     A kind is the layer's class, where there are four or more: the widest ratio of 292 trained kernels is
     21, of 306 fresh ones 10. √2 is He's expectation: the gains of 314 published trained kernels lie between
-    0.137 and 29.4, of 407 small ones between 0.483 and 2.46, of 310 fresh ones between 0.046 and 7.1, none
+    0.137 and 29.4, of 407 small ones between 0.483 and 2.46, of 310 fresh ones between 0.045 and 7.1, none
     out of line; the head of a regression is left out of this.
     A kernel's largest value is left out of its gain: ``dominant-weight`` is the rule for that.
     """
