@@ -51,7 +51,7 @@ def six_digits(value: float | np.floating | None) -> float | None:
     return float(f"{float(value):.6g}")
 
 
-def finite(value: float | np.floating) -> float:
+def finite_number(value: float | np.floating) -> float:
     """Return a number that is finite by its making, to six significant digits.
 
     Raises:

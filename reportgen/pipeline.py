@@ -167,7 +167,7 @@ def _make(
         if problem is not None:
             raise problem  # noqa: TRY301 - the observer's failure is the section's
         collected = maker.collect(context, observed)
-    except UsageError:
+    except (UsageError, InputError):
         raise
     except NotApplicable as error:
         return Section(maker.kind, maker.title, notices=(Notice("info", str(error)),)), None

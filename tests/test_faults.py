@@ -120,7 +120,7 @@ def test_texts_that_go_on_for_ever_are_refused(tmp_path, capsys, name):
 
 
 def numbers(label):
-    return {"x": models.images(2), "y": np.array([label, 1.0])}
+    return {"x": models.images(2), "y": np.array([label, label if np.isnan(label) else 1.0])}
 
 
 LABELS = {
@@ -130,9 +130,9 @@ LABELS = {
     "another digit": ("classifier", "d.csv", "0.png,²\n", "names no class"),
     "another digit for a number": ("regression", "d.csv", "0.png,²\n", "is no number"),
     "empty columns": ("classifier", "d.csv", ",\n,\n", "no labels"),
-    "empty labels": ("classifier", "d.csv", "0.png,\n", "names no class"),
-    "NaN for a class": ("classifier", "d.npz", numbers(np.nan), "names no class"),
-    "NaN for a number": ("regression", "d.npz", numbers(np.nan), "is no number"),
+    "empty labels": ("classifier", "d.csv", "0.png,\n", "has a label"),
+    "NaN for a class": ("classifier", "d.npz", numbers(np.nan), "has a label"),
+    "NaN for a number": ("regression", "d.npz", numbers(np.nan), "has a label"),
     "infinity for a number": ("regression", "d.csv", "0.png,inf\n", "is no number"),
     "what no network says": ("regression", "d.npz", numbers(1e300), "is no number up to"),
     "texts of endless digits": ("classifier", "d.npz", {"x": models.images(1), "y": [ENDLESS]},

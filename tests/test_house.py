@@ -102,3 +102,9 @@ def test_every_room_has_a_name_that_says_what_it_is():
         path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")
     }
     assert all((ROOT / "reportgen" / folder).is_dir() for folder in mirrored - {Path("fuzz")})
+
+
+def test_nothing_stands_for_what_cannot_be_measured():
+    """``or 0.0`` makes the best or the worst value of NaN and None."""
+    for path in sorted((ROOT / "reportgen").rglob("*.py")):
+        assert not re.search(r"\bor 0\.0\b", path.read_text("utf-8")), path

@@ -236,6 +236,7 @@ class OutputEvaluation(msgspec.Struct, frozen=True):
     output: str
     non_finite: int
     result: Classified | Labelled | Regressed | Segmented
+    unlabelled: int = 0
 
 
 class Turned(msgspec.Struct, frozen=True):
@@ -267,6 +268,7 @@ class EvaluationContent(msgspec.Struct, frozen=True, tag="evaluation"):
         total: that were offered.
         broken: names and reasons of images that could not be read, at most 50.
         non_finite: images whose output is NaN or infinite; they count as wrong.
+        unlabelled: images without a label for the first output; they are left out.
         others: the further outputs that have labels.
         turned: of the first output, where it is a decision and images have an EXIF orientation.
     """
@@ -280,3 +282,4 @@ class EvaluationContent(msgspec.Struct, frozen=True, tag="evaluation"):
     result: Classified | Labelled | Regressed | Segmented
     others: tuple[OutputEvaluation, ...] = ()
     turned: Turned | None = None
+    unlabelled: int = 0

@@ -10,7 +10,7 @@ import numpy as np
 from reportgen.drawing.pictures import map_sheet, viridis_palette
 from reportgen.errors import NotApplicable
 from reportgen.network.calls import choose_calls
-from reportgen.numerics import even_sample, six_digits
+from reportgen.numerics import even_sample, finite_number, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.report.leaves import Notice
@@ -195,8 +195,8 @@ def _shown(
         kind=kind,
         channels=tuple(int(c) for c in channels),
         total=total,
-        low=finite(low),
-        high=finite(high),
+        low=finite_number(low),
+        high=finite_number(high),
         grid=(1, len(channels)) if kind == "strip" else (stacked.shape[1], stacked.shape[2]),
         reduced=halved,
         columns=columns,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.drawing.figures import square_figure
-from reportgen.numerics import finite, sigmoid, six_digits, softmax
+from reportgen.numerics import finite_number, sigmoid, six_digits, softmax
 from reportgen.observe import Examples
 from reportgen.report.content.evaluation import Bin, Classified, ClassRow, Confused, ThresholdRow
 from reportgen.sections.evaluation import metrics
@@ -158,10 +158,13 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
     relabelled, renaming = _renaming(matrix)
     return Classified(
         correct=hits,
-        accuracy=finite(hits / count),
-        interval=(finite(metrics.wilson(hits, count)[0]), finite(metrics.wilson(hits, count)[1])),
-        majority=finite(float(matrix.sum(axis=1).max()) / count),
-        chance=finite(1 / classes),
+        accuracy=finite_number(hits / count),
+        interval=(
+            finite_number(metrics.wilson(hits, count)[0]),
+            finite_number(metrics.wilson(hits, count)[1]),
+        ),
+        majority=finite_number(float(matrix.sum(axis=1).max()) / count),
+        chance=finite_number(1 / classes),
         top5=six_digits(float((fold.column("rank") < 5).mean())) if classes > 5 else None,
         log_loss=six_digits(metrics.log_loss(of_truth[told])) if told.any() else None,
         calibration_error=six_digits(calibrated.error) if calibrated else None,
@@ -185,7 +188,7 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
 def _bins(found: metrics.Calibration) -> tuple[Bin, ...]:
     counts = found.counts[found.counts > 0]
     rows = zip(counts, found.confidence, found.accuracy, strict=True)
-    return tuple(Bin(int(n), finite(c), finite(a)) for n, c, a in rows)
+    return tuple(Bin(int(n), finite_number(c), finite_number(a)) for n, c, a in rows)
 
 
 def _class_rows(fold: DecisionFold, matrix: NDArray[Any]) -> tuple[ClassRow, ...]:
@@ -211,7 +214,7 @@ def _worst_pairs(matrix: NDArray[Any]) -> tuple[Confused, ...]:
     order = np.argsort(-wrong, axis=None, kind="stable")[:WORST_PAIRS]
     pairs = [(int(k) // len(matrix), int(k) % len(matrix)) for k in order]
     return tuple(
-        Confused(t, p, int(wrong[t, p]), finite(wrong[t, p] / support[t]))
+        Confused(t, p, int(wrong[t, p]), finite_number(wrong[t, p] / support[t]))
         for t, p in pairs
         if wrong[t, p]
     )
@@ -267,7 +270,7 @@ def _threshold_row(truth: NDArray[Any], score: NDArray[Any], threshold: float) -
     matrix = metrics.confusion(truth, said, 2)
     found = metrics.per_class(matrix)
     return ThresholdRow(
-        threshold=finite(threshold),
+        threshold=finite_number(threshold),
         hits=int(matrix[1, 1]),
         false_alarms=int(matrix[0, 1]),
         missed=int(matrix[1, 0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,8 @@ class About(NamedTuple):
         Raises:
             DataError: it means none.
         """
+        if isinstance(label, dict):
+            raise self.wrong(label, place, f"has {len(label)} columns; one class has")
         value = label_of_value(label)
         if isinstance(value, str) and value in self.known:
             return self.known[value]
@@ -102,12 +105,17 @@ class OutputFold:
         self.about = about
         self.images = 0
         self.non_finite = 0
+        self.unlabelled = 0
         self._columns: dict[str, list[NDArray[Any]]] = {}
         self._counts: dict[str, NDArray[Any]] = {}
 
     def update(self, outputs: NDArray[Any], labels: Sequence[Any], places: NDArray[Any]) -> None:
         """Take in the outputs of one block, float64, with their labels and places."""
         raise NotImplementedError
+
+    def has_label(self, label: Any) -> bool:
+        """Return whether an image has a label for this output: no empty text, no NaN, not None."""
+        return not is_missing(label)
 
     def examples(self, count: int) -> Examples | None:  # noqa: ARG002 - for decisions alone
         """Choose ``count`` images that are worth showing; None where the output is no decision."""
@@ -139,6 +147,7 @@ class OutputFold:
         """Take in what another one folded of the images that follow."""
         self.images += later.images
         self.non_finite += later.non_finite
+        self.unlabelled += later.unlabelled
         for name, rows in later._columns.items():
             self._columns.setdefault(name, []).extend(rows)
         self.count(**later._counts)
@@ -147,11 +156,13 @@ class OutputFold:
         """Return all that was folded as arrays."""
         columns = {f"column/{name}": self.column(name) for name in sorted(self._columns)}
         counts = {f"count/{name}": self._counts[name] for name in sorted(self._counts)}
-        return columns | counts | {"images": np.array([self.images, self.non_finite])}
+        return (
+            columns | counts | {"images": np.array([self.images, self.non_finite, self.unlabelled])}
+        )
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take ``state`` for what was folded."""
-        self.images, self.non_finite = (int(n) for n in state["images"])
+        self.images, self.non_finite, self.unlabelled = (int(n) for n in state["images"])
         parts = [(name.partition("/"), array) for name, array in state.items()]
         self._columns = {name[2]: [array] for name, array in parts if name[0] == "column"}
         self._counts = {name[2]: array for name, array in parts if name[0] == "count"}
@@ -180,12 +191,16 @@ class EvaluationFold:
         if batch.places is None:
             return
         for fold in self.outputs:
-            outputs = batch.outputs[fold.about.task.output].astype(np.float64)
             labels = [_label_for(label, fold.about.task.output) for label in batch.labels]
+            there = np.array([fold.has_label(label) for label in labels], bool)
+            fold.unlabelled += int((~there).sum())
+            if not there.any():
+                continue
+            outputs = batch.outputs[fold.about.task.output].astype(np.float64)[there]
             fold.images += len(outputs)
             finite = np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
             fold.non_finite += int((~finite).sum())
-            fold.update(outputs, labels, batch.places)
+            fold.update(outputs, list(compress(labels, there)), batch.places[there])
 
     def merge(self, later: EvaluationFold) -> None:
         """Take in what another one folded of the images that follow."""
@@ -205,6 +220,16 @@ class EvaluationFold:
         for index, fold in enumerate(self.outputs):
             start = f"{index}/"
             fold.load({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
+
+
+def is_missing(label: Any) -> bool:
+    """Return whether a label says nothing: None, an empty text, NaN."""
+    if label is None or isinstance(label, str):
+        return label is None or not label.strip()
+    if isinstance(label, dict):
+        return False
+    array = np.asarray(label)
+    return array.dtype.kind == "f" and array.size > 0 and bool(np.isnan(array).all())
 
 
 def _label_for(label: Any, output: str) -> Any:

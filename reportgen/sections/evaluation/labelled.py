@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.numerics import finite, sigmoid, six_digits
+from reportgen.numerics import finite_number, sigmoid, six_digits
 from reportgen.report.content.evaluation import ClassRow, Labelled
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.folds import OutputFold
@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 class LabelFold(OutputFold):
     """Keeps the probability of every label, and which are true."""
 
+    def has_label(self, label: Any) -> bool:
+        """Take an empty text for an image without any of the labels."""
+        return isinstance(label, str) or super().has_label(label)
+
     def update(self, outputs: NDArray[Any], labels: Sequence[Any], places: NDArray[Any]) -> None:
         """Take in one block.
 
         Raises:
             DataError: a label that names no class.
         """
-        finite = np.where(np.isfinite(outputs), outputs, 0)
-        p = sigmoid(finite) if self.about.task.scale == "logits" else finite
+        known = np.where(np.isfinite(outputs), outputs, 0)
+        p = sigmoid(known) if self.about.task.scale == "logits" else known
         truth = np.zeros(p.shape, bool)
         for row, (label, place) in enumerate(zip(labels, places.tolist(), strict=True)):
             truth[row, sorted(self.about.classes_in(label, place))] = True
@@ -60,10 +64,10 @@ def labelled(fold: LabelFold) -> Labelled:
         )  # fmt: skip
     shares = truth.mean(axis=0)
     return Labelled(
-        exact=finite(float((decided == truth).all(axis=1).mean())),
-        accuracy=finite(float((decided == truth).mean())),
+        exact=finite_number(float((decided == truth).all(axis=1).mean())),
+        accuracy=finite_number(float((decided == truth).mean())),
         threshold=threshold,
         labels=tuple(rows),
-        majority=finite(float(np.maximum(shares, 1 - shares).mean())),
+        majority=finite_number(float(np.maximum(shares, 1 - shares).mean())),
         ranked=ranked,
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from reportgen.errors import DataError
 from reportgen.inputs.images import fit_mask
-from reportgen.numerics import finite, sigmoid, six_digits
+from reportgen.numerics import finite_number, sigmoid, six_digits
 from reportgen.report.content.evaluation import MaskRow, Segmented
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.decisions import EXAMPLES
@@ -136,8 +136,8 @@ def segmented(fold: MaskFold) -> Segmented:
     some = [row for row in rows if row.iou is not None]
     iou = fold.column("iou")
     return Segmented(
-        accuracy=finite(int(right.sum()) / total),
-        majority=finite(int(support.max()) / total),
+        accuracy=finite_number(int(right.sum()) / total),
+        majority=finite_number(int(support.max()) / total),
         mean_iou=six_digits(float(np.mean([row.iou for row in some]))) if some else None,
         mean_dice=six_digits(float(np.mean([row.dice for row in some]))) if some else None,
         classes=tuple(rows),

@@ -8,7 +8,7 @@ import numpy as np
 
 from reportgen.drawing.figures import points_figure
 from reportgen.errors import NotApplicable
-from reportgen.numerics import finite, six_digits
+from reportgen.numerics import finite_number, six_digits
 from reportgen.report.content.evaluation import Regressed, ValueRow
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.decisions import EXAMPLES
@@ -87,10 +87,10 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
         NotApplicable: no answer is a number.
     """
     truth, values = fold.column("truth"), fold.column("values")
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.any():
+    known = np.isfinite(values).all(axis=1)
+    if not known.any():
         raise NotApplicable("The network answers NaN or infinity to every image of the data set.")
-    truth, values = truth[finite], values[finite]
+    truth, values = truth[known], values[known]
     found = metrics.errors(truth.reshape(-1), values.reshape(-1))
     baseline = float(np.abs(truth - np.median(truth, axis=0)).mean())
     difference = values - truth
@@ -101,13 +101,13 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
     rows = [_row(index, truth[:, index], values[:, index]) for index in range(truth.shape[1])]
     explained = [row.r2 for row in rows if row.r2 is not None]
     return Regressed(
-        mae=finite(found.mae),
-        rmse=finite(found.rmse),
-        median_error=finite(found.median),
+        mae=finite_number(found.mae),
+        rmse=finite_number(found.rmse),
+        median_error=finite_number(found.median),
         r2=six_digits(float(np.mean(explained))) if explained else None,
-        baseline_mae=finite(baseline),
-        low=finite(float(difference.min())),
-        high=finite(float(difference.max())),
+        baseline_mae=finite_number(baseline),
+        low=finite_number(float(difference.min())),
+        high=finite_number(float(difference.max())),
         counts=_counts(difference),
         figure=points_figure(store, *points, labels, alt),
         worst=(),
@@ -131,8 +131,8 @@ def _row(index: int, truth: NDArray[Any], values: NDArray[Any]) -> ValueRow:
     found = metrics.errors(truth, values)
     return ValueRow(
         index,
-        finite(found.mae),
-        finite(found.rmse),
+        finite_number(found.mae),
+        finite_number(found.rmse),
         six_digits(found.r2),
-        finite(found.baseline_mae),
+        finite_number(found.baseline_mae),
     )

@@ -84,17 +84,24 @@ def _about(context: Context, data: DataSet, task: Task) -> About:
 def collect(context: Context, _observed: Any) -> Collected:
     """Return the metrics of the data set."""
     seen = context.folds.get("evaluation")
-    if context.data is None or seen is None or not seen.outputs[0].images:
+    if context.data is None or seen is None:
         raise NotApplicable("No image of the data set was evaluated.")
     data = context.data.set
+    for one in seen.outputs:
+        if not one.images:
+            raise DataError(
+                f"--data: none of the {one.unlabelled:,} images has a label for {one.about.task.output}."
+            )
     results = [
-        OutputEvaluation(one.about.task.output, one.non_finite, _result(context, one))
+        OutputEvaluation(
+            one.about.task.output, one.non_finite, _result(context, one), one.unlabelled
+        )
         for one in seen.outputs
     ]
-    images = seen.outputs[0].images
+    images = seen.outputs[0].images + seen.outputs[0].unlabelled
     content = EvaluationContent(
         output=results[0].output,
-        images=images,
+        images=seen.outputs[0].images,
         total=images + data.broken_count,
         broken_count=data.broken_count,
         broken=tuple(_told(context, data)),
@@ -102,6 +109,7 @@ def collect(context: Context, _observed: Any) -> Collected:
         result=results[0].result,
         others=tuple(results[1:]),
         turned=turned(context, seen),
+        unlabelled=results[0].unlabelled,
     )
     return Collected(content, sentence(content), tuple(_notices(context, content)))
 
@@ -175,12 +183,15 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
         text = orientation_text(tagged, context.settings.orientation)
         notices.append(Notice("info", text))
     judged = (
-        OutputEvaluation(content.output, content.non_finite, content.result),
+        OutputEvaluation(content.output, content.non_finite, content.result, content.unlabelled),
         *content.others,
     )
     for one in judged:
         if one.non_finite:
             text = f"{one.output} is NaN or infinity for {one.non_finite} images, which count as wrong."
+            notices.append(Notice("warning", text))
+        if one.unlabelled:
+            text = f"{one.unlabelled:,} images have no label for {one.output} and are left out."
             notices.append(Notice("warning", text))
         if isinstance(one.result, Segmented) and one.result.resized:
             text = (

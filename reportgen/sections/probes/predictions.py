@@ -17,7 +17,7 @@ from reportgen.drawing.pictures import (
 )
 from reportgen.numerics import (
     entropy_bits,
-    finite,
+    finite_number,
     pearson,
     resize_bilinear,
     sigmoid,
@@ -252,7 +252,7 @@ def _legend(decided: NDArray[Any], classes: ClassNames) -> tuple[MaskClass, ...]
         MaskClass(
             int(index),
             classes.name(int(index)),
-            finite(count / decided.size),
+            finite_number(count / decided.size),
             classes.slot(int(index)),
         )
         for index, count in order
@@ -275,8 +275,8 @@ def _image(
     return ImageResult(
         output=task.output,
         figure=lossless(context.tools.store, to_bytes(values, window), alt),
-        low=finite(window.low),
-        high=finite(window.high),
+        low=finite_number(window.low),
+        high=finite_number(window.high),
         rmse=rmse,
         correlation=correlation,
         non_finite=_broken(values),

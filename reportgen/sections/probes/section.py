@@ -19,7 +19,7 @@ from reportgen.drawing.pictures import (
 from reportgen.errors import NotApplicable
 from reportgen.inputs.classes import ClassNames
 from reportgen.inputs.preprocessing import match_normalization
-from reportgen.numerics import finite, six_digits
+from reportgen.numerics import finite_number, six_digits
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.probes import (
     BinaryResult,
@@ -173,7 +173,7 @@ def _received_picture(
     window = window_of(array)
     if window == Window(0.0, 255.0) or (array.ndim == 3 and array.shape[2] > COLOURS):
         return figure, None
-    return figure, (finite(window.low), finite(window.high))
+    return figure, (finite_number(window.low), finite_number(window.high))
 
 
 def _given(store: AssetStore, probe: Probe, name: str) -> Figure | None:

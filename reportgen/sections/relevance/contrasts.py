@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import finite
+from reportgen.numerics import finite_number
 from reportgen.observe import probe_name
 from reportgen.report.content.relevance import Contrast, Peak
 from reportgen.report.leaves import Notice
@@ -117,7 +117,7 @@ def _contrast(
         method.name,
         name,
         other,
-        (finite(pair.scores[0]), finite(pair.scores[1])),
+        (finite_number(pair.scores[0]), finite_number(pair.scores[1])),
         over_image(context.tools.store, drawn, full, alt, context.settings.bands),
-        Peak(finite(x), finite(y)),
+        Peak(finite_number(x), finite_number(y)),
     )

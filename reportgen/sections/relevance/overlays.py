@@ -17,7 +17,7 @@ from reportgen.drawing.pictures import (
     relevance_overlay,
     viridis_palette,
 )
-from reportgen.numerics import finite, six_digits
+from reportgen.numerics import finite_number, six_digits
 from reportgen.report.content.relevance import Peak
 from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.proof import evidence_of
@@ -50,7 +50,7 @@ def with_pictures(
         one,
         overlay=over_image(store, made, full, alt, bands),
         alone=map_alone(store, made, full),
-        peak=Peak(finite(x), finite(y)),
+        peak=Peak(finite_number(x), finite_number(y)),
         full_colour=six_digits(full),
         gini=six_digits(ev.gini(values)),
         in_tenth=six_digits(tenth),

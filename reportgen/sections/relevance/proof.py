@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import finite, six_digits
+from reportgen.numerics import finite_number, six_digits
 from reportgen.report.content.relevance import Evidence
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
@@ -205,17 +205,17 @@ def evidence_of(made: Explanation) -> Evidence | None:
     inserted = ev.random_insertion(curves)
     drop = ev.average_drop(curves.deletion[0], made.kept) if made.kept is not None else None
     return Evidence(
-        deletion=finite(deletion),
-        insertion=finite(insertion),
-        random_deletion=finite(float(np.mean(curves.values))),
-        random_insertion=finite(ev.area(inserted)),
-        random_advantage=finite(by_chance),
-        random_spread=finite(spread),
-        advantage=finite(insertion - deletion),
-        needed=finite(ev.gain_needed(curves)),
+        deletion=finite_number(deletion),
+        insertion=finite_number(insertion),
+        random_deletion=finite_number(float(np.mean(curves.values))),
+        random_insertion=finite_number(ev.area(inserted)),
+        random_advantage=finite_number(by_chance),
+        random_spread=finite_number(spread),
+        advantage=finite_number(insertion - deletion),
+        needed=finite_number(ev.gain_needed(curves)),
         average_drop=six_digits(drop),
-        deletion_curve=tuple(finite(v) for v in curves.deletion),
-        insertion_curve=tuple(finite(v) for v in curves.insertion),
-        random_curve=tuple(finite(v) for v in curves.random),
-        random_insertion_curve=tuple(finite(v) for v in inserted),
+        deletion_curve=tuple(finite_number(v) for v in curves.deletion),
+        insertion_curve=tuple(finite_number(v) for v in curves.insertion),
+        random_curve=tuple(finite_number(v) for v in curves.random),
+        random_insertion_curve=tuple(finite_number(v) for v in inserted),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import finite, six_digits
+from reportgen.numerics import finite_number, six_digits
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
 from reportgen.sections.weights.grids import drawn, levels
 
@@ -276,7 +276,7 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
     return InitialFit(
         initializer=nearest.name,
         declared=nearest.name == name,
-        distance=finite(distance),
+        distance=finite_number(distance),
         sample=len(ordered),
         outside=outside,
         drawn=placed is not None,
@@ -307,7 +307,7 @@ def _spectrum(matrix: NDArray[Any]) -> Spectrum | None:
     return Spectrum(
         rows=rows,
         columns=columns,
-        effective_rank=finite(1 / squares),
+        effective_rank=finite_number(1 / squares),
         sigma=six_digits(math.sqrt(top)) if top is not None else None,
         edge=six_digits(top / edge) if top is not None else None,
         alpha=six_digits(alpha),

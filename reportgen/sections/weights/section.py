@@ -10,7 +10,7 @@ import numpy as np
 from reportgen.drawing.figures import DepthPoint, depth_figure
 from reportgen.drawing.pictures import diverging_palette, lossless, palette_picture, tiles
 from reportgen.errors import NotApplicable
-from reportgen.numerics import describe, digest, finite
+from reportgen.numerics import describe, digest, finite_number
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.report.leaves import Notice
@@ -149,7 +149,7 @@ def _scales(variables: Sequence[Variable]) -> tuple[RoleScale, ...]:
             low, high = min(low, 0.0), max(high, 0.0)
         if high <= low:
             low, high = low - 1, high + 1
-        scales.append(RoleScale(role, finite(low), finite(high)))
+        scales.append(RoleScale(role, finite_number(low), finite_number(high)))
     return tuple(scales)
 
 
@@ -217,7 +217,7 @@ def _kernel_picture(
         sheet = tiles(levels, columns, 2, 128)[..., 0]
         figure = palette_picture(store, sheet, diverging_palette(), alt)
         colours = "blue is negative, red is positive, white is zero"
-    low, high = finite(-reach), finite(reach)
+    low, high = finite_number(-reach), finite_number(reach)
     return KernelPicture(facts.layer, figure, len(levels), total, low, high, colours)
 
 

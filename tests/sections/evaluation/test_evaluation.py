@@ -284,6 +284,46 @@ def test_nan_outputs_count_as_wrong(tmp_path):
     assert any("count as wrong" in notice.text for notice in section.notices)
 
 
+def test_a_network_that_answers_nan_is_good_in_nothing(tmp_path):
+    """No rank among the best, no log loss and no calibration come of what is no number."""
+    x, y = case(300)
+    entry = keras.Input((8, 8, 1), name="picture")
+    mean = layers.GlobalAveragePooling2D()(entry)
+    model = keras.Model(entry, layers.Dense(10, activation="softmax", name="out")(mean))
+    section, _ = evaluated(model, tmp_path / "all", (np.full_like(x, np.nan), y))
+    result = section.content.result
+    assert section.content.non_finite == 300
+    assert (result.accuracy, result.top5) == (0, 0)
+    assert result.log_loss is result.calibration_error is None
+    assert sum(result.confidences) == 0
+    some = x.copy()
+    some[::3] = np.nan
+    section, _ = evaluated(model, tmp_path / "some", (some, y))
+    p = model.predict(x, verbose=0)[np.arange(300) % 3 > 0]
+    expected = -np.log(p[np.arange(200), y[np.arange(300) % 3 > 0]]).mean()
+    assert section.content.result.log_loss == pytest.approx(expected, rel=1e-5)
+    rank = (p > p[np.arange(200), y[np.arange(300) % 3 > 0]][:, None]).sum(axis=1)
+    assert section.content.result.top5 == pytest.approx((rank < 5).sum() / 300, abs=1e-6)
+
+
+def test_images_without_a_label_are_left_out_and_counted(tmp_path):
+    x, y = case(60)
+    given = y.astype("float64")
+    given[::4] = np.nan
+    section, _ = evaluated(network(), tmp_path / "a", (x, given))
+    kept = np.arange(60) % 4 > 0
+    said = network().predict(x, verbose=0).argmax(axis=1)
+    assert (section.content.images, section.content.unlabelled) == (45, 15)
+    assert section.content.result.accuracy == pytest.approx((said == y)[kept].mean(), abs=1e-6)
+    assert "15 images have no label for out" in section.notices[0].text
+    model = network(None, 1)
+    numbers = x.mean(axis=(1, 2, 3)).astype("float64") + 0.25
+    numbers[7] = np.nan
+    section, _ = evaluated(model, tmp_path / "b", (x, numbers))
+    assert section.content.unlabelled == 1
+    assert section.content.result.mae == pytest.approx(0.25, rel=1e-4)
+
+
 def test_without_data_that_is_said(tmp_path):
     report = reportgen.build_report(network(), output=tmp_path, sections=("evaluation",)).report
     assert report.sections[0].content is None
