@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.configuration import call_text
 from reportgen.context import Silence, make_context
-from reportgen.errors import ConfigurationError
+from reportgen.errors import ConfigurationError, SectionError
 from reportgen.findings.judge import check_options, judge
 from reportgen.inputs.given import read_inputs
 from reportgen.nets.bounds import time_limit
@@ -39,7 +39,7 @@ class Built(NamedTuple):
 
     Attributes:
         files: pictures by name.
-        failed: kinds of sections that failed.
+        failed: kinds of sections, and ids of rules, that failed.
     """
 
     report: Report
@@ -151,13 +151,15 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
 def _assemble(context: Context, made: SectionResults, created: str) -> Built:
     settings = context.settings
     judged = judge(made.sections, settings.ignore, settings.thresholds)
+    if judged.failed and settings.strict:
+        raise SectionError(f"The rule {judged.failed[0]} failed.")
     summary = summarise(
         made.sections,
         context.network.facts,
         settings.title,
         judged,
         created=created,
-        failed=made.failed,
+        failed=(*made.failed, *judged.failed),
     )
     files = context.tools.store.files
     report = Report(
@@ -172,7 +174,7 @@ def _assemble(context: Context, made: SectionResults, created: str) -> Built:
         ignore=settings.ignore,
         thresholds=settings.thresholds,
     )
-    return Built(report, files, made.failed)
+    return Built(report, files, (*made.failed, *judged.failed))
 
 
 def _created() -> str:

@@ -109,9 +109,22 @@ def worst(codes: list[int]) -> int:
     return max(codes, key=lambda code: order.get(code, 1), default=0)
 
 
+_HOMES = re.compile(r"/(?:home|Users)/[^/\n'\"]+/(?:[\w.@+~ -]+/)*")
+_POSIX = re.compile(r"(?<![\w.:/])/(?:[\w.@+~-]+/)+")
+_QUOTED = re.compile(r"""(?<=['"])(?:[A-Za-z]:)?[/\\][^'"\n]*[/\\](?=[^/\\'"\n]*['"])""")
+_WINDOWS = re.compile(
+    r"""(?:(?<![A-Za-z])[A-Za-z]:|\\\\[\w.$-]+)[\\/](?![\\/])(?:[^\\/:*?"'<>|\n]+[\\/])*"""
+)
+
+
 def without_folders(text: str) -> str:
-    """Return a text without the folders of its paths, because reports are shared."""
-    return re.sub(r"(?:/[\w.@+~-]+){2,}/", "…/", text)
+    """Return a text without the folders of its paths, because reports are shared; file names stay.
+
+    Known are POSIX and Windows paths, with blanks where they are quoted, under a home or with a drive.
+    """
+    for pattern in (_QUOTED, _WINDOWS, _HOMES, _POSIX):
+        text = pattern.sub("…/", text)
+    return text
 
 
 def error_text(error: Exception) -> str:
@@ -119,3 +132,10 @@ def error_text(error: Exception) -> str:
     text = without_folders(" ".join(str(error).split()))
     shown = text if len(text) <= 400 else text[:399] + "…"
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
+def reason_text(error: Exception) -> str:
+    """Return why something failed, for a notice: our own sentence as it is, a foreign error with its type."""
+    if isinstance(error, ReportgenError):
+        return without_folders(str(error)).rstrip(".")
+    return error_text(error)

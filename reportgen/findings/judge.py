@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from reportgen.errors import ConfigurationError
+from reportgen.errors import ConfigurationError, error_text
 from reportgen.findings import (
     activations,
     architecture,
@@ -16,7 +17,7 @@ from reportgen.findings import (
     scales,
     weights,
 )
-from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts
+from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts, plural
 from reportgen.report.findings import Check, Finding
 from reportgen.wording import did_you_mean
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from reportgen.findings.facts import Hit, Rule
     from reportgen.report.findings import Severity
     from reportgen.report.model import Section
+
+log = logging.getLogger("reportgen")
 
 RULES: tuple[Rule, ...] = (
     *weights.RULES,
@@ -47,11 +50,13 @@ class Judged(NamedTuple):
 
     Attributes:
         findings: the most severe first, in the order of the rules.
+        failed: ids of rules that could not be applied because they failed.
     """
 
     findings: tuple[Finding, ...]
     passed: tuple[Check, ...]
     not_applicable: tuple[Check, ...]
+    failed: tuple[str, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """Count findings of a severity that are not accepted."""
@@ -97,10 +102,16 @@ def judge(
     findings: list[Finding] = []
     passed: list[Check] = []
     not_applicable: list[Check] = []
+    failed: list[str] = []
     for rule in RULES:
         limit = facts.thresholds.get(rule.id)
         held_against = rule.threshold.format(limit=limit) if limit is not None else rule.threshold
-        outcome = rule.judge(facts)
+        try:
+            outcome = rule.judge(facts)
+        except Exception as error:
+            log.warning("The rule %s failed", rule.id, exc_info=error)
+            failed.append(rule.id)
+            outcome = NotJudged(f"the rule failed: {error_text(error)}")
         if isinstance(outcome, NotJudged):
             not_applicable.append(
                 Check(rule.id, rule.title, held_against, rule.source, outcome.reason)
@@ -110,7 +121,7 @@ def judge(
         hits = () if isinstance(outcome, NotJudged) else outcome
         findings += [_finding(rule, hit, held_against, ignore) for hit in hits]
     findings.sort(key=lambda f: (bool(f.accepted), RANK[f.severity]))
-    return Judged(tuple(findings), tuple(passed), tuple(not_applicable))
+    return Judged(tuple(findings), tuple(passed), tuple(not_applicable), tuple(failed))
 
 
 def _finding(rule: Rule, hit: Hit, held_against: str, ignore: Sequence[str]) -> Finding:
@@ -160,6 +171,8 @@ def verdict(judged: Judged, sections: Sequence[Section] = ()) -> str:
         parts.append(
             f"{count} in {' and '.join(filter(None, (', '.join(titles[:-1]), titles[-1])))}"
         )
+    if judged.failed:
+        parts.append(f"{plural(len(judged.failed), 'rule')} failed ({', '.join(judged.failed)})")
     found = ", ".join(parts) or "No errors, no warnings"
     checks = len(judged.passed)
     return (

@@ -52,10 +52,10 @@ def summarise(
 
 def full_verdict(judged: Judged, sections: Sequence[Section], failed: Sequence[str]) -> str:
     """Return the verdict on findings and notices, and which sections failed."""
-    if not failed:
-        return f"{verdict(judged, sections)}."
-    names = ", ".join(section.title for section in sections if section.kind in failed)
-    many = f"{len(failed)} of {len(sections)} sections failed ({names})"
+    missing = [section.title for section in sections if section.kind in failed]
+    if not missing:
+        return f"{'Incomplete: ' if failed else ''}{verdict(judged, sections)}."
+    many = f"{len(missing)} of {len(sections)} sections failed ({', '.join(missing)})"
     return f"Incomplete: {many}. {verdict(judged, sections)}."
 
 

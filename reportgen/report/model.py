@@ -70,7 +70,7 @@ class Summary(msgspec.Struct, frozen=True):
         created: UTC, ISO 8601, from ``SOURCE_DATE_EPOCH`` where set.
         sentence: what the network is.
         verdict: one sentence over the whole report.
-        state: ``complete`` or ``incomplete`` (a section failed).
+        state: ``complete`` or ``incomplete`` (a section or a rule failed).
         counts: of findings that are not accepted, by severity.
         warned: how many notices of the sections are warnings.
         numbers: of the first screen.
@@ -205,7 +205,7 @@ class ReportFolder:
     Args:
         path: the folder that holds ``index.html`` and ``report.json``.
         report: its data, where they are at hand.
-        failed: kinds of the sections that failed when it was built.
+        failed: kinds of the sections, and ids of the rules, that failed when it was built.
 
     Raises:
         ReportError: on first use of ``report``, where the folder holds none.

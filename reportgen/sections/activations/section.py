@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.drawing.pictures import map_sheet, viridis_palette
-from reportgen.errors import NotApplicable
+from reportgen.errors import NotApplicable, reason_text
 from reportgen.network.calls import choose_calls
 from reportgen.numerics import even_sample, finite_number, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
@@ -100,7 +100,9 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
         try:
             shown.append(_shown(context, calls[call], maps, observed.shown, activity[call]))
         except Exception as error:  # noqa: BLE001 - a layer that fails costs itself
-            notices.append(Notice("warning", f"The maps of {call} could not be drawn: {error}"))
+            notices.append(
+                Notice("warning", f"The maps of {call} could not be drawn: {reason_text(error)}.")
+            )
     for call in choose_calls(tuple(calls.values()), context.settings.layers):
         if context.settings.layers and call not in observed.maps:
             text = f"{call} was asked for, but its output is no floating-point map of the images."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reportgen.errors import reason_text
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.architecture import (
     ArchitectureContent,
@@ -59,8 +60,8 @@ def collect(context: Context, _: Any) -> Collected:
             notices.append(
                 Notice(
                     "warning",
-                    f"The diagrams could not be laid out: {error}. The layer table below is complete; "
-                    "'pip install pygraphviz' brings an engine.",
+                    f"The diagrams could not be laid out: {reason_text(error)}. The layer table below is "
+                    "complete; 'pip install pygraphviz' brings an engine.",
                 )
             )
     content = ArchitectureContent(

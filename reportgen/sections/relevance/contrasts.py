@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from reportgen.errors import reason_text
 from reportgen.numerics import finite_number
 from reportgen.observe import probe_name
 from reportgen.report.content.relevance import Contrast, Peak
@@ -68,7 +69,7 @@ def make_contrasts(
     try:
         maps = list(method.run(passes, questions, method.samples, context.settings.seed))
     except Exception as error:  # noqa: BLE001 - the contrast costs itself
-        notices.append(Notice("warning", f"The contrasts could not be made: {error}"))
+        notices.append(Notice("warning", f"The contrasts could not be made: {reason_text(error)}."))
         return ()
     classes = context.class_names(task)
     made = (

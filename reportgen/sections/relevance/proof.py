@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.errors import reason_text
 from reportgen.numerics import finite_number, six_digits
 from reportgen.report.content.relevance import Evidence
 from reportgen.report.leaves import Notice
@@ -87,7 +88,7 @@ def test_weights(
         try:
             tested.update(sanity.randomisation_test(passes, methods, questions, seed))
         except Exception as error:  # noqa: BLE001 - without the test the maps still have evidence
-            text = f"The randomisation test could not be run: {error}"
+            text = f"The randomisation test could not be run: {reason_text(error)}."
             notices.append(Notice("warning", text))
     return tested
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from reportgen.errors import NotApplicable
+from reportgen.errors import NotApplicable, ReportgenError, reason_text
 from reportgen.network.protocol import Aim
 from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
@@ -91,8 +91,6 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
     passes, layer = _passes(context, asked[0].target)
     methods, layer = _methods(context, layer, notices)
     made = _run(context, passes, methods, asked, notices)
-    if not made:
-        raise NotApplicable("No method could make a map: " + " ".join(n.text for n in notices))
     tested: dict[str, list[Stage]] = {}
     if not context.settings.quick:
         seed, progress = context.settings.seed, context.tools.progress
@@ -201,16 +199,25 @@ def _run(
     asked: list[ProbeTarget],
     notices: list[Notice],
 ) -> list[Explanation]:
+    """Run every method over all questions.
+
+    Raises:
+        NotApplicable: none fits this network, or no map is finite.
+        ReportgenError: none made a map, and some failed.
+    """
     questions = [one.question for one in asked]
     total = sum(method.samples for method in methods) * len(asked)
     context.tools.progress.stage("Relevance: maps", total)
-    made = []
+    made: list[Explanation] = []
+    failed = False
     for method in list(methods):
         try:
             maps = list(method.run(passes, questions, method.samples, context.settings.seed))
         except Exception as error:  # noqa: BLE001 - a method that fails costs itself
             methods.remove(method)
-            notices.append(Notice("warning", f"{method.title} could not be made: {error}"))
+            failed |= not isinstance(error, NotApplicable)
+            text = f"{method.title} could not be made: {reason_text(error)}."
+            notices.append(Notice("warning", text))
             continue
         finite = [(a, m) for a, m in zip(asked, maps, strict=True) if np.isfinite(m.values).all()]
         if len(finite) < len(maps):
@@ -220,6 +227,9 @@ def _run(
             )
             notices.append(Notice("warning", text))
         made += [Explanation(a, method, m, flat(a, m)) for a, m in finite]
+    if not made:
+        said = "No method made a map. " + " ".join(notice.text for notice in notices)
+        raise ReportgenError(said) if failed else NotApplicable(said)
     return made
 
 
