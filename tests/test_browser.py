@@ -80,7 +80,7 @@ def report_of(name):
         probes = {"left": probes, "right": probes}
     skip = () if name in {"classifier", "segmentation"} else ("features",)  # it looks alike in all
     folder = build_report(
-        models.saved(name), probes=probes, output=models.place() / name, skip=skip
+        models.saved(name), probes=probes, output=models.place() / name, skip=skip, feature_steps=8
     )
     return folder.path
 

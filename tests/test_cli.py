@@ -146,9 +146,9 @@ def test_schema_describes_report_json(tmp_path, capsys):
     for name in ("segmentation", "nan", "two_outputs", "autoencoder", "multilabel", "vector"):
         size = 16 if name in {"segmentation", "autoencoder"} else 12
         np.save("probes.npy", models.images(2, size))
-        features = (
-            ("--feature-steps", 2) if name in {"nan", "multilabel"} else ("--skip", "features")
-        )
+        features = ("--skip", "features")
+        if name in {"nan", "multilabel"}:
+            features = ("--feature-steps", 2, "--units", "class:0")
         folder = cli_build(tmp_path / name, models.saved(name), "-p", "probes.npy", *features)
         report = json.loads((folder / "report.json").read_bytes())
         validator.validate(report)

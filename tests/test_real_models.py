@@ -33,6 +33,8 @@ def photos(*names):
 
 PHOTOS = ("coffee.png", "camera.png", "chelsea.png", "rocket.png")
 FEW_STEPS = {"feature_steps": 8}
+QUICK = {"quick": True}
+"""Without evidence and features, which the tests of these sections look at on the same networks."""
 
 
 def briefly(unit):
@@ -48,49 +50,53 @@ BUILDS = {
     "efficientnet": lambda: (
         "efficientnet_lite0.keras",
         photos(*PHOTOS),
-        {"classes": str(MODELS / "imagenet_labels.json"), "relevance": "gradcam", **FEW_STEPS},
+        {"classes": str(MODELS / "imagenet_labels.json"), **briefly("class:967")},
     ),
     "efficientnet-crop": lambda: (
         "efficientnet_lite0.keras",
         photos(*PHOTOS),
         {"classes": str(MODELS / "imagenet_labels.json"), "resize": "crop", "quick": True},
     ),
-    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS[:2]), briefly("class:3")),
-    "emotion": lambda: ("fer_mini_xception.keras", face(), {}),
+    "cifar10": lambda: ("cifar10_nested.keras", photos(*PHOTOS[:2]), QUICK),
+    "emotion": lambda: ("fer_mini_xception.keras", face(), briefly("class:3")),
     "selfie": lambda: (
         "selfie_segmentation.keras",
         photos("astronaut.png"),
-        briefly("re_lu_20:1"),
+        QUICK,
     ),
-    "iris": lambda: ("iris_landmark.keras", photos("astronaut.png"), FEW_STEPS),
+    "iris": lambda: ("iris_landmark.keras", photos("astronaut.png"), QUICK),
     "fashion": lambda: (in_folder("fashion_cnn2", ".keras"), fashion(), {"max_probes": 64}),
     "fashion-h5": lambda: (
         in_folder("fashion_cnn2", ".h5"),
         fashion(),
-        {"max_probes": 64, "relevance": "gradcam"},
+        {"max_probes": 64, **briefly("class:3")},
     ),
     "vit": lambda: (
         in_folder("fashion_vit", ".keras"),
         fashion(),
-        {"max_probes": 64, "relevance": "rollout", **FEW_STEPS},
+        {"max_probes": 64, **briefly("class:3"), "relevance": "rollout"},
     ),
     "float16": lambda: (
         in_folder("fashion_mixed_float16", ".keras"),
         fashion(),
-        {"max_probes": 64, "relevance": "gradcam", **FEW_STEPS},
+        {"max_probes": 64, **briefly("class:3")},
     ),
     "healthy": lambda: (
         "sick/resnet8__healthy.keras",
         IMAGES / "imagenet",
+        briefly("class:3"),
+    ),
+    "nan": lambda: (
+        "sick/resnet8__nan_one_weight.keras",
+        IMAGES / "imagenet",
         {"relevance": "gradcam", **FEW_STEPS},
     ),
-    "nan": lambda: ("sick/resnet8__nan_one_weight.keras", IMAGES / "imagenet", FEW_STEPS),
     "int8": lambda: (
         "odd/mnist_cnn_int8_keras_quantized.keras",
         fashion()[0],
-        {"relevance": "gradcam", **FEW_STEPS},
+        briefly("class:3"),
     ),
-    "logits": lambda: ("odd/mnist_cnn_logits.keras", fashion()[0], {}),
+    "logits": lambda: ("odd/mnist_cnn_logits.keras", fashion()[0], briefly("class:3")),
     "siamese": lambda: ("odd/mnist_siamese_shared_encoder_2in.keras", None, {}),
     "text": lambda: (
         "text/textgenrnn.keras",

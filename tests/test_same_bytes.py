@@ -21,7 +21,18 @@ def test_two_processes_in_two_folders_write_the_same_bytes(tmp_path):
         (here / "model.keras").write_bytes(models.saved("classifier").read_bytes())
         command = [sys.executable, "-m", "reportgen", "build", "model.keras"]
         done = subprocess.run(
-            [*command, "-o", "out", "-p", "probes", "-q", "--meta", "run=1"],
+            [
+                *command,
+                "-o",
+                "out",
+                "-p",
+                "probes",
+                "-q",
+                "--meta",
+                "run=1",
+                "--feature-steps",
+                "8",
+            ],
             cwd=here,
             env=models.environment(SOURCE_DATE_EPOCH="1700000000", PYTHONHASHSEED=str(number)),
             capture_output=True,
@@ -41,7 +52,8 @@ def test_page_is_the_same_when_built_again_over_another(tmp_path, monkeypatch):
 
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     probes = np.zeros((2, 12, 12, 3), np.uint8)
-    fresh = build_report(models.saved("classifier"), probes=probes, output=tmp_path / "fresh")
-    build_report(models.saved("segmentation"), output=tmp_path / "used")
-    used = build_report(models.saved("classifier"), probes=probes, output=tmp_path / "used")
+    brief = {"probes": probes, "feature_steps": 2, "units": ("class:1",)}
+    fresh = build_report(models.saved("classifier"), output=tmp_path / "fresh", **brief)
+    build_report(models.saved("segmentation"), output=tmp_path / "used", skip=("features",))
+    used = build_report(models.saved("classifier"), output=tmp_path / "used", **brief)
     assert pages.tree(used.path) == pages.tree(fresh.path)
