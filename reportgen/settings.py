@@ -51,20 +51,12 @@ MOST_STEPS = 10_000
 MOST_SEED = 2**30
 RESIZE_MODES = ("stretch", "crop", "pad")
 
+# -- limits on what strangers may give; docs/security.md has them in a table -----------------------------
+
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded."""
 MAX_DEEP_PIXELS = 16_000_000
 """Likewise of 16 bits a channel in colour, which are decoded in Python at five megapixels a second."""
-MAX_ACTIVATION_BYTES = 512 * 2**20
-"""Bound on the activations in flight during a forward pass."""
-MAX_GRADIENT_BYTES = 2**30
-"""Bound on what a gradient pass keeps: the outputs of all layers."""
-BLOCK = 8
-"""Images a forward pass: batches of 2 to 8 are the cheapest and smallest on a CPU."""
-LARGEST_BLOCK = 64
-"""Images a pass of the survey where the network is small."""
-MAX_BLOCK_BYTES = 16 * 2**20
-"""Outputs of all layers up to which such a pass grows: on a CPU larger ones are no cheaper an image."""
 MAX_INFLATION = 200
 """Keras does not compress: a file that unpacks to more than this many times its size is a trap."""
 DECLARED_TIMES = 8
@@ -83,6 +75,29 @@ INSPECTION_RATE = 20_000_000
 """Bytes a second of a model file that are waited for."""
 INSPECTION_MEMORY = 512 * 2**20
 """Resident bytes of the process that reads a model file once, beside the file's size."""
+MAX_NAME_CHARACTERS = 4_096
+"""Of a file name, a label or a class name."""
+MAX_HISTORY_BYTES = 64 * 2**20
+"""Of a file of a training history."""
+MAX_HISTORY_COLUMNS = 10_000
+MAX_HISTORY_VALUES = 32_000_000
+"""Columns by epochs; a file of ``MAX_HISTORY_BYTES`` holds no more, unless most of its columns are short."""
+MAX_HISTORY_VALUE = 1e100
+"""Magnitude: means, squares and the axes of figures overflow soon beyond it."""
+MAX_EPOCH = 2**40
+
+# -- bounds on what a pass takes ------------------------------------------------------------------------
+
+MAX_ACTIVATION_BYTES = 512 * 2**20
+"""Bound on the activations in flight during a forward pass."""
+MAX_GRADIENT_BYTES = 2**30
+"""Bound on what a gradient pass keeps: the outputs of all layers."""
+BLOCK = 8
+"""Images a forward pass: batches of 2 to 8 are the cheapest and smallest on a CPU."""
+LARGEST_BLOCK = 64
+"""Images a pass of the survey where the network is small."""
+MAX_BLOCK_BYTES = 16 * 2**20
+"""Outputs of all layers up to which such a pass grows: on a CPU larger ones are no cheaper an image."""
 DEFAULT_INPUT_SIZE = (224, 224)
 """Height and width for models that leave them open."""
 

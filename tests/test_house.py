@@ -108,3 +108,16 @@ def test_nothing_stands_for_what_cannot_be_measured():
     """``or 0.0`` makes the best or the worst value of NaN and None."""
     for path in sorted((ROOT / "reportgen").rglob("*.py")):
         assert not re.search(r"\bor 0\.0\b", path.read_text("utf-8")), path
+
+
+def test_the_documented_limits_are_those_that_hold():
+    from reportgen import settings
+
+    text = (ROOT / "docs/security.md").read_text("utf-8")
+    rows = re.findall(r"\| ([\d,]+) \| `([A-Z_]+)` \|", text)
+    assert {name for _, name in rows} >= {
+        n for n in vars(settings) if n.startswith("MAX_HISTORY_C")
+    }
+    assert len(rows) == 16
+    for value, name in rows:
+        assert getattr(settings, name) == int(value.replace(",", "")), name

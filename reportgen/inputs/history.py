@@ -14,6 +14,13 @@ import numpy as np
 
 from reportgen.errors import HistoryError
 from reportgen.files import read_regular
+from reportgen.settings import (
+    MAX_EPOCH,
+    MAX_HISTORY_BYTES,
+    MAX_HISTORY_COLUMNS,
+    MAX_HISTORY_VALUE,
+    MAX_HISTORY_VALUES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,13 +43,6 @@ _HIGHER = re.compile(
 )
 _ABSENT = {"", "na", "n/a", "none", "null"}
 """Texts of values that were not logged; CSVLogger writes NA for epochs without validation."""
-MOST_BYTES = 64 * 2**20
-MOST_COLUMNS = 10_000
-MOST_VALUES = 32_000_000
-"""Columns by epochs; a file of ``MOST_BYTES`` holds no more, unless most of its columns are short."""
-MOST = 1e100
-"""Magnitude of a value: means, squares and the axes of figures overflow soon beyond it."""
-MOST_EPOCH = 2**40
 _ROWS = 20_000
 """Rows of a table that are held as texts at once."""
 _PIECE = 1 << 20
@@ -100,7 +100,7 @@ def read_history(source: Any) -> History | None:
     try:
         if path.is_dir():
             return _from_columns(_events(path), f"{path.name}, TensorBoard", str(path))
-        text = read_regular(path, MOST_BYTES).decode("utf-8-sig")
+        text = read_regular(path, MAX_HISTORY_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise HistoryError(f"--history {path}: there is no such file or folder.") from None
     except OSError as error:
@@ -134,10 +134,11 @@ def _json(text: str, path: Path) -> dict[str, Any]:
 
 def _check_extent(columns: int, epochs: int, where: str) -> None:
     """Raise where a few bytes would become a large table."""
-    if columns > MOST_COLUMNS or columns * epochs > MOST_VALUES:
+    if columns > MAX_HISTORY_COLUMNS or columns * epochs > MAX_HISTORY_VALUES:
         raise HistoryError(
-            f"--history: {where} has {columns:,} columns over {epochs:,} epochs; at most {MOST_COLUMNS:,} "
-            f"columns and {MOST_VALUES:,} values are read. Leave out the columns that are no metrics."
+            f"--history: {where} has {columns:,} columns over {epochs:,} epochs; at most "
+            f"{MAX_HISTORY_COLUMNS:,} "
+            f"columns and {MAX_HISTORY_VALUES:,} values are read. Leave out the columns that are no metrics."
         )
 
 
@@ -322,11 +323,11 @@ def _name(key: Any, where: str) -> str:
 def _check_values(numbers: Mapping[str, NDArray[Any]], where: str) -> None:
     """Raise where a finite value is too large to be calculated with."""
     for name, column in numbers.items():
-        large = np.flatnonzero(np.isfinite(column) & (np.abs(column) > MOST))
+        large = np.flatnonzero(np.isfinite(column) & (np.abs(column) > MAX_HISTORY_VALUE))
         if large.size:
             raise HistoryError(
                 f"--history: {where} holds {column[large[0]]:g} in row {large[0] + 1} of the column "
-                f"{name[:60]!r}; numbers up to ±{MOST:g}, NaN and infinity are read. "
+                f"{name[:60]!r}; numbers up to ±{MAX_HISTORY_VALUE:g}, NaN and infinity are read. "
                 "Correct it, or leave the column out."
             )
 
@@ -369,7 +370,7 @@ def _counted(logged: NDArray[Any] | None, count: int) -> tuple[NDArray[Any], tup
 
 
 def _whole(values: NDArray[Any]) -> bool:
-    return bool(np.all((np.abs(values) <= MOST_EPOCH) & (values == np.rint(values))))
+    return bool(np.all((np.abs(values) <= MAX_EPOCH) & (values == np.rint(values))))
 
 
 def _column(values: Any) -> NDArray[Any] | None:

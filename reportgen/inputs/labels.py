@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import LabelError
 from reportgen.files import read_regular
+from reportgen.settings import MAX_NAME_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 FILE_COLUMN = frozenset({"file", "filename", "path", "image", "name"})
 """First cells that make a line of a CSV a header."""
-MOST_CHARACTERS = 4096
-"""Of a file name, a label or a class name."""
 
 
 def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
@@ -57,8 +56,8 @@ def read_classes(source: Sequence[str] | str | None) -> tuple[str, ...]:
 
 def _no_name(text: str) -> str:
     """Say why a text can be no name; empty where it can."""
-    if len(text) > MOST_CHARACTERS:
-        return f"has {len(text):,} characters; at most {MOST_CHARACTERS:,} are read"
+    if len(text) > MAX_NAME_CHARACTERS:
+        return f"has {len(text):,} characters; at most {MAX_NAME_CHARACTERS:,} are read"
     if any("\ud800" <= sign <= "\udfff" for sign in text):
         return "holds half of a surrogate pair, which is no character"
     return ""
