@@ -212,7 +212,7 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
             section.
     """
     try:
-        options = {name: _normalised(name, value) for name, value in options.items()}
+        options = {name: _normalised(name, _plain(value)) for name, value in options.items()}
     except (TypeError, LookupError) as error:
         raise UsageError(f"An option has a value that it cannot take: {error}.") from None
     known = Settings.__struct_fields__
@@ -225,6 +225,11 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
         raise UsageError(f"An option has a value that it cannot take: {error}.") from None
     _check_ranges(settings)
     return settings
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers as Python's."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _normalised(name: str, value: Any) -> Any:

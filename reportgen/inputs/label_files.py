@@ -41,7 +41,12 @@ def read_table(path: Path) -> dict[str, Any]:
     for line, row in rows[named:]:
         if len(row) != width:
             raise LabelError(f"{path}, line {line}: {len(row)} columns, where line 1 has {width}.")
-        table[row[0]] = row[1] if width == 2 else dict(zip(columns, row[1:], strict=True))
+        label = row[1] if width == 2 else dict(zip(columns, row[1:], strict=True))
+        if table.setdefault(row[0], label) != label:
+            raise LabelError(
+                f"{path}, line {line}: {row[0]!r} has two labels. One line an image; several labels of one "
+                "image are written as a|b."
+            )
     return table
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from reportgen.errors import LabelError
 from reportgen.files import read_regular
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 FILE_COLUMN = frozenset({"file", "filename", "path", "image", "name"})
 """First cells that make a line of a CSV a header."""
 
@@ -129,7 +131,11 @@ def read_labels(source: str) -> dict[str, str]:
         name, label = row[0], row[1]
         if not labels and name.lower() in FILE_COLUMN:
             continue
-        labels[name] = label
+        if labels.setdefault(name, label) != label:
+            raise LabelError(
+                f"{source}, line {line}: {name!r} has two labels. One line an image; several labels of one "
+                "image are written as a|b."
+            )
     if not labels:
         raise LabelError(f"{source} holds no labels.")
     return labels
@@ -137,10 +143,12 @@ def read_labels(source: str) -> dict[str, str]:
 
 def label_of(path: Path, labels: Mapping[str, Any]) -> Any | None:
     """Return the label of a probe file: by its path as given, then by its last parts, then its name."""
-    posix = path.as_posix()
-    parts = posix.split("/")
-    for start in range(len(parts)):
-        key = "/".join(parts[start:])
-        if key in labels:
-            return labels[key]
-    return labels.get(path.stem)
+    whole = path.as_posix()
+    composed, parted = (unicodedata.normalize(form, whole) for form in FORMS)
+    for posix in (whole, composed, parted):  # file systems compose or part accents
+        parts = posix.split("/")
+        keys = ["/".join(parts[start:]) for start in range(len(parts))]
+        found = next((key for key in (*keys, Path(posix).stem) if key in labels), None)
+        if found is not None:
+            return labels[found]
+    return None

@@ -282,6 +282,7 @@ def sample(items: Sequence[Item], size: int) -> list[Item]:
     for number, group in enumerate(order):
         wanted = share + (number < extra)
         chosen.extend(group[i] for i in even_sample(len(group), wanted))
-    spare = [i for i in range(len(items)) if i not in set(chosen)]
+    taken = set(chosen)
+    spare = [i for i in range(len(items)) if i not in taken]
     chosen.extend(spare[i] for i in even_sample(len(spare), size - len(chosen)))
     return [items[i] for i in sorted(chosen)]

@@ -285,9 +285,14 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a plain file holds these very bytes: a name that is a hash may have been written to."""
+    return is_plain(path) and path.stat().st_size == len(content) and path.read_bytes() == content
+
+
 def _put(path: Path, content: bytes, *, unless_there: bool = False) -> None:
     """Write a file whole or not at all."""
-    if unless_there and is_plain(path) and path.stat().st_size == len(content):
+    if unless_there and _holds(path, content):
         return
     temporary = path.with_name(f".reportgen-{os.getpid()}-{path.name}.tmp")
     try:

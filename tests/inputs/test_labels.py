@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from reportgen.errors import LabelError
+from reportgen.inputs.label_files import read_table
 from reportgen.inputs.labels import label_of, read_classes, read_labels
 
 PETS = ("cat", "dog", "guinea pig")
@@ -117,3 +119,17 @@ def test_line_without_a_label_is_named(tmp_path):
 )
 def test_the_most_exact_name_wins(labels, expected):
     assert label_of(Path("/data/a/x.png"), labels) == expected
+
+
+def test_accents_composed_or_parted_are_the_same_file():
+    composed, parted = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+    assert label_of(Path("/data") / parted, {composed: "cat"}) == "cat"
+    assert label_of(Path("/data") / composed, {parted: "cat"}) == "cat"
+
+
+@pytest.mark.parametrize("read", [read_labels, lambda source: read_table(Path(source))])
+def test_an_image_with_two_labels_is_named(tmp_path, read):
+    with pytest.raises(LabelError, match=r"line 3: 'a\.png' has two labels.*a\|b"):
+        read(written(tmp_path, "labels.csv", "a.png,cat\nb.png,dog\na.png,dog\n"))
+    same = read(written(tmp_path, "same.csv", "a.png,cat\na.png,cat\n"))
+    assert same == {"a.png": "cat"}

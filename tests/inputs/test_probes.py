@@ -466,3 +466,11 @@ def test_folder_is_sampled_over_its_classes(tmp_path):
     assert found.total == 15
     again = probes_of(tmp_path, max_probes=6)
     assert (found.inputs["x"] == again.inputs["x"]).all()
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    found = make_settings(
+        {"max_probes": np.int64(3), "threshold": np.float32(0.25), "quick": np.bool_(True)}
+    )
+    assert (found.max_probes, found.threshold, found.quick) == (3, 0.25, True)
+    assert make_settings({"labels": np.eye(3)}).labels == ([1, 0, 0], [0, 1, 0], [0, 0, 1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import models
+import numpy as np
 import pages
 import pytest
 
@@ -103,3 +104,14 @@ def test_junit_does_not_follow_a_link(made, tmp_path, precious, capsys):
     (tmp_path / "found.xml").symlink_to(precious)
     assert cli.run(["check", str(made), "--junit", str(tmp_path / "found.xml")]) == 7
     assert "found.xml cannot be written" in capsys.readouterr().err
+
+
+def test_an_asset_of_the_right_size_and_wrong_bytes_is_mended(tmp_path):
+    probes = np.zeros((1, 12, 12, 3), np.uint8)
+    options = {"probes": probes, "output": tmp_path, "sections": ("probes",)}
+    build_report(models.saved("classifier"), **options)
+    asset = next((tmp_path / "assets").glob("*.png"))
+    whole = asset.read_bytes()
+    asset.write_bytes(bytes(len(whole)))
+    build_report(models.saved("classifier"), **options)
+    assert asset.read_bytes() == whole

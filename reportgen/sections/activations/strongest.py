@@ -85,9 +85,10 @@ def _sheet(
     channels = list(call.channels[:MOST_CHANNELS])
     places = activity.top_places[:, channels]
     values = activity.top_values[:, channels]
-    rows = [row for row in places.tolist() if any(place in thumbs for place in row)]
-    if not rows:
+    kept = [k for k, row in enumerate(places.tolist()) if any(place in thumbs for place in row)]
+    if not kept:
         return None
+    rows = places[kept].tolist()
     blank = np.full_like(next(iter(thumbs.values())), 128)
     pictures = np.stack([thumbs.get(place, blank) for row in rows for place in row])
     alt = (
@@ -98,6 +99,6 @@ def _sheet(
     return TopImages(
         channels=tuple(channels),
         places=tuple(tuple(row) for row in rows),
-        values=tuple(tuple(six_digits(float(v)) for v in row) for row in values[: len(rows)]),
+        values=tuple(tuple(six_digits(float(v)) for v in row) for row in values[kept]),
         figure=figure,
     )

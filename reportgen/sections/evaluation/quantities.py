@@ -94,7 +94,8 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
     found = metrics.errors(truth.reshape(-1), values.reshape(-1))
     baseline = float(np.abs(truth - np.median(truth, axis=0)).mean())
     difference = values - truth
-    kept = np.unique(np.linspace(0, len(truth) - 1, MOST_POINTS).round().astype(int))
+    most = max(1, MOST_POINTS // truth.shape[1])
+    kept = np.unique(np.linspace(0, len(truth) - 1, most).round().astype(int))
     alt = f"Predicted over true values of {len(kept)} images; mean absolute error {found.mae:.4g}."
     labels = ("true", "predicted")
     points = (truth[kept].reshape(-1), values[kept].reshape(-1))

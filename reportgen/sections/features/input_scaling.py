@@ -107,6 +107,6 @@ def _from_least_to_largest(fed: NDArray[Any], channels: int) -> InputScaling:
 
 
 def to_pixels(fed: NDArray[Any], found: InputScaling) -> NDArray[Any]:
-    """Return fed images as pixel values: the way back."""
-    back: NDArray[Any] = (fed.astype(np.float64) - found.offset) @ np.linalg.inv(found.matrix)
+    """Return fed images as pixel values: the way back, by least squares where several are fed alike."""
+    back: NDArray[Any] = (fed.astype(np.float64) - found.offset) @ np.linalg.pinv(found.matrix)
     return back.astype(np.float32)

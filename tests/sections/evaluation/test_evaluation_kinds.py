@@ -417,3 +417,13 @@ def test_constant_answers_are_held_against_numbers_labels_and_masks(tmp_path):
     found = {f.rule: f for f in report.findings}
     assert found["below-baseline"].observed.startswith(f"{second}: mean absolute error")
     assert found["below-baseline"].severity == "error"
+
+
+def test_many_numbers_an_image_do_not_make_a_large_figure(tmp_path):
+    rng = np.random.default_rng(0)
+    start = keras.Input((8, 8, 1))
+    model = keras.Model(start, layers.Dense(136)(layers.Flatten()(start)))
+    x, y = rng.uniform(size=(600, 8, 8, 1)).astype("float32"), rng.normal(size=(600, 136))
+    made = reportgen.build_report(model, data=(x, y), output=tmp_path, sections=("evaluation",))
+    figure = made.report.section("evaluation").content.result.figure
+    assert (tmp_path / figure.src).stat().st_size < 200_000
