@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import os
 import time
@@ -15,7 +14,7 @@ from reportgen.context import Silence, make_context
 from reportgen.errors import ConfigurationError, SectionError
 from reportgen.findings.judge import check_options, judge
 from reportgen.inputs.given import read_inputs
-from reportgen.nets.bounds import time_limit
+from reportgen.nets.bounds import in_time
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, open_model
 from reportgen.network.calls import choose_calls
@@ -135,17 +134,17 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
     settings, example = inputs.settings, inputs.example_shape
     size = settings.input_size or (example[:2] if example and len(example) == 3 else None)
     watched = inputs.probes is not None and "activations" in settings.chosen_sections
-    limit = loaded.seconds
-    with time_limit(limit, "Tracing the network") if limit else contextlib.nullcontext():
-        return KerasNetwork(
-            loaded.model,
-            compiled=loaded.compiled,
-            input_size=(size[0], size[1]) if size else None,
-            example=example,
-            images=inputs.images_at_once,
-            device=settings.device,
-            watch=partial(choose_calls, globs=settings.layers) if watched else None,
-        )
+    trace = partial(
+        KerasNetwork,
+        loaded.model,
+        compiled=loaded.compiled,
+        input_size=(size[0], size[1]) if size else None,
+        example=example,
+        images=inputs.images_at_once,
+        device=settings.device,
+        watch=partial(choose_calls, globs=settings.layers) if watched else None,
+    )
+    return in_time(loaded.seconds, "Tracing the network", trace) if loaded.seconds else trace()
 
 
 def _assemble(context: Context, made: SectionResults, created: str) -> Built:

@@ -110,10 +110,11 @@ def worst(codes: list[int]) -> int:
 
 
 _HOMES = re.compile(r"/(?:home|Users)/[^/\n'\"]+/(?:[\w.@+~ -]+/)*")
-_POSIX = re.compile(r"(?<![\w.:/])/(?:[\w.@+~-]+/)+")
+_POSIX = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":<>|]+/)+")
+_FILE = re.compile(r"\bfile:(?://[^/\s]*)?(?=/)")
 _QUOTED = re.compile(r"""(?<=['"])(?:[A-Za-z]:)?[/\\][^'"\n]*[/\\](?=[^/\\'"\n]*['"])""")
 _WINDOWS = re.compile(
-    r"""(?:(?<![A-Za-z])[A-Za-z]:|\\\\[\w.$-]+)[\\/](?![\\/])(?:[^\\/:*?"'<>|\n]+[\\/])*"""
+    r"""(?:(?<![A-Za-z])[A-Za-z]:|\\\\[\w.$-]+|(?<![\w.])\.{1,2}(?=\\))[\\/](?![\\/])(?:[^\\/:*?"'<>|\n]+[\\/])*"""
 )
 
 
@@ -122,6 +123,7 @@ def without_folders(text: str) -> str:
 
     Known are POSIX and Windows paths, with blanks where they are quoted, under a home or with a drive.
     """
+    text = _FILE.sub("", text)
     for pattern in (_QUOTED, _WINDOWS, _HOMES, _POSIX):
         text = pattern.sub("…/", text)
     return text

@@ -71,7 +71,7 @@ def _both(facts: Facts) -> Loss | NotJudged:
     if not loss.validation or not loss.train:
         return NotJudged("the history has no validation loss")
     if len(loss.epochs) < FEWEST:
-        return NotJudged(f"{len(loss.epochs)} epochs are too few to see a trend")
+        return NotJudged(f"{len(loss.epochs)} epochs with both losses are too few to see a trend")
     if diverged := _diverged(facts):
         return NotJudged(f"explained by divergence: {diverged}")
     return loss

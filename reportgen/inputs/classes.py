@@ -70,11 +70,11 @@ def as_numbers(labels: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
 
     A table of 0, 1 and 2 numbers classes that are called 1, 2 and 3: not all of its labels are names.
     """
-    texts = {label for label in labels if isinstance(label, str)}
+    texts = {label for label in labels if isinstance(label, str) and label.strip()}
     numbers = {text: index_of(text) for text in texts}
     if not names or texts <= set(names) or None in numbers.values():
         return labels
-    return [numbers[label] if isinstance(label, str) else label for label in labels]
+    return [numbers.get(label, label) if isinstance(label, str) else label for label in labels]
 
 
 def label_text(label: Label) -> str:

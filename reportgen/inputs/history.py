@@ -38,7 +38,7 @@ _LOWER = re.compile(
 )
 _HIGHER = re.compile(
     r"(?:^|[\W_])(?:acc|accuracy|auc|precision|recall|f1|f_?beta|io_?u|dice|top_?\d*_?k|top_?\d+|r2|kappa|psnr"
-    r"|ssim|similarity|sensitivity|specificity)(?=[\W_\d]|$)",
+    r"|ssim|similarity|sensitivity|specificity|jaccard|mcc|matthews)(?=[\W_\d]|$)",
     re.IGNORECASE,
 )
 _ABSENT = {"", "na", "n/a", "none", "null"}
@@ -336,11 +336,14 @@ def _padded(name: str, column: NDArray[Any], count: int) -> NDArray[Any]:
     """Return a column with a value an epoch, NaN where none was logged.
 
     Keras's ``History`` holds validation only of the epochs that had one, every k-th by ``validation_freq=k``.
+    Of several k that it may be, one that divides the epochs is taken, else the least.
     """
     if len(column) == count:
         return column
     padded = np.full(count, math.nan)
-    every = count // max(len(column), 1)
+    known = max(len(column), 1)
+    spacings = range(count // (known + 1) + 1, count // known + 1)
+    every = min(spacings, key=lambda k: (count % k != 0, k), default=1)
     if name.lower().startswith(_VALIDATION) and every > 1 and count // every == len(column):
         padded[every - 1 :: every] = column
     else:
@@ -403,7 +406,8 @@ def _number(value: Any) -> float | None:
 
 def is_better_higher(name: str) -> bool:
     """Return whether more of a metric is better, by the words of its name: ``dice`` but not ``dice_loss``."""
-    return not _LOWER.search(name) and bool(_HIGHER.search(name))
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return not _LOWER.search(words) and bool(_HIGHER.search(words))
 
 
 def _series(columns: Mapping[str, NDArray[Any]]) -> list[Series]:

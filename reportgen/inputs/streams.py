@@ -54,6 +54,8 @@ def images_of(
     batched: bool | None = None
     for element in dataset.as_numpy_iterator():
         parts = element if isinstance(element, tuple) else (element, None)
+        if isinstance(parts[1], tuple | list):
+            raise ProbeError("the labels of several outputs need names: {output: labels}")
         images = parts[0] if isinstance(parts[0], dict) else {None: parts[0]}
         arrays = {name: np.asarray(array) for name, array in images.items()}
         if batched is None:

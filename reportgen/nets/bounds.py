@@ -6,14 +6,16 @@ import contextlib
 import ctypes
 import math
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reportgen.errors import ModelError
 from reportgen.nets.structure import dtype_size, walk
 from reportgen.settings import DECLARED_BYTES, DECLARED_TIMES, MAX_TENSOR_VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+Made = TypeVar("Made")
 
 _PATCH_LOCK = threading.RLock()
 _SHAPES = ("batch_shape", "batch_input_shape", "target_shape")
@@ -117,13 +119,13 @@ class _TimeOutError(BaseException):
     """Raised in a thread whose time is over; no Exception, so that nothing on the way keeps it."""
 
 
-@contextlib.contextmanager
-def time_limit(seconds: float, doing: str) -> Iterator[None]:
-    """End a block of Python that takes too long; what runs in a library ends before it is ended.
+def in_time(seconds: float, doing: str, work: Callable[[], Made]) -> Made:
+    """Return what a piece of Python makes, or end it; what runs in a library ends before it is ended.
 
     Args:
         seconds: of wall clock.
         doing: for the message, as in ``building it``.
+        work: is called.
 
     Raises:
         ModelError: it took longer.
@@ -140,15 +142,22 @@ def time_limit(seconds: float, doing: str) -> Iterator[None]:
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
-    timer.start()
+    # One frame for all: what another thread raises here may be delivered between any two steps.
     try:
-        yield
+        timer.start()
+        try:
+            return work()
+        finally:
+            timer.cancel()
+            with lock:
+                state["done"] = True
+            if state["ended"]:
+                _let_it_arrive()
     except _TimeOutError:
-        state["ended"] = False
         raise ModelError(f"{doing} took longer than {seconds:,.0f} seconds") from None
-    finally:
-        timer.cancel()
-        with lock:
-            state["done"] = True
-            if state["ended"]:  # raised, but not yet delivered
-                raise_in(ctypes.c_ulong(thread), None)
+
+
+def _let_it_arrive() -> None:
+    """Run on for some steps of the interpreter: what another thread raised here is delivered between two."""
+    for _ in range(10_000):
+        pass

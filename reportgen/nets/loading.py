@@ -10,14 +10,14 @@ import json
 import re
 import sys
 import zipfile
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.children import ChildError, run_file
 from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.files import open_regular, reason_of
-from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, time_limit
+from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, in_time
 from reportgen.nets.failures import cause
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 from reportgen.settings import (
@@ -109,14 +109,15 @@ def load_model(
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
     try:
         check_shapes(stored.config)
-        with (
-            _names_numbered_from_one(),
-            bounded_weights(stored.weights),
-            time_limit(seconds, "building it"),
-        ):
-            model = keras.models.load_model(
-                path, custom_objects=known, compile=False, safe_mode=not allow_code
-            )
+        load = partial(
+            keras.models.load_model,
+            path,
+            custom_objects=known,
+            compile=False,
+            safe_mode=not allow_code,
+        )
+        with _names_numbered_from_one(), bounded_weights(stored.weights):
+            model = in_time(seconds, "building it", load)
         check_tensors(model)
     except ModelError as error:
         raise ModelError(f"{path} is not built: {error}. {_SAVE_AGAIN}") from None

@@ -149,7 +149,8 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
     given, of_truth = fold.column("given"), fold.column("of_truth")
     count, classes = len(truth), max(fold.about.classes.count, 2)
     told = np.isfinite(given)  # what the network answers in numbers; the rest counts as wrong
-    matrix = metrics.confusion(truth, predicted, classes)
+    matrix = metrics.confusion(truth[told], predicted[told], classes)
+    support = np.bincount(truth, minlength=classes)
     right = truth == predicted
     hits = int(right.sum())
     enough = int(told.sum()) >= metrics.FEWEST_FOR_CALIBRATION
@@ -163,14 +164,14 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
             finite_number(metrics.wilson(hits, count)[0]),
             finite_number(metrics.wilson(hits, count)[1]),
         ),
-        majority=finite_number(float(matrix.sum(axis=1).max()) / count),
+        majority=finite_number(float(support.max()) / count),
         chance=finite_number(1 / classes),
         top5=six_digits(float((fold.column("rank") < 5).mean())) if classes > 5 else None,
         log_loss=six_digits(metrics.log_loss(of_truth[told])) if told.any() else None,
         calibration_error=six_digits(calibrated.error) if calibrated else None,
         bins=_bins(calibrated) if calibrated else (),
         confidences=tuple(int(n) for n in np.histogram(given[told], bins=20, range=(0, 1))[0]),
-        classes=_class_rows(fold, matrix),
+        classes=_class_rows(fold, matrix, support),
         matrix=tuple(tuple(int(n) for n in row) for row in matrix)
         if classes <= WHOLE_MATRIX
         else (),
@@ -191,8 +192,10 @@ def _bins(found: metrics.Calibration) -> tuple[Bin, ...]:
     return tuple(Bin(int(n), finite_number(c), finite_number(a)) for n, c, a in rows)
 
 
-def _class_rows(fold: DecisionFold, matrix: NDArray[Any]) -> tuple[ClassRow, ...]:
-    found = metrics.per_class(matrix)
+def _class_rows(
+    fold: DecisionFold, matrix: NDArray[Any], support: NDArray[Any]
+) -> tuple[ClassRow, ...]:
+    found = metrics.per_class(matrix, support)
     return tuple(
         ClassRow(
             index=index,

@@ -135,7 +135,7 @@ def _beside(context: Context, fold: MaskFold, row: Row, output: NDArray[Any]) ->
     if image is None:
         return None
     said = decide(output[None], about.task.scale, about.threshold)[0]
-    truth = fold.truth(row.label, row.place, said.shape)
+    truth = fold.truth(row.label, row.place, said.shape, void=fold.void)
     below = np.rint(np.clip(resize_bilinear(image, *said.shape), 0, 255)).astype(np.uint8)
     classes = about.classes
     slots = {k: slot for k in range(classes.count) if (slot := classes.slot(k)) is not None}

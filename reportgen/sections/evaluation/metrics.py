@@ -43,10 +43,16 @@ class PerClass(NamedTuple):
     predicted: NDArray[Any]
 
 
-def per_class(matrix: NDArray[Any]) -> PerClass:
-    """Return the metrics of every class of a confusion matrix."""
+def per_class(matrix: NDArray[Any], support: NDArray[Any] | None = None) -> PerClass:
+    """Return the metrics of every class of a confusion matrix.
+
+    Args:
+        matrix: rows are true classes.
+        support: images of each class, where some have no prediction; else the rows' sums.
+    """
     right = np.diag(matrix).astype(np.float64)
-    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    support = matrix.sum(axis=1) if support is None else support
+    predicted = matrix.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = right / predicted, right / support
         f1 = 2 * right / (support + predicted)

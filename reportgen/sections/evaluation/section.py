@@ -191,7 +191,8 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
             text = f"{one.output} is NaN or infinity for {one.non_finite} images, which count as wrong."
             notices.append(Notice("warning", text))
         if one.unlabelled:
-            text = f"{one.unlabelled:,} images have no label for {one.output} and are left out."
+            have = "image has" if one.unlabelled == 1 else "images have"
+            text = f"{one.unlabelled:,} {have} no label for {one.output}: left out."
             notices.append(Notice("warning", text))
         if isinstance(one.result, Segmented) and one.result.resized:
             text = (

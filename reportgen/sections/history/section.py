@@ -153,6 +153,13 @@ def sentence(content: HistoryContent) -> str:
 
 def _notices(context: Context, content: HistoryContent) -> list[Notice]:
     notices = []
+    left_out = max((curve.skipped for curve in content.curves), default=0)
+    if left_out:
+        text = (
+            f"Validation was logged in {content.total - left_out} of {content.total} epochs; they are taken "
+            "for evenly spaced ones, as validation_freq makes them."
+        )
+        notices.append(Notice("info", text))
     if len(content.epochs) < FEWEST:
         text = (
             f"{len(content.epochs)} epochs are too few to see a trend: over- and underfitting cannot be judged "

@@ -296,6 +296,9 @@ def test_a_network_that_answers_nan_is_good_in_nothing(tmp_path):
     assert (result.accuracy, result.top5) == (0, 0)
     assert result.log_loss is result.calibration_error is None
     assert sum(result.confidences) == 0
+    assert result.relabelled is None
+    assert not result.confused
+    assert [row.support for row in result.classes[:3]] == np.bincount(y).tolist()
     some = x.copy()
     some[::3] = np.nan
     section, _ = evaluated(model, tmp_path / "some", (some, y))
@@ -315,7 +318,7 @@ def test_images_without_a_label_are_left_out_and_counted(tmp_path):
     said = network().predict(x, verbose=0).argmax(axis=1)
     assert (section.content.images, section.content.unlabelled) == (45, 15)
     assert section.content.result.accuracy == pytest.approx((said == y)[kept].mean(), abs=1e-6)
-    assert "15 images have no label for out" in section.notices[0].text
+    assert "15 images have no label for out: left out" in section.notices[0].text
     model = network(None, 1)
     numbers = x.mean(axis=(1, 2, 3)).astype("float64") + 0.25
     numbers[7] = np.nan

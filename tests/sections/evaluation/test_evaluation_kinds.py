@@ -427,3 +427,35 @@ def test_many_numbers_an_image_do_not_make_a_large_figure(tmp_path):
     made = reportgen.build_report(model, data=(x, y), output=tmp_path, sections=("evaluation",))
     figure = made.report.section("evaluation").content.result.figure
     assert (tmp_path / figure.src).stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_255_is_is_decided_once_for_a_data_set(seed):
+    """Masks of 0, 1 and void beside one without a 1 keep their void; of 0 and 255 alone are black and white."""
+    rng = np.random.default_rng(seed)
+    outputs = rng.uniform(size=(4, 6, 6, 1))
+    said = (outputs[..., 0] >= 0.5).astype(int)
+    with_void = rng.choice([0, 1, 255], (4, 6, 6))
+    with_void[seed] = np.where(with_void[seed] == 1, 0, with_void[seed])
+    white = rng.choice([0, 255], (4, 6, 6))
+    for masks, truth in (
+        (with_void, with_void),
+        (white, white // 255),
+    ):
+        fold = MaskFold(about("segmentation", 2, (6, 6, 1)))
+        later = MaskFold(about("segmentation", 2, (6, 6, 1)))
+        for part, rows in ((fold, slice(0, 2)), (later, slice(2, 4))):
+            part.images = 2
+            part.update(outputs[rows], list(masks[rows]), np.arange(4)[rows])
+        fold.merge(later)
+        some = truth != 255
+        expected = sk.confusion_matrix(truth[some], said[some], labels=[0, 1])
+        np.testing.assert_array_equal(fold.matrix, expected)
+
+
+def test_the_class_255_of_300_is_a_class():
+    fold = MaskFold(about("segmentation", 300, (4, 4, 300)))
+    outputs = np.zeros((1, 4, 4, 300))
+    outputs[..., 255] = 1
+    fold.update(outputs, [np.full((4, 4), 255)], np.array([0]))
+    assert fold.matrix[255, 255] == 16

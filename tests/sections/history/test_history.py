@@ -149,11 +149,22 @@ def test_validation_of_every_second_epoch_is_kept_at_its_epochs(tmp_path, form):
         ("binary_io_u", True), ("mean_io_u", True), ("sparse_top_k_categorical_accuracy", True),
         ("top5", True), ("top_5_acc", True), ("f1_score", True), ("r2_score", True), ("auc_1", True),
         ("mean_absolute_error", False), ("perplexity", False), ("cohen_kappa", True), ("acc", True),
+        ("mIoU", True), ("meanIoU", True), ("jaccard", True), ("mcc", True), ("valAcc", True), ("mLoss", False),
         ("sensitivity_at_specificity", True), ("edit_distance", False), ("kl_divergence", False),
     ],
 )  # fmt: skip
 def test_what_is_better_is_told_by_whole_words_and_a_loss_is_never_higher(name, higher):
     assert is_better_higher(name) == higher
+
+
+@pytest.mark.parametrize(("count", "every"), [(11, 4), (9, 2), (10, 5), (12, 3), (6, 1)])
+def test_sparse_validation_stands_at_its_epochs(count, every):
+    logged = [float(epoch) for epoch in range(every, count + 1, every)]
+    history = read_history({"loss": [1.0] * count, "val_loss": logged})
+    (series,) = history.series
+    there = np.flatnonzero(~np.isnan(series.validation)) + 1
+    np.testing.assert_array_equal(there, range(every, count + 1, every))
+    np.testing.assert_array_equal(series.validation[there - 1], logged)
 
 
 def test_the_best_epoch_of_a_loss_named_after_a_score_is_the_lowest(tmp_path):
