@@ -296,7 +296,8 @@ def _from_columns(columns: Mapping[str, Any], source: str, where: str) -> Histor
             numbers[name] = column
     epochs = next((numbers.pop(n) for n in list(numbers) if n.lower() in _EPOCH), None)
     _check_values(numbers, where)
-    rate = next((numbers.pop(n) for n in list(numbers) if _RATE.fullmatch(n)), _NONE)
+    rates = [numbers.pop(name) for name in list(numbers) if _RATE.fullmatch(name)]
+    rate = rates[0] if rates else _NONE
     count = max((len(column) for column in numbers.values()), default=0)
     if not numbers:
         names = ", ".join(map(str, islice(columns, 20))) or "none"

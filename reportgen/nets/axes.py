@@ -87,8 +87,17 @@ def _said_by(operation: Any) -> bool | None:
         return {(2, 3, 1): True, (3, 1, 2): False}.get(tuple(operation.dims))
     if kind == "Transpose":
         return {(0, 2, 3, 1): True, (0, 3, 1, 2): False}.get(tuple(operation.axes or ()))
+    if kind == "Moveaxis":
+        source, target = _place(operation.source), _place(operation.destination)
+        return {(1, 3): True, (3, 1): False}.get((source or 0, target or 0))
     order = getattr(operation, "data_format", None)
     return None if order is None or kind in _NO_PLACES else order == "channels_first"
+
+
+def _place(axes: Any) -> int | None:
+    """Return the axis of (batch, …, …, …) that one axis means; None for several."""
+    listed = list(axes) if isinstance(axes, list | tuple) else [axes]
+    return listed[0] % _IMAGE_RANK if len(listed) == 1 else None
 
 
 def channels_last(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -151,8 +151,8 @@ def _globals() -> dict[str, Any]:
 
 
 def anchor(path: str) -> str:
-    """Return the id of a layer or variable: characters outside ``[A-Za-z0-9._/-]`` as ``~hex``."""
-    return re.sub(r"[^A-Za-z0-9._/-]", lambda match: f"~{ord(match[0]):x}", path)
+    """Return the id of a layer or variable: characters outside ``[A-Za-z0-9._/-]`` as ``~hex~``, one to one."""
+    return re.sub(r"[^A-Za-z0-9._/-]", lambda match: f"~{ord(match[0]):x}~", path)
 
 
 def tag(part: Any) -> str:

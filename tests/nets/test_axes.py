@@ -45,6 +45,12 @@ def transposed():
     return keras.Model(start, layers.GlobalAveragePooling2D()(x))
 
 
+def moved():
+    start = keras.Input((3, 8, 8), name="picture")
+    x = layers.Conv2D(2, 3)(ops.moveaxis(start, 1, -1))
+    return keras.Model(start, layers.GlobalAveragePooling2D()(x))
+
+
 def two():
     first = keras.Input((3, 8, 8), name="first")
     last = keras.Input((8, 8, 3), name="last")
@@ -66,6 +72,7 @@ def flat():
         (lambda: conv("channels_last"), set()),
         (nested, {"outer"}),
         (transposed, {"picture"}),
+        (moved, {"picture"}),
         (two, {"first"}),
         (flat, set()),
     ],

@@ -139,10 +139,11 @@ def sentence(content: HistoryContent) -> str:
     count = content.total
     parts = [f"{count} epoch{'' if count == 1 else 's'}"]
     for curve in content.curves[:2]:
-        values = curve.validation or curve.train
+        validated = any(value is not None for value in curve.validation)
+        values = curve.validation if validated else curve.train
         if curve.best is None or not values:
             continue
-        kind = "validation" if curve.validation else "training"
+        kind = "validation" if validated else "training"
         best, last = values[curve.best], _last(values, gaps=bool(curve.skipped))
         parts.append(
             f"{kind} {curve.name} best in epoch {content.epochs[curve.best]} ({number_text(best)}), "

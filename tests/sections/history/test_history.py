@@ -540,3 +540,17 @@ def test_a_table_is_read_the_same_in_one_block_and_in_many(tmp_path, monkeypatch
         assert parts.left_out == whole.left_out
         for one, other in zip(parts.series, whole.series, strict=True):
             np.testing.assert_array_equal(one.train, other.train)
+
+
+def test_validation_that_was_never_logged_and_a_second_rate_are_no_metrics(tmp_path):
+    rows = "\n".join(f"{k},{1 / (k + 1)},NA,0.1,0.1" for k in range(8))
+    (tmp_path / "log.csv").write_text(f"epoch,loss,val_loss,lr,learning_rate\n{rows}\n")
+    made = reportgen.build_report(
+        models.saved("classifier"),
+        history=tmp_path / "log.csv",
+        output=tmp_path / "out",
+        sections=("history",),
+    )
+    section = made.report.section("history")
+    assert "training loss best in epoch 8 (0.125), 0.125 in the last epoch" in section.lead
+    assert [curve.name for curve in section.content.curves] == ["loss"]
