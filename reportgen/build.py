@@ -14,6 +14,7 @@ from reportgen.context import Silence, make_context
 from reportgen.errors import ConfigurationError, SectionError
 from reportgen.findings.judge import check_options, judge
 from reportgen.inputs.given import read_inputs
+from reportgen.inputs.images import quiet_decoders
 from reportgen.nets.bounds import in_time
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, open_model
@@ -106,7 +107,8 @@ def build_report(
                 preprocess=function,
                 command=command or call_text(model, settings),
             )
-            built = _build(model, inputs, shown, created)
+            with quiet_decoders():
+                built = _build(model, inputs, shown, created)
             shown.stage("Writing the report")
             publish(built.report, folder, built.files)
     return ReportFolder(folder, built.report, failed=built.failed)

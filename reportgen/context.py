@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 
 from reportgen.cache import Cache, key_of
 from reportgen.drawing.assets import AssetStore
 from reportgen.errors import InputError
-from reportgen.inputs.classes import ClassNames, as_numbers, classes_of, index_of
+from reportgen.inputs.classes import ClassNames, as_numbers, classes_of, index_of, label_of_value
 from reportgen.inputs.dataset import DataSet
 from reportgen.inputs.fitting import image_input, shapes_of
 from reportgen.inputs.preprocessing import feeder, prepare
@@ -207,7 +208,19 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
 
 
 def _numbered(listing: Listing, context: Context) -> Listing:
-    labels = as_numbers([item.label for item in listing.items], context.classes)
+    """Read labels that are texts of digits, and say how where classes are called by digits."""
+    given = [item.label for item in listing.items]
+    column = given[0] if len(given) == 1 and isinstance(given[0], np.ndarray) else None
+    if column is not None:  # one array of all labels
+        given = [label_of_value(one) for one in column] if column.dtype.kind in "US" else []
+    labels, said = as_numbers(given, context.classes)
+    if not said:
+        return listing
+    listing = listing._replace(notices=(*listing.notices, Notice("info", said)))
+    if column is not None:
+        whole = np.empty(len(labels), object)
+        whole[:] = labels
+        labels = [whole]
     pairs = zip(listing.items, labels, strict=True)
     return listing._replace(items=tuple(item._replace(label=label) for item, label in pairs))
 

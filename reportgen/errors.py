@@ -110,7 +110,7 @@ def worst(codes: list[int]) -> int:
 
 
 _HOMES = re.compile(r"/(?:home|Users)/[^/\n'\"]+/(?:[\w.@+~ -]+/)*")
-_POSIX = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":<>|]+/)+")
+_POSIX = re.compile(r"(?:(?<![\w.:/])/{1,2}|(?<=:)/)(?:[^\s/'\":<>|]+/)+")
 _FILE = re.compile(r"\bfile:(?://[^/\s]*)?(?=/)")
 _QUOTED = re.compile(r"""(?<=['"])(?:[A-Za-z]:)?[/\\][^'"\n]*[/\\](?=[^/\\'"\n]*['"])""")
 _WINDOWS = re.compile(

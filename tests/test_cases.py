@@ -318,3 +318,23 @@ def test_a_lambda_that_fails_says_why_once_and_the_other_sections_point_there(tm
     assert (
         texts.count("This section could not be made; Overview says why.") == len(made.failed) == 4
     )
+
+
+@pytest.mark.parametrize("mode", ["unit", "symmetric", "torch", None])
+def test_an_input_of_integers_is_never_fed_what_is_left_of_fractions(tmp_path, mode):
+    entry = keras.Input((8, 8, 1), dtype="uint8", name="picture")
+    mean = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255.0)(entry))
+    model = keras.Model(entry, layers.Dense(2, activation="softmax")(mean))
+    (tmp_path / "p").mkdir()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "p" / "a.png")
+    options = {"probes": tmp_path / "p", "output": tmp_path / "out", "sections": ("probes",)}
+    if mode:
+        with pytest.raises(InputError, match=f"--preprocess {mode} makes fractions"):
+            reportgen.build_report(model, preprocess=mode, **options)
+        return
+    section = reportgen.build_report(model, **options).report.section("probes")
+    assert section.content.preprocessing.mode == "none"
+    assert (
+        section.content.probes[0].received[0].low,
+        section.content.probes[0].received[0].high,
+    ) == (0, 63)

@@ -28,6 +28,8 @@ from reportgen.sections.relevance import section as relevance
         ("C:/Users/ann/x.py", "…/x.py"),
         ("/etc/passwd", "…/passwd"),
         ("file:///srv/a/b.h5", "…/b.h5"),
+        ("OSError:/srv/a/b.h5", "OSError:…/b.h5"),
+        ("on //srv/share/b.h5", "on …/b.h5"),
         ("file:/srv/team/b.h5 is gone", "…/b.h5 is gone"),
         ("/data/run(1)/a.h5", "…/a.h5"),
         ("/data/k=1,l=2/run(1)/a.h5", "…/a.h5"),

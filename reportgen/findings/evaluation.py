@@ -45,7 +45,7 @@ def _each(
 def _head(facts: Facts, output: str) -> Where:
     known = facts.overview.outputs if facts.overview else ()
     layer = next((one.layer for one in known if one.name == output), None)
-    return Where(layer=(layer or "").partition("#")[0])
+    return Where(layer=layer or "")
 
 
 _WORDS: dict[Any, str] = {

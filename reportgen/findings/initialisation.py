@@ -154,12 +154,15 @@ def bias_at_initial_value(facts: Facts) -> Judgement:
 def _in_front_of_normalisation(facts: Facts) -> set[str]:
     if facts.architecture is None:
         return set()
-    return {
-        source.partition("#")[0]
+    paths = {row.path for row in facts.architecture.layers}
+    sources = {
+        source
         for row in facts.architecture.layers
         if "Normalization" in row.class_name
         for source in row.sources
     }
+    # A further call is called path#2, and # is legal in a layer's own name.
+    return {source if source in paths else source.rpartition("#")[0] for source in sources}
 
 
 RULES = (

@@ -39,7 +39,7 @@ NO_CLASSES = NotJudged("the first output is no classification, or it is not fini
 
 def _head(facts: Facts) -> Where:
     output = facts.overview.outputs[0] if facts.overview and facts.overview.outputs else None
-    return Where(layer=(output.layer or "").partition("#")[0] if output else "")
+    return Where(layer=(output.layer or "") if output else "")
 
 
 def input_range(facts: Facts) -> Judgement:

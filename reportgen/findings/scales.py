@@ -77,11 +77,7 @@ def regression_heads(facts: Facts) -> set[str]:
         for task in facts.overview.tasks
         if task.kind in {"classification", "binary", "multilabel", "segmentation"}
     }
-    return {
-        (output.layer or "").partition("#")[0]
-        for output in facts.overview.outputs
-        if output.name not in decided
-    }
+    return {output.layer or "" for output in facts.overview.outputs if output.name not in decided}
 
 
 def scale_out_of_line(facts: Facts) -> Judgement:

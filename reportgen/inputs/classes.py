@@ -6,6 +6,7 @@ text is a text, several classes of one image are a tuple.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -65,16 +66,37 @@ def _scalar(item: Any) -> Label | None:
     return int(item) if isinstance(item, int) else str(item)
 
 
-def as_numbers(labels: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
-    """Return texts that can only be numbers of classes as numbers; other labels as they are.
+def as_numbers(labels: Sequence[Any], names: Sequence[str]) -> tuple[list[Any], str]:
+    """Return texts that can only be numbers of classes as numbers, and in words how they were read.
 
-    A table of 0, 1 and 2 numbers classes that are called 1, 2 and 3: not all of its labels are names.
+    A table of 0, 1 and 2 numbers classes that are called 1, 2 and 3: not all of its labels are names. Blanks
+    say nothing about it; of ``a|b`` each part does.
+
+    Args:
+        labels: of a data set; others than texts are returned as they are.
+        names: of the classes.
+
+    Returns:
+        The labels, and a sentence where texts of digits meet names of digits; else an empty one.
     """
     texts = {label for label in labels if isinstance(label, str) and label.strip()}
-    numbers = {text: index_of(text) for text in texts}
-    if not names or texts <= set(names) or None in numbers.values():
-        return labels
-    return [numbers.get(label, label) if isinstance(label, str) else label for label in labels]
+    parts = {part.strip() for text in texts for part in text.split("|") if part.strip()}
+    if not parts or not names or None in {index_of(part) for part in parts}:
+        return list(labels), ""
+    if not any(index_of(name) is not None for name in names):
+        return list(labels), ""
+    if parts <= set(names):
+        return list(labels), "The labels are taken for the names of classes, not for their numbers."
+    return [
+        _numbered(label) for label in labels
+    ], "The labels are taken for the numbers of classes."
+
+
+def _numbered(label: Any) -> Any:
+    if not isinstance(label, str) or not label.strip():
+        return label
+    found = tuple(index_of(part.strip()) or 0 for part in label.split("|") if part.strip())
+    return found[0] if len(found) == 1 else found
 
 
 def label_text(label: Label) -> str:
@@ -83,8 +105,9 @@ def label_text(label: Label) -> str:
 
 
 def index_of(text: str) -> int | None:
-    """Return the number that a text of ASCII digits is; None for any other, and beyond 18 digits."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+    """Return the number that a text of ASCII digits is, ``2.0`` too; None for others and beyond 18 digits."""
+    found = re.fullmatch(r"([0-9]{1,18})(?:\.0+)?", text)
+    return int(found[1]) if found else None
 
 
 class ClassNames(msgspec.Struct, frozen=True):

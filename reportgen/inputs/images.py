@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+import threading
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,7 +17,7 @@ from reportgen.numerics import resize_bilinear, stripes
 from reportgen.settings import MAX_DEEP_PIXELS, MAX_PIXELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -85,6 +87,17 @@ def decode_mask(path: Path) -> NDArray[Any]:
     return _opened(path, _decode_mask)
 
 
+@contextlib.contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Silence Pillow's warnings for as long as images are decoded, in threads too.
+
+    ``warnings`` keeps one list for the process: catching in several threads at once would leave it changed.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+        yield
+
+
 def _opened(path: Path, read: Callable[[Image.Image, Path], Read]) -> Read:
     try:
         size = path.stat().st_size
@@ -93,10 +106,12 @@ def _opened(path: Path, read: Callable[[Image.Image, Path], Read]) -> Read:
     if size == 0:
         raise ProbeError(f"{path.name}: the file is empty (0 bytes)")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                return read(image, path)
+        alone = threading.current_thread() is threading.main_thread()
+        with (
+            quiet_decoders() if alone else contextlib.nullcontext(),
+            Image.open(path, formats=FORMATS) as image,
+        ):
+            return read(image, path)
     except ProbeError:
         raise
     except Image.DecompressionBombError:

@@ -31,6 +31,8 @@ FORMULAS = {
 }
 """What each mode does to an image x of 0..255; as ``keras.applications.imagenet_utils`` defines them."""
 
+_FRACTIONS = {"unit", "symmetric", "caffe", "torch"}
+"""Modes whose values are no integers."""
 CANDIDATES = ("none", "unit", "symmetric", "caffe", "torch")
 """What is held against a BatchNormalization."""
 DECIDES = 1.0
@@ -144,6 +146,14 @@ def _prepare(
         return Prepared(probes.inputs, facts, ())
     chosen = mode or ("auto" if probes.sources == "files" else "none")
     raw = probes.inputs[name]
+    if raw.dtype.kind in "iu" and chosen in _FRACTIONS:
+        raise InputError(
+            f"--preprocess {chosen} makes fractions, and the model's input takes {raw.dtype.name}: they would "
+            "be rounded away. --preprocess none feeds it the values as they are."
+        )
+    if raw.dtype.kind in "iu" and chosen == "auto":
+        because = f"The model's input takes {raw.dtype.name}, which no scaling fits."
+        return Prepared(probes.inputs, Preprocessing("none", FORMULAS["none"], "auto", because), ())
     if function is not None:
         facts = Preprocessing(chosen, "the function's", "given", "Chosen by the user.")
         return Prepared({**probes.inputs, name: _called(function, raw, chosen)}, facts, ())

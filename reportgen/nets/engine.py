@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -12,6 +13,9 @@ from reportgen.errors import ModelError, ReportgenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+
+log = logging.getLogger("reportgen")
 
 
 def import_keras() -> Any:
@@ -25,6 +29,9 @@ def import_keras() -> Any:
         ReportgenError: TensorFlow is not installed.
     """
     if "keras" not in sys.modules:
+        asked = os.environ.get("KERAS_BACKEND", "tensorflow")
+        if asked != "tensorflow":
+            log.warning("KERAS_BACKEND=%s is set; Keras is imported with TensorFlow here", asked)
         os.environ["KERAS_BACKEND"] = "tensorflow"
     quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3" and "tensorflow" not in sys.modules
     try:

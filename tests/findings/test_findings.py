@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
+import keras
 import msgspec
 import pages
 import pytest
 
-from reportgen import cli
+from reportgen import build_report, cli
 from reportgen.findings.facts import DEFAULTS
 from reportgen.findings.judge import RULES, judge, verdict
 from reportgen.findings.junit import junit_xml
@@ -319,3 +320,15 @@ def test_chosen_probes_have_no_share_of_right_ones_and_their_mistakes_are_no_fin
         reasons = {check.rule: check.reason for check in judged.not_applicable}
         assert ("chosen for their mistakes" in reasons["confidently-wrong"]) == content.chosen
     assert numbers == [{"probes": "0"}, {"probes right": "4 of 8"}]
+
+
+def test_a_number_sign_in_a_layers_name_hides_nothing(tmp_path):
+    """Channels whose normalization never lets them fire are found in front of their ReLU."""
+    start = keras.Input((8, 8, 3))
+    norm = keras.layers.BatchNormalization(name="n#1")
+    x = keras.layers.ReLU()(norm(keras.layers.Conv2D(4, 3, name="c#1")(start)))
+    model = keras.Model(start, keras.layers.GlobalAveragePooling2D()(x))
+    norm.beta.assign([-9.0, 0, 0, 0])
+    made = build_report(model, output=tmp_path, sections=("weights",))
+    (hit,) = [f for f in made.report.findings if f.rule == "units-cannot-fire"]
+    assert (hit.where.layer, hit.where.channels) == ("n#1", (0,))

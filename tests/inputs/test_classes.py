@@ -59,6 +59,8 @@ def test_a_label_is_normalised_whatever_holds_it(value, label):
         (1, 1),
         (2.0, 2),
         ("0", 0),
+        ("2.0", 2),
+        ("2.5", None),
         ("3", None),
         (3, None),
         (-1, None),
@@ -88,18 +90,26 @@ def test_a_number_never_goes_through_names():
 
 
 @pytest.mark.parametrize(
-    ("labels", "names", "expected"),
+    ("labels", "names", "expected", "said"),
     [
-        (["0", "1", "2"], ("1", "2", "3"), [0, 1, 2]),
-        (["1", "2", "1"], ("1", "2", "3"), ["1", "2", "1"]),
-        (["0", "cat"], ("1", "2", "3"), ["0", "cat"]),
-        (["0", "", "2"], ("1", "2", "3"), [0, "", 2]),
-        (["0", "1"], (), ["0", "1"]),
-        ([0, "7", None], ("a", "b"), [0, 7, None]),
+        (["0", "1", "2"], ("1", "2", "3"), [0, 1, 2], "the numbers of classes"),
+        (["0", "", "2"], ("1", "2", "3"), [0, "", 2], "the numbers of classes"),
+        (["0|1", "2"], ("1", "2", "3"), [(0, 1), 2], "the numbers of classes"),
+        (["0.0", "1.0"], ("1", "2", "3"), [0, 1], "the numbers of classes"),
+        (["1", "2", "1"], ("1", "2", "3"), ["1", "2", "1"], "the names of classes"),
+        (["0", "cat"], ("1", "2", "3"), ["0", "cat"], ""),
+        (["0", "1"], ("cat", "dog"), ["0", "1"], ""),
+        (["0", "1"], (), ["0", "1"], ""),
+        ([0, "7", None], ("a", "b"), [0, "7", None], ""),
     ],
 )
-def test_a_table_of_numbers_that_are_not_all_names_numbers_the_classes(labels, names, expected):
-    assert list(as_numbers(labels, names)) == expected
+def test_a_table_of_numbers_that_are_not_all_names_numbers_the_classes(
+    labels, names, expected, said
+):
+    found, text = as_numbers(labels, names)
+    assert found == expected
+    assert said in text
+    assert bool(text) == bool(said)
 
 
 def test_an_exact_name_beats_one_that_differs_in_case():

@@ -159,3 +159,17 @@ def test_truth_values_are_the_two_classes_of_a_sigmoid(tmp_path, labels):
         model, data=(x, labels), output=tmp_path, sections=("evaluation",)
     )
     assert made.report.section("evaluation").content.result.accuracy == pytest.approx(accuracy)
+
+
+def test_a_blank_among_bytes_is_no_label_and_numbers_with_it_are_numbers(case, tmp_path):
+    model, x, y, _ = case
+    given = np.array([str(k).encode() for k in y])
+    given[3] = b""
+    made = reportgen.build_report(
+        model, data=(x, given), output=tmp_path, classes=["1", "2", "3"], sections=("evaluation",)
+    )
+    content = made.report.section("evaluation").content
+    said = model.predict(x, verbose=0).argmax(axis=1)
+    kept = np.arange(COUNT) != 3
+    assert content.unlabelled == 1
+    assert content.result.accuracy == pytest.approx((said == y)[kept].mean(), abs=1e-6)

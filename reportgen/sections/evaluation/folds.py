@@ -224,7 +224,7 @@ class EvaluationFold:
 
 def is_missing(label: Any) -> bool:
     """Return whether a label says nothing: None, an empty text, NaN."""
-    if label is None or isinstance(label, str):
+    if label is None or isinstance(label, str | bytes):
         return label is None or not label.strip()
     if isinstance(label, dict):
         return False

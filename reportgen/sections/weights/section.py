@@ -69,11 +69,12 @@ def _batch_norms(
 ) -> tuple[BatchNormHealth, ...]:
     readers: dict[str, list[str]] = {}
     activations = {layer.path: layer.activation for layer in context.network.facts.layers}
+    layers = {call.id: call.layer for call in context.network.facts.calls}
     for call in context.network.facts.calls:
         if call.leaf:
             kind = activations.get(call.layer) or call.class_name
             for source in call.inputs:
-                readers.setdefault(source.partition("#")[0], []).append(kind)
+                readers.setdefault(layers.get(source, source), []).append(kind)
     return tuple(
         batch_norm_health(
             layer, arrays, before_relu=set(readers.get(layer, ())) in ({"relu"}, {"relu6"})

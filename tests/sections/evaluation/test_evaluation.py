@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import keras
@@ -325,6 +326,23 @@ def test_images_without_a_label_are_left_out_and_counted(tmp_path):
     section, _ = evaluated(model, tmp_path / "b", (x, numbers))
     assert section.content.unlabelled == 1
     assert section.content.result.mae == pytest.approx(0.25, rel=1e-4)
+
+
+def test_the_warnings_of_the_users_process_stay_as_they_are(tmp_path):
+    for k in range(24):
+        place = tmp_path / "data" / "abc"[k % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 10 * k, np.uint8)).save(place / f"{k}.png")
+    before = list(warnings.filters)
+    for name in ("one", "two"):
+        reportgen.build_report(
+            network(),
+            data=tmp_path / "data",
+            output=tmp_path / name,
+            sections=("evaluation",),
+            fresh=True,
+        )
+    assert list(warnings.filters) == before
 
 
 def test_without_data_that_is_said(tmp_path):

@@ -384,7 +384,7 @@ def test_a_name_goes_before_a_number():
     assert index("6", kind="tensor", size=7) == 6
 
 
-@pytest.mark.parametrize("text", ["3", "-1", "1.0", "", " 1", "²", "٢", "1_0", "99999999999"])
+@pytest.mark.parametrize("text", ["3", "-1", "1.5", "", " 1", "²", "٢", "1_0", "99999999999"])
 def test_a_class_that_is_not_there_is_refused(text):
     with pytest.raises(UsageError, match="no such class") as caught:
         index(text, classes=ANIMALS)
