@@ -1,6 +1,7 @@
 """The survey of a whole data set: it goes on where a run was stopped, and what it found shows on the page."""
 
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 
 import reportgen
 from reportgen.context import Silence
+from reportgen.drawing.assets import AssetStore
 from reportgen.errors import DataError
 from reportgen.nets.blocks import ForwardBlocks
+from reportgen.sections.activations.strongest import _sheet
 
 NAMES = ["low", "middle", "high"]
 SECTIONS = ("overview", "evaluation", "activations")
@@ -282,3 +285,16 @@ def test_what_is_folded_is_kept_where_the_evaluation_has_no_metric(tmp_path, pas
         passes.append("next")
     assert sum(n for n in passes[: passes.index("next")]) >= 600
     assert passes[passes.index("next") + 1 :] == ["next"]
+
+
+def test_a_row_of_strongest_images_that_cannot_be_read_takes_its_values_along(tmp_path):
+    """The rest keeps its own values."""
+    call = SimpleNamespace(id="conv", channels=(0,))
+    activity = SimpleNamespace(
+        top_places=np.array([[7], [3], [5]]), top_values=np.array([[5.0], [2.0], [1.0]])
+    )
+    store = AssetStore()
+    thumbs = {3: np.zeros((8, 8, 3), np.uint8), 5: np.ones((8, 8, 3), np.uint8)}
+    found = _sheet(SimpleNamespace(tools=SimpleNamespace(store=store)), call, activity, thumbs)
+    assert found.places == ((3,), (5,))
+    assert found.values == ((2.0,), (1.0,))

@@ -430,3 +430,18 @@ def test_a_network_of_nan_costs_only_its_units(model, probes, tmp_path):
     )
     assert [unit.id for unit in section.content.units] == ["first:1"]
     assert "second:1: its answers are NaN" in section.notices[0].text
+
+
+def test_a_preprocessing_to_grey_has_a_way_back():
+    """Three channels that are fed alike cannot be told apart: the way back gives one that is fed the same."""
+
+    def to_grey(images):
+        return np.repeat(images.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
+
+    x = np.random.default_rng(0).uniform(0, 255, (2, 6, 6, 3)).astype(np.float32)
+    probes = SimpleNamespace(image_input="x", full_scale=255.0)
+    facts = SimpleNamespace(mode="m:grey")
+    prepared = SimpleNamespace(inputs={"x": to_grey(x)}, facts=facts)
+    found = find_input_scaling(prepared, probes, None, 3, to_grey)
+    back = to_pixels(to_grey(x), found)
+    np.testing.assert_allclose(back @ found.matrix + found.offset, to_grey(x), atol=1e-5)
