@@ -45,7 +45,7 @@ def output_facts(
     losses = _losses(model, compiled, [output.name for output in outputs])
     complete = []
     for output in outputs:
-        call = by_id.get(output.layer or "")
+        call = by_id.get(output.call or "")
         complete.append(
             msgspec.structs.replace(
                 output,

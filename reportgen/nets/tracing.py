@@ -162,7 +162,7 @@ def _output(name: str, tensor: Any, recorder: Recorder) -> OutputFacts:
         name,
         (None, *(int(n or 0) for n in tensor.shape[1:])),
         tensor.dtype.name,
-        layer=source[0] if source and not source[0].startswith("input:") else None,
+        call=source[0] if source and not source[0].startswith("input:") else None,
         activation=operation_activation(tensor),
     )
 

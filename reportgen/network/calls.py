@@ -104,7 +104,7 @@ def token_grid(tokens: int, image: Sequence[int]) -> tuple[int, int, int] | None
 
 def choose_features(
     calls: Sequence[CallFacts],
-    output: str | None,
+    output: CallId | None,
     image: str,
     shape: Sequence[int],
     wanted: str | None = None,
@@ -117,7 +117,7 @@ def choose_features(
 
     Args:
         calls: the recorded forward pass.
-        output: path of the layer that makes the output, None where it is not known.
+        output: the call that makes the output, None where it is not known.
         image: name of the input.
         shape: of the image, height and width first.
         wanted: a layer's path, a call's id or a pattern, in place of the choice.
@@ -129,7 +129,7 @@ def choose_features(
         UsageError: ``wanted`` names no spatial features on the way from the image to the output.
     """
     makers = makers_of(calls)
-    end = next((call for call in reversed(makers) if call.layer == output), None)
+    end = next((call for call in makers if call.id == output), None)
     on_the_way = _between(makers, end, f"input:{image}")
     inside = {call.id for call in calls if call.class_name in _ATTENTION}
     places = [

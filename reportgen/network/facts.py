@@ -35,6 +35,7 @@ class OutputFacts(msgspec.Struct, frozen=True):
         activation: the last activation before the output (``softmax``, ``sigmoid``, ``linear`` …),
             None where it is not known.
         loss: name of the loss that the model was compiled with for this output.
+        call: that makes it: of a shared layer one of several; None where it is not known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class OutputFacts(msgspec.Struct, frozen=True):
     layer: str | None = None
     activation: str | None = None
     loss: str | None = None
+    call: CallId | None = None
 
 
 class LayerFacts(msgspec.Struct, frozen=True):
@@ -186,11 +188,10 @@ def peak_bytes(
     Args:
         calls: in the order of execution.
         inputs: shapes by input name, without the batch dimension.
-        outputs: a layer that makes one makes it by its last call.
+        outputs: with the calls that make them.
     """
     makers = makers_of(calls)
-    layers = {call.layer: call.id for call in makers}
-    kept = {layers.get(output.layer or "") for output in outputs}
+    kept = {output.call for output in outputs}
     reads = [call.inputs if call.leaf else call.merges for call in makers]
     last = {source: step for step, sources in enumerate(reads) for source in sources}
     sizes = {f"input:{name}": 4 * prod(shape) for name, shape in inputs.items()}

@@ -45,7 +45,7 @@ def layer_of(context: Context, name: str) -> str | None:
     output = next(o for o in facts.outputs if o.name == name)
     return choose_features(
         facts.calls,
-        output.layer,
+        output.call,
         image or "",
         context.shapes[image or ""],
         context.settings.relevance_layer,

@@ -353,7 +353,7 @@ def test_layer_that_fails_costs_itself(monkeypatch):
     assert [shown.id for shown in made.content.shown] == ["a", "z"]
     assert [row.id for row in made.content.calls] == ["a", "bad", "z"]
     assert [n.level for n in made.notices] == ["warning"]
-    assert "The maps of bad could not be drawn: no such shape" in made.notices[0].text
+    assert "The maps of bad could not be drawn: ValueError: no such shape" in made.notices[0].text
 
 
 def test_calls_without_maps_have_rows_only():

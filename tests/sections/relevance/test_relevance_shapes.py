@@ -10,6 +10,8 @@ import pytest
 from keras import layers
 
 import reportgen
+from reportgen.nets.keras_network import KerasNetwork
+from reportgen.network.calls import choose_features
 from reportgen.report.content.relevance import RelevanceContent
 
 SIZE = 32
@@ -339,3 +341,22 @@ def test_the_map_peaks_at_the_square_of_its_class_and_moves_with_the_class(name,
 def test_a_map_that_is_right_is_supported(name, tmp_path):
     content = maps_of(SHAPES[name].make(), tmp_path / "report")
     assert {one.method: one.verdict for one in content.maps}["integrated-gradients"] == "supported"
+
+
+def test_a_shared_head_explains_each_output_in_the_image_that_feeds_it(tmp_path):
+    """Two towers of the same layers, one image each: an output has nothing to do with the other image."""
+    first, second = given(name="first"), given(name="second")
+    tower, average, head = see(), pool(), decide()
+    ends = [head(average(tower(start))) for start in (first, second)]
+    model = keras.Model([first, second], dict(zip(("a", "b"), ends, strict=True)))
+    facts = KerasNetwork(model).facts
+    calls = {output.name: output.call for output in facts.outputs}
+    assert set(calls.values()) == {"decide", "decide#2"}
+    size = (SIZE, SIZE, 3)
+    own = {
+        name: choose_features(facts.calls, calls[name], image, size)
+        for name, image in (("a", "first"), ("b", "second"))
+    }
+    assert set(own.values()) == {"see", "see#2"}
+    assert choose_features(facts.calls, calls["a"], "second", size) is None
+    assert choose_features(facts.calls, calls["b"], "first", size) is None
