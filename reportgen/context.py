@@ -133,8 +133,7 @@ class Context(NamedTuple):
 
     def class_names(self, task: Task) -> ClassNames:
         """Return the classes of an output: names, numbers, and what labels mean."""
-        facts = next(o for o in self.network.facts.outputs if o.name == task.output)
-        return classes_of(task, facts, self.classes, self.folders)
+        return classes_of(task, self.network.facts.output(task.output), self.classes, self.folders)
 
     @property
     def settings(self) -> Settings:

@@ -61,6 +61,11 @@ class InputError(ReportgenError):
 class RunError(ModelError):
     """No image can be run through the network here; the weights can be reported all the same."""
 
+    @classmethod
+    def of(cls, problem: str) -> RunError:
+        """Return the error of a network that cannot be run at all, for a reason."""
+        return cls(f"The network cannot be run: {problem}.")
+
 
 class ProbeError(InputError):
     """Images or arrays that cannot be fed to the model."""

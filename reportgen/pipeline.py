@@ -137,7 +137,7 @@ def _told_by_overview(context: Context) -> dict[str, str]:
     problem = context.network.facts.run_problem
     if problem is None or "overview" not in context.settings.chosen_sections:
         return {}
-    return {f"The network cannot be run: {problem}.": "Overview"}
+    return {str(RunError.of(problem)): "Overview"}
 
 
 def _failure(error: Exception, title: str, told: dict[str, str]) -> str:

@@ -68,7 +68,7 @@ MAX_TENSOR_VALUES = 2**30
 BUILD_SECONDS = 30
 """Time that building a network from a file, and tracing it, may take each, beside ``BUILD_RATE``."""
 BUILD_RATE = 2_000
-"""Bytes a second of a stored configuration that are waited for; EfficientNet-Lite0's 150 kB take 4 seconds."""
+"""Bytes a second of a stored configuration that are waited for; EfficientNet-Lite0's 150 kB take 3 seconds."""
 INSPECTION_SECONDS = 10
 """Time that reading a model file once may take, beside ``INSPECTION_RATE``."""
 INSPECTION_RATE = 20_000_000

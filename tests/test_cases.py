@@ -94,27 +94,28 @@ def test_a_first_layer_behind_a_pipeline_of_255_is_fed_what_it_was_adapted_to(tm
     assert result.log_loss == pytest.approx(loss, rel=1e-4)
 
 
-@pytest.mark.parametrize("orientation", ["keras", "exif"])
-def test_pictures_with_an_exif_orientation_are_read_as_keras_reads_them(tmp_path, orientation):
-    """Bright is the upper or the left half; a tag that turns the picture changes the answer."""
+def sided(folder, tags, names="lt"):
+    """Save pictures whose upper or left half is bright with EXIF orientations; return a network for them."""
     entry = keras.Input((8, 8, 3), name="picture")
-    x = layers.Flatten()(layers.Rescaling(1 / 255.0)(entry))
     head = layers.Dense(2, activation="softmax", name="side")
-    model = keras.Model(entry, head(x))
+    model = keras.Model(entry, head(layers.Flatten()(layers.Rescaling(1 / 255.0)(entry))))
     rows, columns = np.mgrid[:8, :8]
     kernel = np.stack([rows < columns, rows > columns], axis=-1) * 0.2 - 0.1
     head.set_weights([np.repeat(kernel.reshape(64, 1, 2), 3, axis=1).reshape(192, 2), np.zeros(2)])
-    truth = []
-    for k in range(20):
-        side, tag = k % 2, [1, 6, 8][k % 3]
+    for k, tag in enumerate(tags):
         array = np.full((8, 8, 3), 30, np.uint8)
-        array[(slice(4), slice(None)) if side == 0 else (slice(None), slice(4))] = 220
-        folder = tmp_path / "data" / ("left", "top")[1 - side]
-        folder.mkdir(parents=True, exist_ok=True)
+        array[(slice(4), slice(None)) if k % 2 == 0 else (slice(None), slice(4))] = 220
         exif = Image.Exif()
         exif[0x0112] = tag
-        Image.fromarray(array).save(folder / f"{k:02d}.png", exif=exif)
-        truth.append(side)
+        (folder / names[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(folder / names[k % 2] / f"{k:02d}.png", exif=exif)
+    return model
+
+
+@pytest.mark.parametrize("orientation", ["keras", "exif"])
+def test_pictures_with_an_exif_orientation_are_read_as_keras_reads_them(tmp_path, orientation):
+    """Bright is the upper or the left half; a tag that turns the picture changes the answer."""
+    model = sided(tmp_path / "data", [[1, 6, 8][k % 3] for k in range(20)], ("top", "left"))
     loaded = keras.utils.image_dataset_from_directory(
         tmp_path / "data", image_size=(8, 8), shuffle=False, verbose=0
     )
@@ -131,24 +132,6 @@ def test_pictures_with_an_exif_orientation_are_read_as_keras_reads_them(tmp_path
         assert section.content.result.accuracy != pytest.approx(accuracy, abs=0.1)
     texts = [notice.text for notice in section.notices]
     assert any(text.startswith("13 images with an EXIF orientation") for text in texts)
-
-
-def sided(folder, tags):
-    """Save pictures whose upper or left half is bright with EXIF orientations; return a network for them."""
-    entry = keras.Input((8, 8, 3), name="picture")
-    head = layers.Dense(2, activation="softmax", name="side")
-    model = keras.Model(entry, head(layers.Flatten()(layers.Rescaling(1 / 255.0)(entry))))
-    rows, columns = np.mgrid[:8, :8]
-    kernel = np.stack([rows < columns, rows > columns], axis=-1) * 0.2 - 0.1
-    head.set_weights([np.repeat(kernel.reshape(64, 1, 2), 3, axis=1).reshape(192, 2), np.zeros(2)])
-    for k, tag in enumerate(tags):
-        array = np.full((8, 8, 3), 30, np.uint8)
-        array[(slice(4), slice(None)) if k % 2 == 0 else (slice(None), slice(4))] = 220
-        exif = Image.Exif()
-        exif[0x0112] = tag
-        (folder / "lt"[k % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(folder / "lt"[k % 2] / f"{k:02d}.png", exif=exif)
-    return model
 
 
 def both_ways(path):

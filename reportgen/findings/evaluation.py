@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from reportgen.findings.facts import Hit, NotJudged, Rule, plural
+from reportgen.findings.facts import Hit, NotJudged, Rule, head_of, plural
 from reportgen.report.content.evaluation import Classified, Labelled, MaskRow, Regressed, Segmented
 from reportgen.report.findings import Where
 
@@ -37,15 +37,9 @@ def _each(
     hits = []
     for output, result in fitting:
         start = f"{output}: " if len(named) > 1 else ""
-        where = _head(facts, output) if at_head else Where()
+        where = head_of(facts, output) if at_head else Where()
         hits += [hit._replace(observed=start + hit.observed, where=where) for hit in judge(result)]
     return hits
-
-
-def _head(facts: Facts, output: str) -> Where:
-    known = facts.overview.outputs if facts.overview else ()
-    layer = next((one.layer for one in known if one.name == output), None)
-    return Where(layer=layer or "")
 
 
 _WORDS: dict[Any, str] = {

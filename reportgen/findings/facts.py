@@ -129,6 +129,13 @@ def channels_of(layer: str, listed: tuple[int, ...], count: int, variable: str =
     return Where(layer, variable, listed, more=count - len(listed))
 
 
+def head_of(facts: Facts, output: str | None = None) -> Where:
+    """Return the layer that makes an output, the first without a name."""
+    known = facts.overview.outputs if facts.overview else ()
+    layer = next((one.layer for one in known if output in {None, one.name}), None)
+    return Where(layer=layer or "")
+
+
 def plural(count: int, noun: str) -> str:
     """Return ``1 channel`` or ``3 channels``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -7,7 +7,7 @@ from math import comb
 from statistics import median, pstdev
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, plural
+from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, head_of, plural
 from reportgen.findings.scales import scale_out_of_line
 from reportgen.report.content.probes import ClassificationResult
 from reportgen.report.findings import Where
@@ -35,11 +35,6 @@ def _classified(facts: Facts) -> list[tuple[ProbeResult, ClassificationResult]]:
 
 
 NO_CLASSES = NotJudged("the first output is no classification, or it is not finite")
-
-
-def _head(facts: Facts) -> Where:
-    output = facts.overview.outputs[0] if facts.overview and facts.overview.outputs else None
-    return Where(layer=(output.layer or "") if output else "")
 
 
 def input_range(facts: Facts) -> Judgement:
@@ -113,7 +108,7 @@ def constant_output(facts: Facts) -> Judgement:
     name = outputs[0].top[0].name
     answers = {(o.entropy, tuple(s.probability for s in o.top), o.logit_gap) for o in outputs}
     if len(answers) == 1:
-        return [Hit(f"the same output for {plural(len(outputs), 'probe')}: {name}", _head(facts))]
+        return [Hit(f"the same output for {plural(len(outputs), 'probe')}: {name}", head_of(facts))]
     controls = facts.probes.controls
     if not controls or any(c.index != outputs[0].top[0].index for c in controls):
         return []
@@ -126,7 +121,7 @@ def constant_output(facts: Facts) -> Judgement:
         f"{name} for {plural(len(outputs), 'probe')} and {plural(len(controls), 'artificial input')}, "
         f"logit gap {min(gaps):.3g} to {max(gaps):.3g}"
     )
-    return [Hit(text, _head(facts))]
+    return [Hit(text, head_of(facts))]
 
 
 def over_confident_head(facts: Facts) -> Judgement:
@@ -148,7 +143,7 @@ def over_confident_head(facts: Facts) -> Judgement:
         if isinstance(found := rule(facts), list) and found:
             return NotJudged(f"explained by {name}")
     return [
-        Hit(f"median logit gap {median(gaps):.3g} on {plural(len(gaps), 'probe')}", _head(facts))
+        Hit(f"median logit gap {median(gaps):.3g} on {plural(len(gaps), 'probe')}", head_of(facts))
     ]
 
 
@@ -172,7 +167,7 @@ def rolled_labels(facts: Facts) -> Judgement:
         return []
     classes = max(o.classes for _, o in _classified(facts))
     text = _in_another_order(pairs) or _rolled(pairs, classes)
-    return [Hit(text, _head(facts))] if text else []
+    return [Hit(text, head_of(facts))] if text else []
 
 
 def _in_another_order(pairs: Sequence[tuple[int, int]]) -> str:
@@ -231,14 +226,14 @@ def softmax_twice(facts: Facts) -> Judgement:
         return NO_CLASSES
     outputs = [o for _, o in pairs]
     if all(o.logits_sum_to_one for o in outputs):
-        return [Hit("what goes into the softmax sums to 1 and is not negative", _head(facts))]
+        return [Hit("what goes into the softmax sums to 1 and is not negative", head_of(facts))]
     off = [
         o.total
         for o in outputs
         if not o.softmaxed and o.total is not None and abs(o.total - 1) > 1e-2
     ]
     if off:
-        return [Hit(f"outputs sum to {min(off):.4g} to {max(off):.4g}", _head(facts))]
+        return [Hit(f"outputs sum to {min(off):.4g} to {max(off):.4g}", head_of(facts))]
     return []
 
 

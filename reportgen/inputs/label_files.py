@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import LabelError, ProbeError
 from reportgen.inputs.images import SUFFIXES
-from reportgen.inputs.labels import FILE_COLUMN, csv_rows
+from reportgen.inputs.labels import FILE_COLUMN, add_label, csv_rows
 from reportgen.inputs.listing import Item
 from reportgen.wording import readable_name
 
@@ -42,11 +42,7 @@ def read_table(path: Path) -> dict[str, Any]:
         if len(row) != width:
             raise LabelError(f"{path}, line {line}: {len(row)} columns, where line 1 has {width}.")
         label = row[1] if width == 2 else dict(zip(columns, row[1:], strict=True))
-        if table.setdefault(row[0], label) != label:
-            raise LabelError(
-                f"{path}, line {line}: {row[0]!r} has two labels. One line an image; several labels of one "
-                "image are written as a|b."
-            )
+        add_label(table, row[0], label, f"{path}, line {line}")
     return table
 
 

@@ -131,14 +131,23 @@ def read_labels(source: str) -> dict[str, str]:
         name, label = row[0], row[1]
         if not labels and name.lower() in FILE_COLUMN:
             continue
-        if labels.setdefault(name, label) != label:
-            raise LabelError(
-                f"{source}, line {line}: {name!r} has two labels. One line an image; several labels of one "
-                "image are written as a|b."
-            )
+        add_label(labels, name, label, f"{source}, line {line}")
     if not labels:
         raise LabelError(f"{source} holds no labels.")
     return labels
+
+
+def add_label(labels: dict[str, Any], name: str, label: Any, where: str) -> None:
+    """Add the label of an image.
+
+    Raises:
+        LabelError: it has another one already.
+    """
+    if labels.setdefault(name, label) != label:
+        raise LabelError(
+            f"{where}: {name!r} has two labels. One line an image; several labels of one image are "
+            "written as a|b."
+        )
 
 
 def label_of(path: Path, labels: Mapping[str, Any]) -> Any | None:

@@ -181,7 +181,7 @@ class ForwardBlocks:
         import tensorflow as tf
 
         if self.traced is None or self.problem:
-            raise RunError(f"The network cannot be run: {cause(self.problem)}.") from self.problem
+            raise RunError.of(cause(self.problem)) from self.problem
         try:
             quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
             with on_device(self._model.device), quick:

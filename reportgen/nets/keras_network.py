@@ -122,7 +122,7 @@ class KerasNetwork:
             RunError: the model cannot be traced or run.
         """
         if self._blocks.traced is None or self._blocks.problem:
-            raise RunError(f"The network cannot be run: {cause(self._blocks.problem)}.")
+            raise RunError.of(cause(self._blocks.problem))
         return self._blocks.traced
 
     def passes(self, aim: Aim, advance: Callable[[int], None] = _ignore_progress) -> KerasPasses:

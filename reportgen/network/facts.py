@@ -174,6 +174,10 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     run_problem: str | None = None
     versions: tuple[tuple[str, str], ...] = ()
 
+    def output(self, name: str) -> OutputFacts:
+        """Return the output of this name."""
+        return next(output for output in self.outputs if output.name == name)
+
 
 def peak_bytes(
     calls: Sequence[CallFacts],

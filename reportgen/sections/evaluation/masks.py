@@ -44,17 +44,24 @@ class MaskFold(OutputFold):
         resized, ones = 0, 0
         found: dict[str, list[NDArray[Any]]] = {"white": [], "void": []}
         for label, place, said in zip(labels, places.tolist(), decided, strict=True):
-            ones += bool((np.asarray(label) == 1).any())
+            has_one = bool((np.asarray(label) == 1).any())
+            ones += has_one
             resized += np.asarray(label).shape[:2] != said.shape
-            for reading, matrices in found.items():
-                mask = self.truth(label, place, said.shape, void=reading == "void")
-                some = mask != VOID
-                matrices.append(metrics.confusion(mask[some], said[some], self.about.classes.count))
+            found["void"].append(self._counted(label, place, said, void=True))
+            either = self.about.classes.count == 2 and not has_one
+            found["white"].append(
+                self._counted(label, place, said, void=False) if either else found["void"][-1]
+            )
         self.keep(place=places)
         self.count(resized=np.array(resized), ones=np.array(ones), pixels=np.array(decided.size))
         for reading, matrices in found.items():
             self.keep(**{f"iou_{reading}": np.array([mean_iou(matrix) for matrix in matrices])})
             self.count(**{f"matrix_{reading}": np.sum(matrices, axis=0)})
+
+    def _counted(self, label: Any, place: int, said: NDArray[Any], *, void: bool) -> NDArray[Any]:
+        mask = self.truth(label, place, said.shape, void=void)
+        some = mask != VOID
+        return metrics.confusion(mask[some], said[some], self.about.classes.count)
 
     @property
     def void(self) -> bool:

@@ -75,7 +75,7 @@ def _labelled_tasks(context: Context, data: DataSet) -> list[Task]:
 
 
 def _about(context: Context, data: DataSet, task: Task) -> About:
-    facts = next(o for o in context.network.facts.outputs if o.name == task.output)
+    facts = context.network.facts.output(task.output)
     settings = context.settings
     classes = context.class_names(task)
     return About(task, facts, classes, settings.threshold, data.name, settings.resize, {})

@@ -33,7 +33,7 @@ def explained(context: Context) -> tuple[Task, OutputFacts, tuple[str, ...]]:
     wanted, asked = choose_output(context.settings.target, context.tasks, context.classes)
     name = wanted or context.tasks[0].output
     task = next(task for task in context.tasks if task.output == name)
-    facts = next(facts for facts in context.network.facts.outputs if facts.name == name)
+    facts = context.network.facts.output(name)
     check_output(facts)
     return task, facts, asked
 
@@ -42,10 +42,9 @@ def layer_of(context: Context, name: str) -> str | None:
     """Return the call whose features the CAM family weighs; None where none keeps places."""
     facts = context.network.facts
     image = context.probes.set.image_input if context.probes else None
-    output = next(o for o in facts.outputs if o.name == name)
     return choose_features(
         facts.calls,
-        output.call,
+        facts.output(name).call,
         image or "",
         context.shapes[image or ""],
         context.settings.relevance_layer,
