@@ -198,7 +198,7 @@ def _decode(image: Image.Image, path: Path, *, upright: bool) -> Pixels:
         notes.append("16 bits a channel kept")
         array = deep
     elif image.mode.startswith("I") or image.mode == "F":
-        array, note = _deep(np.asarray(image))
+        array, note = _deep(np.asarray(image), path)
         notes.append(note)
     else:
         if image.mode == "CMYK":
@@ -236,15 +236,21 @@ def _plain_mode(image: Image.Image) -> str:
     )
 
 
-def _deep(array: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """Bring 16-bit, 32-bit and float greys to 0..255 without rounding."""
-    high = float(np.nanmax(array)) if array.size else 0.0
+def _deep(array: NDArray[Any], path: Path) -> tuple[NDArray[Any], str]:
+    """Bring 16-bit and float greys to 0..255 without rounding, by their type alone.
+
+    Floats mean 0..1 and wider integers hold 16 bits, as scikit-image and Pillow write them. What lies beyond
+    has a scale that only its maker knows: guessed file by file, two files of one data set would get two.
+    """
     if array.dtype.kind == "f":
-        scale, note = (255.0, "floats in 0..1, scaled to 0..255") if high <= 1 else (1.0, "floats")
-    elif high > 65535:
-        scale, note = 255.0 / (2**31 - 1), "32-bit, scaled to 0..255"
+        scale, most, note = 255.0, 1, "floats in 0..1, scaled to 0..255"
     else:
-        scale, note = 1 / 257, "16 bits a channel kept"
+        scale, most, note = 1 / 257, 65_535, "16 bits a channel kept"
+    if array.size and not (array.min() >= 0 and array.max() <= most):  # NaN compares with nothing
+        raise ProbeError(
+            f"{path.name}: its values go from {array.min():,} to {array.max():,}; an image file of this "
+            f"type is read as 0 to {most:,}. Give arrays in the units of the training"
+        )
     scaled = np.empty((*array.shape, 1), np.float32)
     for rows in stripes(array):
         scaled[rows, :, 0] = array[rows].astype(np.float64) * scale

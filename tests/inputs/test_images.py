@@ -91,11 +91,37 @@ def test_sixteen_bit_tiff(tmp_path):
     np.testing.assert_allclose(decode(path).array[..., 0], values / 257, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("high", "factor"), [(1.0, 255.0), (200.0, 1.0)])
-def test_float_tiff_is_brought_to_0_255(tmp_path, high, factor):
-    values = np.linspace(0, high, 12, dtype=np.float32).reshape(3, 4)
-    path = saved(tmp_path, Image.fromarray(values), "floats.tif")
-    np.testing.assert_allclose(decode(path).array[..., 0], values * factor, rtol=1e-6)
+@pytest.mark.parametrize(
+    ("kind", "values", "factor"),
+    [
+        (np.float32, [0.0, 0.25, 0.5, 1.0], 255),
+        (np.float32, [0.0, 0.25, 0.5, 0.5], 255),
+        (np.int32, [0, 255, 30_000, 30_000], 1 / 257),
+        (np.int32, [0, 255, 30_000, 65_535], 1 / 257),
+    ],
+)
+def test_a_deep_value_means_the_same_in_every_file(tmp_path, kind, values, factor):
+    """Whatever else stands in its image: the type alone says the scale."""
+    stored = np.array(values, kind).reshape(2, 2)
+    path = saved(tmp_path, Image.fromarray(stored), "deep.tif")
+    np.testing.assert_allclose(decode(path).array[..., 0], stored * factor, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (np.float32, 1.5),
+        (np.float32, -0.1),
+        (np.float32, np.nan),
+        (np.int32, 70_000),
+        (np.int32, -1),
+    ],
+)
+def test_a_deep_value_of_an_unknown_scale_is_refused(tmp_path, kind, value):
+    stored = np.array([[0, 0], [0, value]], kind)
+    path = saved(tmp_path, Image.fromarray(stored), "deep.tif")
+    with pytest.raises(ProbeError, match="Give arrays in the units of the training"):
+        decode(path)
 
 
 def test_rgb_is_exact(tmp_path):
