@@ -33,6 +33,9 @@ ASSETS = "assets"
 LOCK = ".reportgen.lock"
 _OURS = re.compile(r"(?P<hash>[0-9a-f]{20})\.(png|webp|svg|css|js)")
 _ASSET = re.compile(r"assets/([0-9a-f]{20}\.(?:png|webp|svg|css|js))\b")
+_LOCKED_BYTE = 2**30
+"""Windows locks bytes, from the file's position on, against reading too: one far behind what the file says."""
+_WINDOWS = os.name == "nt"
 _TEMPORARY = re.compile(r"\.reportgen-[0-9]+-.*\.tmp")
 
 
@@ -106,8 +109,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
-        file.close()
+        _release(file, path)
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
@@ -131,7 +133,7 @@ def _acquire(path: Path) -> IO[str]:
         try:
             if not _lock(file, path):
                 raise LockedError(f"Another build is writing to {path.parent}: {_holder(path)}.")  # noqa: TRY301
-            if os.name != "nt" and not _same_file(file, path):
+            if not _WINDOWS and not _same_file(file, path):
                 file.close()  # its owner removed it between our two calls
                 continue
         except BaseException:
@@ -142,6 +144,20 @@ def _acquire(path: Path) -> IO[str]:
         json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
         file.flush()
         return file
+
+
+def _release(file: IO[str], path: Path) -> None:
+    """Remove the lock file and let go of it: in this order, lest another build gets a file that goes.
+
+    Windows removes no file that is open; there another build may hold it by the time that it is closed.
+    """
+    if not _WINDOWS:
+        path.unlink(missing_ok=True)
+        file.close()
+        return
+    file.close()
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _open_lock(path: Path) -> IO[str]:
@@ -165,9 +181,10 @@ def _same_file(file: IO[str], path: Path) -> bool:
 def _lock(file: IO[str], path: Path) -> bool:
     """Try to lock; on file systems without locks fall back to whether the named process lives."""
     try:
-        if os.name == "nt":
+        if _WINDOWS:
             import msvcrt
 
+            os.lseek(file.fileno(), _LOCKED_BYTE, os.SEEK_SET)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
         else:
             import fcntl
@@ -184,8 +201,8 @@ def _alive(path: Path) -> bool:
     owner = _owner(path)
     if not owner:
         return False
-    if owner.get("host") != socket.gethostname():
-        return True
+    if owner.get("host") != socket.gethostname() or _WINDOWS:
+        return True  # there signal 0 is Ctrl-C
     try:
         os.kill(int(owner.get("pid", 0)), 0)
     except (OSError, ValueError):

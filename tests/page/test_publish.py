@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import sys
+from pathlib import Path
 
 import models
 import numpy as np
@@ -10,8 +14,8 @@ import pages
 import pytest
 
 from reportgen import build_report, cli
-from reportgen.errors import OutputError
-from reportgen.page.publish import locked
+from reportgen.errors import LockedError, OutputError
+from reportgen.page.publish import LOCK, locked
 
 SECTIONS = ("overview", "probes", "weights")
 """Enough for every kind of file that a report has."""
@@ -115,3 +119,63 @@ def test_an_asset_of_the_right_size_and_wrong_bytes_is_mended(tmp_path):
     asset.write_bytes(bytes(len(whole)))
     build_report(models.saved("classifier"), **options)
     assert asset.read_bytes() == whole
+
+
+class WindowsLocks:
+    """``msvcrt`` by its documentation: bytes from the file's position on, against everybody else."""
+
+    LK_NBLCK = 2
+
+    def __init__(self):
+        self.held = set()
+
+    def locking(self, number, mode, count):
+        assert (mode, count) == (self.LK_NBLCK, 1)
+        place = (os.fstat(number).st_ino, os.lseek(number, 0, os.SEEK_CUR))
+        if place in self.held:
+            raise PermissionError(13, "Permission denied")
+        self.held.add(place)
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Lock and remove files as Windows does."""
+    locks, unlink = WindowsLocks(), Path.unlink
+
+    def refuse_open(path, *, missing_ok=False):
+        opened = (link.resolve() for link in Path("/proc/self/fd").iterdir())
+        if path.resolve() in opened:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+        unlink(path, missing_ok=missing_ok)
+        locks.held.clear()  # with the file that was closed
+
+    monkeypatch.setitem(sys.modules, "msvcrt", locks)
+    monkeypatch.setattr("reportgen.page.publish._WINDOWS", True)
+    monkeypatch.setattr(Path, "unlink", refuse_open)
+    return locks
+
+
+def test_by_the_rules_of_windows_a_lock_holds_and_goes(windows, tmp_path):
+    """The first build leaves nothing behind, the second is told who is there, the file stays readable."""
+    with locked(tmp_path):
+        assert len(windows.held) == 1
+        with pytest.raises(LockedError, match=f"process {os.getpid()}"), locked(tmp_path):
+            pass
+        owner = json.loads((tmp_path / LOCK).read_text("utf-8"))
+        (place,) = windows.held
+        assert place[1] > (tmp_path / LOCK).stat().st_size  # bytes that are locked cannot be read
+        assert owner["pid"] == os.getpid()
+    assert not (tmp_path / LOCK).exists()
+    with locked(tmp_path):
+        pass
+
+
+def test_by_the_rules_of_windows_a_process_is_not_asked_by_a_signal(windows, tmp_path, monkeypatch):
+    """There signal 0 is Ctrl-C: it would end what it asks about."""
+    asked = []
+    monkeypatch.setattr(os, "kill", lambda *args: asked.append(args))
+    monkeypatch.setattr(windows, "locking", lambda *_: (_ for _ in ()).throw(OSError(38, "none")))
+    (tmp_path / LOCK).write_text(json.dumps({"pid": 1, "host": socket.gethostname()}))
+    with pytest.raises(LockedError, match="process 1 "), locked(tmp_path):
+        pass
+    assert not asked
