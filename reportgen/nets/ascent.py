@@ -17,6 +17,7 @@ from reportgen.errors import NotApplicable
 from reportgen.nets.cut_network import CutNetwork, PictureRunner
 from reportgen.nets.parametrisation import Canvas
 from reportgen.nets.picture_optimiser import PictureOptimiser
+from reportgen.network.facts import OutputRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced
+    from reportgen.network.facts import UnitTensor
     from reportgen.network.protocol import InputScaling, OptimisedPicture, Recipe
 
 
@@ -32,7 +34,7 @@ class KerasAscent:
 
     Args:
         traced: the forward pass for blocks of as many pictures as go through at once.
-        target: id of a call, or ``output:NAME``.
+        target: a call, or an output in front of its softmax.
         image: name of the input that is optimised.
         held: the other inputs, without the batch dimension.
         scaling: how pixel values become inputs.
@@ -47,7 +49,7 @@ class KerasAscent:
     def __init__(
         self,
         traced: Traced,
-        target: str,
+        target: UnitTensor,
         image: str,
         held: Mapping[str, NDArray[Any]],
         scaling: InputScaling,
@@ -124,9 +126,9 @@ class KerasAscent:
         return self._optimisers[key].optimise(filled, filled_seeds, advance)[: len(goals)]
 
 
-def _target_tensor(traced: Traced, target: str) -> Any:
-    if target.startswith("output:"):
-        return traced.pre_activations[target.removeprefix("output:")]
+def _target_tensor(traced: Traced, target: UnitTensor) -> Any:
+    if isinstance(target, OutputRef):
+        return traced.pre_activations[target.name]
     found = next((call for call in traced.recorded if call.id == target and call.outputs), None)
     if found is None or not found.outputs[0].dtype.is_floating:
         raise NotApplicable(f"{target} has no floating-point output.")

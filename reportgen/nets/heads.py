@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reportgen.nets.structure import Node
-    from reportgen.network.facts import CallFacts, OutputFacts
+    from reportgen.network.facts import CallFacts, OutputFacts, Source
 
 _LAYERS_MOVING_VALUES = {
     "Reshape",
@@ -40,7 +40,7 @@ def output_facts(
     compiled: Mapping[str, Any],
 ) -> tuple[OutputFacts, ...]:
     """Complete ``outputs`` with the last activation in front of each and its loss."""
-    by_id = {call.id: call for call in calls}
+    by_id: dict[Source, CallFacts] = {call.id: call for call in calls}
     operations = {node.path: node.operation for node in nodes}
     losses = _losses(model, compiled, [output.name for output in outputs])
     complete = []
@@ -59,7 +59,7 @@ def output_facts(
 
 def _activation(
     call: CallFacts | None,
-    by_id: Mapping[str, CallFacts],
+    by_id: Mapping[Source, CallFacts],
     operations: Mapping[str, Any],
     traced: str | None,
 ) -> str | None:

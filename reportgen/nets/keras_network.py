@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
-    from reportgen.network.facts import VariableFacts
+    from reportgen.network.facts import UnitTensor, VariableFacts
     from reportgen.network.protocol import Aim, Batch, InputScaling, NormalizationInput
 
 
@@ -140,7 +140,7 @@ class KerasNetwork:
 
     def ascent(
         self,
-        target: str,
+        target: UnitTensor,
         image: str,
         held: Mapping[str, NDArray[Any]],
         scaling: InputScaling,

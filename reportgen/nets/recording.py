@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.flops import call_flops
 from reportgen.nets.structure import dtype_size, unique_path
-from reportgen.network.facts import CallFacts
+from reportgen.network.facts import CallFacts, InputRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from reportgen.network.facts import Source
 
 _PATCH_LOCK = threading.Lock()
 
@@ -64,7 +66,7 @@ class Recorder:
         self._counts: dict[str, int] = {}
         self._taken = set(paths.values())
         self._thread = threading.get_ident()
-        self._producer: dict[str, str] = {}
+        self._producer: dict[str, Source] = {}
         self._graph: Any = None
         self._rows: int | None = None
 
@@ -72,7 +74,7 @@ class Recorder:
         """Begin in ``graph``; ``inputs`` are its input tensors by name."""
         self._graph = graph
         self._rows = _rows(next(iter(inputs.values())))
-        self._producer.update({tensor.name: f"input:{name}" for name, tensor in inputs.items()})
+        self._producer.update({tensor.name: InputRef(name) for name, tensor in inputs.items()})
 
     def run(self, operation: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call ``original`` and record what went in and came out."""
@@ -100,8 +102,7 @@ class Recorder:
             name = getattr(operation, "name", type(operation).__name__)
             layer = unique_path(str(name), parent.layer if parent else None, self._taken)
             self.paths[id(operation)] = layer
-        number = self._counts[layer] = self._counts.get(layer, 0) + 1
-        call = Call(layer if number == 1 else f"{layer}#{number}", layer, operation, parent)
+        call = Call(self._identifier(layer), layer, operation, parent)
         call.arguments = (args, kwargs)
         call.inputs = self._tensors(call.arguments)
         if self._before is not None:
@@ -111,6 +112,14 @@ class Recorder:
         self._stack.append(call)
         self.calls.append(call)
         return call
+
+    def _identifier(self, layer: str) -> str:
+        """Return the path, from the second call on with the first number that makes no other layer's path."""
+        number = self._counts.get(layer, 0) + 1
+        while number > 1 and f"{layer}#{number}" in self._taken:
+            number += 1
+        self._counts[layer] = number
+        return layer if number == 1 else f"{layer}#{number}"
 
     def _close(self, call: Call, result: Any) -> Any:
         import tensorflow as tf
@@ -140,9 +149,9 @@ class Recorder:
             if tf.is_tensor(leaf) and getattr(leaf, "graph", None) is self._graph
         ]
 
-    def sources(self, tensor: Any) -> list[str]:
+    def sources(self, tensor: Any) -> list[Source]:
         """Return the calls or inputs that ``tensor`` comes from, through operations outside of layers."""
-        found: list[str] = []
+        found: list[Source] = []
         seen = set()
         queue = [tensor]
         while queue:
@@ -184,7 +193,7 @@ class Recorder:
             folds=bool(call.outputs) and _rows(call.outputs[0]) != self._rows,
         )
 
-    def _merges(self, call: Call) -> tuple[str, ...]:
+    def _merges(self, call: Call) -> tuple[Source, ...]:
         """Return where the outputs come from that a call with inner calls makes by itself."""
         own = [t for t in call.outputs if self._producer.get(t.name) == call.id]
         return tuple(

@@ -157,12 +157,12 @@ def _inner(recorder: Recorder) -> tuple[CallFacts, ...]:
 
 
 def _output(name: str, tensor: Any, recorder: Recorder) -> OutputFacts:
-    source = recorder.sources(tensor)[:1]
+    source = next(iter(recorder.sources(tensor)), None)
     return OutputFacts(
         name,
         (None, *(int(n or 0) for n in tensor.shape[1:])),
         tensor.dtype.name,
-        call=source[0] if source and not source[0].startswith("input:") else None,
+        call=source if isinstance(source, str) else None,
         activation=operation_activation(tensor),
     )
 

@@ -6,12 +6,12 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from reportgen.errors import UsageError
-from reportgen.network.facts import makers_of
+from reportgen.network.facts import InputRef, makers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reportgen.network.facts import CallFacts, CallId
+    from reportgen.network.facts import CallFacts, CallId, Source
 
 MOST_SHOWN = 8
 MAX_MAP_BYTES = 16 * 2**20
@@ -130,7 +130,7 @@ def choose_features(
     """
     makers = makers_of(calls)
     end = next((call for call in makers if call.id == output), None)
-    on_the_way = _between(makers, end, f"input:{image}")
+    on_the_way = _between(makers, end, InputRef(image))
     inside = {call.id for call in calls if call.class_name in _ATTENTION}
     places = [
         call
@@ -146,10 +146,9 @@ def choose_features(
         return None
     last = next((c for c in reversed(kept) if _cells(c, shape) >= SMALLEST_GRID), kept[-1])
     if len(last.shapes[0]) == 2 and (token_grid(last.shapes[0][0], shape) or (0, 0, 0))[2]:
-        known = {call.id for call in places}
-        attention = [c for c in calls if c.id in inside and c.inputs and c.inputs[0] in known]
-        if attention:
-            return attention[-1].inputs[0]
+        known: dict[Source, CallFacts] = {call.id: call for call in places}
+        read = [known.get(c.inputs[0]) for c in calls if c.id in inside and c.inputs]
+        last = next((c for c in reversed(read) if c is not None), last)
     return last.id
 
 
@@ -160,15 +159,17 @@ def _cells(call: CallFacts, shape: Sequence[int]) -> int:
     return min(grid[:2]) if grid else 0
 
 
-def _between(makers: Sequence[CallFacts], end: CallFacts | None, start: str) -> list[CallFacts]:
+def _between(
+    makers: Sequence[CallFacts], end: CallFacts | None, start: InputRef
+) -> list[CallFacts]:
     """Return the calls that ``start`` flows through on its way to ``end``, in order of execution."""
-    fed = {start}
+    fed: set[Source] = {start}
     for call in makers:
         if any(source in fed for source in (call.inputs if call.leaf else call.merges)):
             fed.add(call.id)
     if end is None:
         return [call for call in makers if call.id in fed]
-    needed = {end.id}
+    needed: set[Source] = {end.id}
     for call in reversed(makers):
         if call.id in needed:
             needed.update(call.inputs if call.leaf else call.merges)
@@ -188,7 +189,7 @@ def _readout(
     """Return the calls that make a spatial output out of the last features."""
     if end is None or not _has_places(end, shape):
         return set()
-    by_id = {call.id: call for call in makers}
+    by_id: dict[Source, CallFacts] = {call.id: call for call in makers}
     found = {end.id}
     while end is not None and end.class_name in _READOUT and len(end.inputs) == 1:
         end = by_id.get(end.inputs[0])
@@ -271,7 +272,7 @@ def _thinned(calls: list[CallFacts]) -> list[CallFacts]:
 def _cut_calls(calls: Sequence[CallFacts]) -> list[CallFacts]:
     """Return the calls behind which nothing but their own output is still read."""
     makers = [call for call in calls if call.leaf or call.merges]
-    last_read: dict[str, int] = {}
+    last_read: dict[Source, int] = {}
     for index, call in enumerate(makers):
         for source in (*call.inputs, *call.merges):
             last_read[source] = index
@@ -285,7 +286,7 @@ def _cut_calls(calls: Sequence[CallFacts]) -> list[CallFacts]:
 
 def _block_ends(calls: Sequence[CallFacts]) -> list[CallFacts]:
     """Return the calls on the trunk from which several others read: where a block ends."""
-    readers: dict[str, int] = {}
+    readers: dict[Source, int] = {}
     for call in calls:
         if call.leaf:
             for source in set(call.inputs):

@@ -11,7 +11,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CallId = str
-"""Structural path of a layer; ``path#2`` is a shared layer's second call."""
+"""Structural path of a layer; ``path#2`` is a shared layer's second call. No two calls have the same."""
+
+
+class InputRef(msgspec.Struct, frozen=True):
+    """An input of the network, where a call could stand too: every text is a legal name of a layer."""
+
+    name: str
+
+    def __str__(self) -> str:
+        """Return the text that report.json has for it."""
+        return f"input:{self.name}"
+
+
+class OutputRef(msgspec.Struct, frozen=True):
+    """An output of the network in front of its softmax or sigmoid, where a call could stand too."""
+
+    name: str
+
+
+Source = CallId | InputRef
+"""What a call reads."""
+UnitTensor = CallId | OutputRef
+"""What holds units: the output of a call, or the logits."""
 
 
 class TensorFacts(msgspec.Struct, frozen=True):
@@ -75,7 +97,7 @@ class CallFacts(msgspec.Struct, frozen=True):
         id: the layer's path, with ``#k`` from the second call on.
         layer: the layer's path.
         parent: id of the call that it happens inside of, None at the top.
-        inputs: ids of the calls, or ``input:NAME`` of the inputs, whose outputs it reads.
+        inputs: the calls whose outputs it reads, and the inputs.
         shapes: shapes of its outputs without the batch dimension.
         bytes: size of its outputs for one image, in the types they have.
         flops: floating-point operations for one image, two a multiply-add; its own, without inner
@@ -90,13 +112,13 @@ class CallFacts(msgspec.Struct, frozen=True):
     layer: str
     class_name: str
     parent: CallId | None
-    inputs: tuple[CallId, ...]
+    inputs: tuple[Source, ...]
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[str, ...]
     bytes: int
     flops: int
     leaf: bool
-    merges: tuple[CallId, ...] = ()
+    merges: tuple[Source, ...] = ()
     folds: bool = False
 
 
@@ -198,7 +220,7 @@ def peak_bytes(
     kept = {output.call for output in outputs}
     reads = [call.inputs if call.leaf else call.merges for call in makers]
     last = {source: step for step, sources in enumerate(reads) for source in sources}
-    sizes = {f"input:{name}": 4 * prod(shape) for name, shape in inputs.items()}
+    sizes: dict[Source, int] = {InputRef(name): 4 * prod(shape) for name, shape in inputs.items()}
     alive = sum(sizes.values())
     peak = alive
     for step, call in enumerate(makers):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.facts import CallId, NetworkFacts, VariableFacts
+    from reportgen.network.facts import CallId, NetworkFacts, UnitTensor, VariableFacts
 
 
 class Moments(NamedTuple):
@@ -287,7 +287,7 @@ class Network(Protocol):
 
     def ascent(
         self,
-        target: str,
+        target: UnitTensor,
         image: str,
         held: Mapping[str, NDArray[Any]],
         scaling: InputScaling,
@@ -295,10 +295,10 @@ class Network(Protocol):
         count: int,
         canvas_side: int | None = None,
     ) -> Ascent:
-        """Cut the network behind a call, or in front of an output's softmax (``output:NAME``).
+        """Cut the network behind a call, or in front of an output's softmax.
 
         Args:
-            target: id of the call, or the output.
+            target: the call, or the output.
             image: name of the input that is optimised.
             held: the other inputs, without the batch dimension.
             scaling: how pixel values become inputs.

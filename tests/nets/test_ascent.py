@@ -9,6 +9,7 @@ from keras import layers
 from reportgen.errors import NotApplicable
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.nets.objectives import mutual_similarity
+from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import InputScaling, Recipe
 
 UNIT = InputScaling(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), "0..1")
@@ -45,7 +46,7 @@ def small(activation="relu", size=160):
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu", "relu6"])
-@pytest.mark.parametrize("target", ["first", "second", "output:out"])
+@pytest.mark.parametrize("target", ["first", "second", OutputRef("out")])
 def test_the_cut_network_answers_as_the_network(activation, target):
     model = small(activation)
     network = KerasNetwork(model, images=1)
@@ -56,7 +57,7 @@ def test_the_cut_network_answers_as_the_network(activation, target):
     assert made.canvas == (160, 160, 3)
     before, behind = made.answers(pictures)
     fed = pictures * 3 - 1
-    if target == "output:out":
+    if target == OutputRef("out"):
         p = model.predict(fed, verbose=0)
         np.testing.assert_allclose(
             np.exp(behind) / np.exp(behind).sum(axis=1, keepdims=True), p, atol=1e-5
@@ -174,8 +175,8 @@ def test_a_linear_classifier_prefers_its_weights():
     end = layers.Dense(2, activation="softmax", name="out")
     model = keras.Model(start, end(layers.Flatten()(start)))
     end.set_weights([np.stack([pattern.ravel(), -pattern.ravel()], axis=1), np.zeros(2)])
-    first = optimised(model, "output:out", 0, GREY, kind="logit").pixels[..., 0]
-    second = optimised(model, "output:out", 1, GREY, kind="logit").pixels[..., 0]
+    first = optimised(model, OutputRef("out"), 0, GREY, kind="logit").pixels[..., 0]
+    second = optimised(model, OutputRef("out"), 1, GREY, kind="logit").pixels[..., 0]
     assert correlation(first, pattern) > 0.85
     assert correlation(second, pattern) < -0.85
 

@@ -12,8 +12,9 @@ from keras import layers, ops
 from reportgen.errors import ModelError
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.nets.recording import Recorder, recorded_by
+from reportgen.network.facts import InputRef
 
-PICTURE = "input:picture"
+PICTURE = InputRef("picture")
 
 
 def connections(name_or_network):
@@ -60,12 +61,12 @@ KNOWN = {
         ("is_it", {"backbone/pool"}),
     ],
     "siamese": [
-        ("encoder", {"input:left"}),
-        ("encoder/see", {"input:left"}),
+        ("encoder", {InputRef("left")}),
+        ("encoder/see", {InputRef("left")}),
         ("encoder/norm", {"encoder/see"}),
         ("encoder/pool", {"encoder/norm"}),
-        ("encoder#2", {"input:right"}),
-        ("encoder/see#2", {"input:right"}),
+        ("encoder#2", {InputRef("right")}),
+        ("encoder/see#2", {InputRef("right")}),
         ("encoder/norm#2", {"encoder/see#2"}),
         ("encoder/pool#2", {"encoder/norm#2"}),
         ("difference", {"encoder/pool", "encoder/pool#2"}),
@@ -73,13 +74,13 @@ KNOWN = {
         ("same", {"absolute"}),
     ],
     "shared_layer": [
-        ("again", {"input:features"}),
+        ("again", {InputRef("features")}),
         ("again#2", {"again"}),
         ("again#3", {"again#2"}),
         ("which", {"again#3"}),
     ],
     "dropout": [
-        ("wide", {"input:features"}),
+        ("wide", {InputRef("features")}),
         ("drop", {"wide"}),
         ("low", {"drop"}),
         ("join", {"wide", "low"}),
@@ -87,12 +88,12 @@ KNOWN = {
     ],
     # the relu and the sum between the layers belong to the model itself
     "subclassed": [
-        ("left", {"input:input"}),
-        ("right", {"input:input"}),
+        ("left", {InputRef("input")}),
+        ("right", {InputRef("input")}),
         ("head", {"left", "right"}),
     ],
-    "subclassed_pair": [("left", {"input:input_0"}), ("right", {"input:input_1"})],
-    "subclassed_dict": [("head", {"input:zebra", "input:apple"})],
+    "subclassed_pair": [("left", {InputRef("input_0")}), ("right", {InputRef("input_1")})],
+    "subclassed_dict": [("head", {InputRef("zebra"), InputRef("apple")})],
     "operations": [
         ("see", {PICTURE}),
         ("relu", {"see"}),
@@ -115,7 +116,7 @@ KNOWN = {
         ("pool", {"join"}),
         ("logits", {"pool"}),
     ],
-    "tied": [("inward", {"input:features"}), ("outward", {"inward"})],
+    "tied": [("inward", {InputRef("features")}), ("outward", {"inward"})],
     "segmentation": [
         ("down", {PICTURE}),
         ("up", {"down"}),
@@ -123,14 +124,14 @@ KNOWN = {
         ("mask", {"join"}),
     ],
     "dict_inputs": [
-        ("see", {"input:zebra"}),
+        ("see", {InputRef("zebra")}),
         ("pool", {"see"}),
-        ("read", {"input:apple"}),
+        ("read", {InputRef("apple")}),
         ("join", {"pool", "read"}),
         ("which", {"join"}),
     ],
     "hostile": [
-        (zoo.HOSTILE, {f"input:in {zoo.HOSTILE}"}),
+        (zoo.HOSTILE, {InputRef(f"in {zoo.HOSTILE}")}),
         ("größe <b>", {zoo.HOSTILE}),
         (f"out {zoo.HOSTILE}", {"größe <b>"}),
     ],
@@ -147,7 +148,7 @@ def test_every_model_is_traced_and_reads_only_what_stands_before(name):
     facts = zoo.network(name).facts
     assert facts.trace_problem is None
     assert facts.calls
-    known = {f"input:{tensor.name}" for tensor in facts.inputs}
+    known = {InputRef(tensor.name) for tensor in facts.inputs}
     listed = {layer.path for layer in facts.layers}
     for call in facts.calls:
         assert call.layer in listed
@@ -192,7 +193,7 @@ def test_a_layer_that_adds_to_what_inner_layers_make_says_what_it_merges():
 
 def test_recurrent_layers_are_connected_through_their_wrappers():
     known = calls("recurrent")
-    assert known["every"].inputs == ("input:steps",)
+    assert known["every"].inputs == (InputRef("steps"),)
     assert known["both"].inputs == ("every",)
     assert known["both"].shapes == ((6, 6),)
     assert known["last"].inputs == ("both",)
@@ -206,7 +207,7 @@ def test_dropouts_in_a_row_stay_apart():
     z = layers.Activation("linear", name="plain")(x)
     network = KerasNetwork(keras.Model(entry, layers.Add(name="join")([y, z])))
     assert connections(network) == [
-        ("first", {"input:features"}),
+        ("first", {InputRef("features")}),
         ("second", {"first"}),
         ("plain", {"first"}),
         ("join", {"second", "plain"}),
@@ -292,3 +293,20 @@ def test_calls_outside_of_the_trace_are_not_recorded():
     with recorded_by(recorder):
         layers.Dense(2)(np.ones((1, 3), np.float32))
     assert recorder.calls == []
+
+
+def test_names_that_look_like_calls_and_inputs_are_names():
+    """Keras allows every character but a slash: none is taken for another's second call or an input."""
+    start = keras.Input((4,), name="picture")
+    twice = layers.Dense(4, name="d")
+    same = layers.Dense(4, name="d#2")(layers.Dense(4, name="input:picture")(start))
+    x = layers.Add(name="sum")([twice(twice(start)), same])
+    facts = KerasNetwork(keras.Model(start, layers.Dense(1, name="output:sum")(x))).facts
+    assert {call.id: (call.layer, call.inputs) for call in facts.calls} == {
+        "d": ("d", (InputRef("picture"),)),
+        "d#3": ("d", ("d",)),
+        "input:picture": ("input:picture", (InputRef("picture"),)),
+        "d#2": ("d#2", ("input:picture",)),
+        "sum": ("sum", ("d#3", "d#2")),
+        "output:sum": ("output:sum", ("sum",)),
+    }

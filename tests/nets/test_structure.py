@@ -11,6 +11,7 @@ import zoo
 from keras import layers
 
 from reportgen.nets.keras_network import KerasNetwork
+from reportgen.network.facts import InputRef
 
 
 def distinct(weights):
@@ -140,7 +141,7 @@ def test_siblings_of_one_name_are_numbered():
     network = KerasNetwork(model)
     assert paths(network) == ["twin/kernel", "twin/bias", "twin.2/kernel", "twin.2/bias"]
     assert [(call.id, call.inputs) for call in network.facts.calls] == [
-        ("twin", ("input:input",)),
+        ("twin", (InputRef("input"),)),
         ("twin.2", ("twin",)),
     ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reportgen.errors import UsageError
 from reportgen.network.calls import MAX_MAP_BYTES, MOST_SHOWN, choose_calls, spatial
-from reportgen.network.facts import CallFacts
+from reportgen.network.facts import CallFacts, InputRef
 
 
 def call(name, shape, sources=(), class_name="Conv2D", parent=None, *, leaf=True, dtype="float32"):
@@ -28,7 +28,10 @@ def call(name, shape, sources=(), class_name="Conv2D", parent=None, *, leaf=True
     )
 
 
-def chain(*shapes, prefix="c", source="input:x", class_name="Conv2D"):
+IMAGE = InputRef("x")
+
+
+def chain(*shapes, prefix="c", source=IMAGE, class_name="Conv2D"):
     calls = []
     for number, shape in enumerate(shapes):
         calls.append(call(f"{prefix}{number}", shape, (source,), class_name))
@@ -69,7 +72,7 @@ def test_never_more_than_fit_the_page(levels):
 
 
 def test_ends_of_blocks_fill_the_page():
-    calls, end = [call("stem", (8, 8, 4), ("input:x",))], "stem"
+    calls, end = [call("stem", (8, 8, 4), (InputRef("x"),))], "stem"
     for number in range(20):
         calls.append(call(f"b{number}/conv", (8, 8, 4), (end,)))
         calls.append(call(f"b{number}/add", (8, 8, 4), (end, f"b{number}/conv"), "Add"))
@@ -172,7 +175,7 @@ classes = st.sampled_from(["Conv2D", "Add", "Dropout", "Dense", "MultiHeadAttent
 def test_any_network(drawn):
     calls = []
     for number, (shape, class_name, sources) in enumerate(drawn):
-        known = [f"c{s}" for s in sorted(sources) if s < number] or ["input:x"]
+        known = [f"c{s}" for s in sorted(sources) if s < number] or [InputRef("x")]
         calls.append(call(f"c{number}", shape, known, class_name))
     chosen = choose_calls(calls)
     assert len(chosen) <= MOST_SHOWN

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.context import Context
-    from reportgen.network.facts import CallFacts, CallId
+    from reportgen.network.facts import CallFacts, CallId, Source
     from reportgen.network.protocol import Batch
     from reportgen.report.leaves import Figure
     from reportgen.sections.activations.activity import Activity
@@ -125,10 +125,10 @@ def _depths(calls: Mapping[CallId, CallFacts]) -> dict[CallId, int]:
     return depth
 
 
-def _read_by_relu_only(context: Context) -> set[CallId]:
+def _read_by_relu_only(context: Context) -> set[Source]:
     """Return the calls whose outputs nothing but ReLUs read."""
     activation = {layer.path: layer.activation for layer in context.network.facts.layers}
-    readers: dict[CallId, set[str | None]] = {}
+    readers: dict[Source, set[str | None]] = {}
     for call in context.network.facts.calls:
         if call.leaf:
             plain = call.class_name in {"ReLU", "Activation", "Relu", "Relu6"}

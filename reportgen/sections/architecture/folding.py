@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from reportgen.network.facts import InputRef
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reportgen.network.facts import NetworkFacts
+    from reportgen.network.facts import NetworkFacts, Source
 
 MOST_NODES = 40
 """What fits on one screen."""
@@ -27,18 +29,23 @@ class Unit(NamedTuple):
     """A node of the whole graph: an input, or a call that makes tensors.
 
     Attributes:
-        id: ``input:NAME`` or a call's id.
+        id: the input, or a call's id.
         layer: structural path; for an input that of its InputLayer, or empty.
         container: id of the innermost call that it happens inside of.
         sources: ids of the units that it reads.
     """
 
-    id: str
+    id: Source
     layer: str
     class_name: str
     shape: tuple[int, ...]
     container: str | None
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def name(self) -> str:
+        """What the diagram calls it."""
+        return self.id.name if isinstance(self.id, InputRef) else self.id
 
 
 class Run(NamedTuple):
@@ -81,7 +88,7 @@ def whole_graph(facts: NetworkFacts) -> tuple[Unit, ...]:
     for tensor in facts.inputs:
         layer = named.get(tensor.name) or (spare.pop(0) if spare else "")
         shape = tuple(n or 0 for n in tensor.shape[1:])
-        units.append(Unit(f"input:{tensor.name}", layer, "Input", shape, None, ()))
+        units.append(Unit(InputRef(tensor.name), layer, "Input", shape, None, ()))
     for call in facts.calls:
         if call.leaf or call.merges:
             shape = call.shapes[0] if call.shapes else ()

@@ -147,9 +147,7 @@ def _draw_overview(units: Sequence[Unit], folded: Folded, groups: Sequence[Group
         first = units[members_[0]]
         single = len(members_) == 1
         kind = "input" if first.class_name == "Input" and single else "group"
-        name = (
-            first.id.removeprefix("input:") if kind == "input" else _lines_of(groups[number].title)
-        )
+        name = first.name if kind == "input" else _lines_of(groups[number].title)
         lines = (name,) if isinstance(name, str) else name
         count = len(members_)
         tail = size_text(groups[number].shape) + (f" · {count} layers" if count > 1 else "")
@@ -182,7 +180,7 @@ def _draw_full(facts: NetworkFacts, units: Sequence[Unit]) -> Diagram:
     nodes = [
         Node(
             (
-                unit.id.removeprefix("input:").rpartition("/")[2],
+                unit.name.rpartition("/")[2],
                 unit.class_name,
                 size_text(unit.shape),
             ),
@@ -227,7 +225,7 @@ def _rows(facts: NetworkFacts, group_of: dict[str, int]) -> tuple[LayerRow, ...]
                 flops=flops.get(layer.path, 0) if facts.calls else None,
                 activation=layer.activation,
                 calls=len(own),
-                sources=tuple(dict.fromkeys(s for call in own for s in call.inputs)),
+                sources=tuple(dict.fromkeys(str(s) for call in own for s in call.inputs)),
                 group=group_of.get(layer.path),
             )
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from reportgen.cache import key_of
 from reportgen.errors import NotApplicable
+from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import OptimisedPicture
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.cache import Cache
+    from reportgen.network.facts import UnitTensor
     from reportgen.network.protocol import Ascent, InputScaling, Network, Recipe
     from reportgen.sections.features.units import Unit
 
@@ -46,7 +48,7 @@ class PictureFeed(NamedTuple):
 class Group(NamedTuple):
     """Units of one tensor that are optimised together."""
 
-    target: str
+    target: UnitTensor
     kind: str
     units: tuple[Unit, ...]
 
@@ -65,18 +67,20 @@ class Outcome(NamedTuple):
     Attributes:
         optimised: those with pictures.
         left_out: those for which the budget left no time.
-        refused: reasons for those that cannot be optimised, by target or by id of the unit.
+        uncut: why the network cannot be cut, by tensor.
+        refused: why units cannot be optimised, by their ids.
     """
 
     optimised: list[OptimisedUnit]
     left_out: list[Unit]
+    uncut: dict[UnitTensor, str]
     refused: dict[str, str]
 
 
 def group_units(units: Sequence[Unit], diversity: int) -> list[Group]:
     """Return the units by tensor and kind, at most ``GROUP_SIZE`` together, or one of several pictures."""
     most = GROUP_SIZE if diversity == 1 else 1
-    by_tensor: dict[tuple[str, str], list[Unit]] = {}
+    by_tensor: dict[tuple[UnitTensor, str], list[Unit]] = {}
     for unit in units:
         by_tensor.setdefault((unit.target, unit.kind), []).append(unit)
     return [
@@ -94,12 +98,12 @@ class Ascents:
         counts: pictures at once, by target.
     """
 
-    def __init__(self, feed: PictureFeed, counts: Mapping[str, int]) -> None:
+    def __init__(self, feed: PictureFeed, counts: Mapping[UnitTensor, int]) -> None:
         self._feed = feed
         self._counts = dict(counts)
-        self._made: dict[str, Ascent] = {}
+        self._made: dict[UnitTensor, Ascent] = {}
 
-    def of(self, target: str) -> Ascent:
+    def of(self, target: UnitTensor) -> Ascent:
         """Return the network cut at a tensor.
 
         Raises:
@@ -109,7 +113,7 @@ class Ascents:
             network, image, held, scaling = self._feed
             self._made[target] = network.ascent(
                 target, image, held, scaling, count=self._counts.get(target, 1),
-                canvas_side=None if target.startswith("output:") else CANVAS_SIDE,
+                canvas_side=None if isinstance(target, OutputRef) else CANVAS_SIDE,
             )  # fmt: skip
         return self._made[target]
 
@@ -190,15 +194,15 @@ class UnitOptimiser:
             budget: seconds, None for no bound; finished groups from the cache cost nothing.
         """
         end = np.inf if budget is None else time.monotonic() + budget
-        outcome = Outcome([], [], {})
+        outcome = Outcome([], [], {}, {})
         for group in groups:
-            if group.target in outcome.refused:  # it cannot be cut there
+            if group.target in outcome.uncut:
                 continue
             try:
                 ascent = self._ascents.of(group.target)
                 pictures = self._pictures(group, ascent, end)
             except NotApplicable as error:
-                outcome.refused[group.target] = str(error)
+                outcome.uncut[group.target] = str(error)
                 continue
             if pictures is None:
                 outcome.left_out.extend(group.units)

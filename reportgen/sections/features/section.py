@@ -9,6 +9,7 @@ import numpy as np
 from reportgen.drawing.pictures import as_rgb, lossless
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.fitting import image_input
+from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import Recipe
 from reportgen.numerics import even_sample, resize_bilinear, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context
     from reportgen.inputs.fitting import InputShape
+    from reportgen.network.facts import NetworkFacts, UnitTensor
     from reportgen.network.protocol import Ascent, Batch
     from reportgen.network.tasks import Task
     from reportgen.sections.features.optimisation import Group, OptimisedUnit
@@ -135,7 +137,11 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
         context.tools.progress.advance,
     )  # fmt: skip
     outcome = optimiser.optimise(groups, settings.feature_budget)
-    notices = [Notice("warning", f"{what}: {reason}") for what, reason in outcome.refused.items()]
+    uncut = {t.name if isinstance(t, OutputRef) else t: why for t, why in outcome.uncut.items()}
+    notices = [
+        Notice("warning", f"{what}: {reason}")
+        for what, reason in (*uncut.items(), *outcome.refused.items())
+    ]
     if not outcome.optimised and not outcome.left_out:
         raise NotApplicable(" ".join(notice.text for notice in notices) or "No unit was chosen.")
     units = tuple(
@@ -260,11 +266,11 @@ def _caricatures(context: Context) -> list[Unit]:
     return [Unit("caricature", call.id, None, f"caricature of {shown}", np.array([index]))]
 
 
-def _counts(units: Sequence[Unit], diversity: int) -> dict[str, int]:
+def _counts(units: Sequence[Unit], diversity: int) -> dict[UnitTensor, int]:
     """Return how many pictures of each tensor are optimised at once."""
     if diversity > 1:
         return {unit.target: diversity for unit in units}
-    counts: dict[str, int] = {}
+    counts: dict[UnitTensor, int] = {}
     for group in group_units(units, 1):
         counts[group.target] = max(counts.get(group.target, 1), len(group.units))
     return counts
@@ -303,6 +309,13 @@ def _sized(pictures: NDArray[Any], canvas: tuple[int, int, int]) -> NDArray[Any]
 # -- what is shown ----------------------------------------------------------------------------------
 
 
+def _tensor_names(facts: NetworkFacts, tensor: UnitTensor) -> tuple[str, str]:
+    """Return the name of a tensor and the path of the layer that makes it."""
+    if isinstance(tensor, OutputRef):
+        return tensor.name, facts.output(tensor.name).layer or ""
+    return tensor, next(call.layer for call in facts.calls if call.id == tensor)
+
+
 def _unit(
     context: Context, optimised: OptimisedUnit, goal: NDArray[Any], probes: NDArray[Any] | None
 ) -> UnitFeature:
@@ -315,18 +328,15 @@ def _unit(
     value = max(value for value, _ in reached)
     fired = any(fired for _, fired in reached) or any(one.fired for one in answers)
     strongest = answers[best].value if best is not None else None
-    calls = {call.id: call for call in context.network.facts.calls}
-    output = unit.target.removeprefix("output:")
-    outputs = {o.name: o.layer or "" for o in context.network.facts.outputs}
-    call = calls.get(unit.target)
+    name, layer = _tensor_names(context.network.facts, unit.target)
     images = tuple(
         _image_of(context, unit, one.pixels, k) for k, one in enumerate(optimised.pictures)
     )
     return UnitFeature(
         id=unit.id,
         kind=unit.kind,  # type: ignore[arg-type]
-        call=output,
-        layer=call.layer if call else outputs.get(output, ""),
+        call=name,
+        layer=layer,
         index=unit.channel,
         name=unit.name,
         canvas=(ascent.canvas[0], ascent.canvas[1]),

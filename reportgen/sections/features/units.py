@@ -11,6 +11,7 @@ import numpy as np
 from reportgen.errors import InputError, UsageError
 from reportgen.files import open_regular
 from reportgen.network.calls import choose_calls
+from reportgen.network.facts import OutputRef
 from reportgen.numerics import even_sample
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.inputs.classes import ClassNames
-    from reportgen.network.facts import CallFacts, NetworkFacts
+    from reportgen.network.facts import CallFacts, NetworkFacts, UnitTensor
     from reportgen.network.tasks import Task
 
 DEFAULT_CLASSES = 4
@@ -35,14 +36,14 @@ class Unit(NamedTuple):
 
     Attributes:
         kind: of ``content.features.UnitKind``.
-        target: id of the call, or ``output:NAME``.
+        target: the call, or the output.
         channel: None for a direction or a caricature.
         name: as the page calls it.
         vector: of a direction, (C,).
     """
 
     kind: str
-    target: str
+    target: UnitTensor
     channel: int | None
     name: str
     vector: NDArray[Any] | None = None
@@ -86,7 +87,7 @@ def class_units(
 
 def _logit(task: Task, index: int, names: ClassNames) -> Unit:
     shown = index + 1 if task.kind == "binary" else index
-    return Unit("logit", f"output:{task.output}", index, names.name(shown))
+    return Unit("logit", OutputRef(task.output), index, names.name(shown))
 
 
 def asked_units(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context
     from reportgen.drawing.assets import AssetStore
-    from reportgen.network.facts import VariableFacts
+    from reportgen.network.facts import Source, VariableFacts
     from reportgen.report.content.health import BatchNormHealth
 
 _MOST_FILTERS = 256
@@ -69,12 +69,12 @@ def _batch_norms(
 ) -> tuple[BatchNormHealth, ...]:
     readers: dict[str, list[str]] = {}
     activations = {layer.path: layer.activation for layer in context.network.facts.layers}
-    layers = {call.id: call.layer for call in context.network.facts.calls}
+    layers: dict[Source, str] = {call.id: call.layer for call in context.network.facts.calls}
     for call in context.network.facts.calls:
         if call.leaf:
             kind = activations.get(call.layer) or call.class_name
             for source in call.inputs:
-                readers.setdefault(layers.get(source, source), []).append(kind)
+                readers.setdefault(layers.get(source, ""), []).append(kind)
     return tuple(
         batch_norm_health(
             layer, arrays, before_relu=set(readers.get(layer, ())) in ({"relu"}, {"relu6"})

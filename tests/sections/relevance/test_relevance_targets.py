@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.classes import classes_of
 from reportgen.network.calls import choose_features, token_grid
-from reportgen.network.facts import CallFacts, OutputFacts
+from reportgen.network.facts import CallFacts, InputRef, OutputFacts
 from reportgen.network.tasks import Task
 from reportgen.sections.relevance.targets import (
     check_output,
@@ -459,7 +459,10 @@ def call(
     )
 
 
-def chain(*layers, source="input:x"):
+IMAGE = InputRef("x")
+
+
+def chain(*layers, source=IMAGE):
     """Return calls one behind the other from (name, shape, class)."""
     calls = []
     for name, shape, class_name in layers:
@@ -545,7 +548,7 @@ def test_a_network_of_vectors_has_no_features():
 
 def test_one_dimensional_and_whole_numbers_are_no_features():
     calls = [
-        call("codes", (8, 8, 4), ("input:x",), "Discretization", dtype="int32"),
+        call("codes", (8, 8, 4), (InputRef("x"),), "Discretization", dtype="int32"),
         call("row", (1, 64, 4), ("codes",)),
         call("flat", (256,), ("row",), "Flatten"),
         head("flat"),
@@ -557,7 +560,7 @@ def test_features_lie_between_the_image_and_the_output():
     calls = [
         *chain(*block("b0", 16)),
         *chain(*block("aside", 8), source="b0/relu"),
-        *chain(*block("depth", 8), source="input:other"),
+        *chain(*block("depth", 8), source=InputRef("other")),
         call("pool", (8,), ("b0/relu",), "GlobalAveragePooling2D"),
         call("pool2", (8,), ("depth/relu",), "GlobalAveragePooling2D"),
         call("join", (16,), ("pool", "pool2"), "Concatenate"),
@@ -663,7 +666,7 @@ def test_tokens_that_form_no_grid_are_no_features():
 def test_a_subclassed_block_is_chosen_behind_its_own_activation():
     # relu(bn(conv(x))) with a bare ``tf.nn.relu``: the block makes its output, recorded before its inside.
     calls = [
-        call("stem", (16, 16, 8), ("input:x",)),
+        call("stem", (16, 16, 8), (InputRef("x"),)),
         call("b", (8, 8, 8), ("stem",), "Block", leaf=False, merges=("b/bn",)),
         call("b/conv", (8, 8, 8), ("stem",), parent="b"),
         call("b/bn", (8, 8, 8), ("b/conv",), "BatchNormalization", "b"),
