@@ -133,15 +133,14 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
     """Trace the model at the size of the images, watching what the sections will look at."""
     from reportgen.nets.keras_network import KerasNetwork
 
-    settings, example = inputs.settings, inputs.example_shape
-    size = settings.input_size or (example[:2] if example and len(example) == 3 else None)
+    settings = inputs.settings
     watched = inputs.probes is not None and "activations" in settings.chosen_sections
     trace = partial(
         KerasNetwork,
         loaded.model,
         compiled=loaded.compiled,
-        input_size=(size[0], size[1]) if size else None,
-        example=example,
+        input_size=settings.input_size,
+        given=inputs.probes.shapes if inputs.probes is not None else {},
         images=inputs.images_at_once,
         device=settings.device,
         watch=partial(choose_calls, globs=settings.layers) if watched else None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+import PIL
 
 from reportgen.cache import Cache, key_of
 from reportgen.drawing.assets import AssetStore
@@ -157,7 +158,7 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
         AssetStore(),
         progress,
         Cache(settings.cache, fresh=settings.fresh),
-        functools.cache(functools.partial(identity_of, network)),
+        functools.cache(functools.partial(identity_of, network, inputs.settings.device)),
     )
     shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
     tasks = guess_tasks(network.facts, inputs.classes)
@@ -252,8 +253,8 @@ def _with_data(context: Context, source: DataSource) -> Context:
     return context._replace(data=Data(data, sample.feed))
 
 
-def identity_of(network: Network) -> str:
-    """Return the digest of what a network computes, as far as can be told: its calls and its weights.
+def identity_of(network: Network, device: str) -> str:
+    """Return the digest of what a network computes, as far as can be told: its calls, its weights and where.
 
     This package's own code is part of it. A custom layer whose code changes while its name, its calls and its
     weights stay is not noticed.
@@ -265,7 +266,7 @@ def identity_of(network: Network) -> str:
         path.relative_to(root).as_posix(): path.read_text("utf-8") for path in root.rglob("*.py")
     }
     return key_of(
-        __version__,
+        (__version__, np.__version__, PIL.__version__, device),
         code,
         msgspec.to_builtins(described),
         *((variable.path, digest(array)) for variable, array in network.variables()),

@@ -100,6 +100,8 @@ MAX_BLOCK_BYTES = 16 * 2**20
 """Outputs of all layers up to which such a pass grows: on a CPU larger ones are no cheaper an image."""
 DEFAULT_INPUT_SIZE = (224, 224)
 """Height and width for models that leave them open."""
+DEFAULT_LENGTH = 64
+"""Of sequences and volumes that leave theirs open."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

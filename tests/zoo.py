@@ -422,7 +422,7 @@ ZOO = {
         lambda: keras.Sequential(_stack(), name="stack"),
         {"input": (8, 8, 3)},
         SOFTMAX,
-        options={"example": (8, 8, 3)},
+        options={"given": {None: ((8, 8, 3), False)}},
     ),
     "functional": Case(_functional, PICTURE, SOFTMAX),
     "nested": Case(_nested, PICTURE, SOFTMAX),

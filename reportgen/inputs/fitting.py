@@ -8,6 +8,7 @@ import numpy as np
 
 from reportgen.errors import LabelError, ProbeError
 from reportgen.inputs.classes import label_of_value
+from reportgen.network.shapes import channels_in_front, is_batch
 from reportgen.report.leaves import Notice
 
 if TYPE_CHECKING:
@@ -129,15 +130,7 @@ def channels_last(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
         array: (n, C, H, W), or one image of the input's own size, (C, H, W); others are returned as they are.
         spec: the input, (H, W, C).
     """
-    if len(spec.shape) != 3:
-        return array
-    height, width, channels = spec.shape
-    if array.ndim == 3 and array.shape == (channels, height, width) != spec.shape:
-        return np.moveaxis(array, 0, -1)
-    known = {1, 3, 4, channels}
-    if array.ndim == 4 and array.shape[3] not in known and array.shape[1] in known:
-        return np.moveaxis(array, 1, -1)
-    return array
+    return np.moveaxis(array, -3, -1) if channels_in_front(array.shape, spec.shape) else array
 
 
 def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
@@ -146,31 +139,19 @@ def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     Raises:
         ProbeError: it does not fit, or its probes hold no values.
     """
-    batch = _batch(channels_last(array, spec), spec)
+    array = channels_last(array, spec)
+    batch = array if is_batch(array.shape, spec.shape) else array[None]
     if 0 in batch.shape[1:]:
         raise ProbeError(f"An array of shape {array.shape} holds no values: one of its axes is 0.")
-    return batch
-
-
-def _batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
-    rank, size = len(spec.shape), int(np.prod(spec.shape))
-    if array.ndim == rank and array.shape == spec.shape:
-        return array[None]
-    if array.ndim == rank + 1:
-        return array
-    if rank == 3 and array.ndim == 3 and array.shape[2] in {1, 3, 4} and spec.shape[2] != 1:
-        return array[None]
-    if rank == 3 and array.ndim == 3 and spec.shape[2] == 1:
-        single = array.shape[2] == 1 and array.shape[:2] != spec.shape[:2][::-1]
-        return array[None] if single and array.shape[1] != 1 else array[..., None]
-    if rank == 3 and array.ndim == 2 and spec.shape[2] == 1 and array.shape[1] != size:
-        return array[None, :, :, None]
-    if rank == 2 and array.ndim == 4 and array.shape[3] == 1:
-        return array[..., 0]
-    if array.ndim > 1 and int(np.prod(array.shape[1:])) == size:
-        return array.reshape(len(array), *spec.shape)
-    if array.size == size:
-        return array.reshape(1, *spec.shape)
+    inner, rank = batch.shape[1:], len(spec.shape)
+    if len(inner) == rank:
+        return batch
+    if len(inner) == 2 and rank == 3 and spec.shape[2] == 1:
+        return batch[..., None]
+    if len(inner) == 3 and rank == 2 and inner[2] == 1:
+        return batch[..., 0]
+    if np.prod(inner, dtype=np.int64) == np.prod(spec.shape, dtype=np.int64):
+        return batch.reshape(len(batch), *spec.shape)
     raise ProbeError(
         f"An array of shape {array.shape} does not fit the input {spec.name!r}, which takes "
         f"(n, {', '.join(map(str, spec.shape))})."

@@ -56,13 +56,6 @@ class Inputs(NamedTuple):
             return BLOCK
         return min(self.probes.size or BLOCK, self.settings.max_probes)
 
-    @property
-    def example_shape(self) -> tuple[int, ...] | None:
-        """Shape of one probe where arrays say it, or what ``--input-size`` says."""
-        shape = self.probes.example_shape if self.probes is not None else None
-        size = self.settings.input_size
-        return shape or ((*size, 3) if size else None)
-
 
 def read_inputs(
     model: Any,

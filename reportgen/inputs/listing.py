@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.network.shapes import GivenShapes
     from reportgen.report.leaves import Notice
     from reportgen.settings import Settings
 
@@ -70,18 +71,16 @@ class Listing(NamedTuple):
         return len(self.items)
 
     @property
-    def example_shape(self) -> tuple[int, ...] | None:
-        """Shape of one image where arrays say it, with an axis of channels; None where an axis is 0."""
+    def shapes(self) -> GivenShapes:
+        """Shapes of arrays by the input that takes them; empty for files, and where an axis is 0."""
         if not self.items:
-            return _shape_in(self.stream)
+            return _shapes_in(self.stream)
         first = self.items[0].source
         if not isinstance(first, dict):
-            return None
-        shape = tuple(next(iter(first.values())).shape)
-        whole = len(self.items) == 1 and len(shape) > 2
-        shape = shape[1:] if whole and (len(shape) == 4 or shape[-1] > 4) else shape
-        shape = (*shape, 1) if len(shape) == 2 else shape
-        return None if 0 in shape else shape
+            return {}
+        shapes = {name: tuple(array.shape) for name, array in first.items()}
+        single = len(self.items) == 1
+        return {name: (shape, single) for name, shape in shapes.items() if 0 not in shape}
 
     def with_single_labels(self) -> Listing:
         """Return the same without the labels that are masks or several by name."""
@@ -92,17 +91,16 @@ class Listing(NamedTuple):
         return self._replace(items=tuple(plain))
 
 
-def _shape_in(dataset: Any) -> tuple[int, ...] | None:
-    """Return the shape of one image as a data set declares it; None where it leaves sizes open."""
+def _shapes_in(dataset: Any) -> GivenShapes:
+    """Return the shapes that a data set declares for its images."""
     spec = dataset.element_spec
     spec = spec[0] if isinstance(spec, tuple) else spec
-    spec = next(iter(spec.values())) if isinstance(spec, dict) else spec
-    sizes = getattr(spec, "shape", None)
-    shape = tuple(sizes) if sizes is not None and sizes.rank is not None else ()
-    if len(shape) == 4 or (len(shape) == 3 and shape[2] not in {1, 3, 4}):
-        shape = shape[1:]
-    shape = (*shape, 1) if len(shape) == 2 else shape
-    return shape if len(shape) == 3 and all(shape) else None
+    shapes = {}
+    for name, tensor in (spec if isinstance(spec, dict) else {None: spec}).items():
+        sizes = getattr(tensor, "shape", None)
+        if sizes is not None and sizes.rank:
+            shapes[name] = (tuple(sizes), True)
+    return shapes
 
 
 def list_images(source: Any, settings: Settings) -> Listing:

@@ -97,7 +97,7 @@ def feeder(
     mode, white = prepared.facts.mode, probes.full_scale
     if function is not None:
         return lambda raw: _typed(_called(function, raw, mode), raw)
-    if mode in {"none", "own units"} or white is None:
+    if mode == "none" or white is None:
         return lambda raw: raw
     scale = np.float32(255 / white)
     return lambda raw: _typed(apply(mode, raw if white == 255 else raw * scale), raw)
@@ -105,7 +105,7 @@ def feeder(
 
 def is_function(mode: str) -> bool:
     """Return whether a mode is code of the user's, of which a name does not tell what it does."""
-    return mode not in {*FORMULAS, "own units"}
+    return mode not in FORMULAS
 
 
 def _black(

@@ -11,6 +11,7 @@ from reportgen.errors import ProbeError
 from reportgen.inputs.classes import label_of_value
 from reportgen.inputs.fitting import image_input
 from reportgen.inputs.listing import Item, labelled
+from reportgen.network.shapes import is_batch
 from reportgen.report.leaves import Notice
 
 if TYPE_CHECKING:
@@ -21,24 +22,6 @@ if TYPE_CHECKING:
     from reportgen.inputs.fitting import InputShape
     from reportgen.inputs.listing import Listing
     from reportgen.settings import Settings
-
-
-def is_batch(shape: tuple[int | None, ...], wanted: tuple[int, ...]) -> bool:
-    """Return whether an array is a batch of what an input takes.
-
-    Args:
-        shape: of the array, None where a size is open.
-        wanted: of the input, without the batch dimension. Images may be of another size, and grey ones without
-            their axis of channels.
-    """
-    if len(shape) != len(wanted):
-        return len(shape) > len(wanted)
-    if len(wanted) == 3 and wanted[2] == 1:
-        return shape[2] not in {
-            1,
-            None,
-        }  # (n, height, width) of grey images, not (height, width, 1)
-    return False
 
 
 def images_of(

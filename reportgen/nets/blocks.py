@@ -73,7 +73,6 @@ class ForwardBlocks:
         self._watch = watch
         self._surveying: _BlockPass | None = None
         self._channels: tuple[Traced, Mapping[CallId, tuple[int, int, int]]] | None = None
-        self._brief = True
         self.problem: Exception | None = None
         self.size = model.block
         self.traced = self._trace()
@@ -120,14 +119,13 @@ class ForwardBlocks:
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``."""
         count = min(len(array) for array in inputs.values())
-        self._brief = count <= 8 * self.size
         first = 0
         while first < count:
             block = {name: array[first : first + self.size] for name, array in inputs.items()}
-            batch = self._run_block(first, block)
+            batch = self._run_block(first, block, brief=count <= 8 * self.size)
             if batch is not None:
                 yield batch
-                first += self.size
+                first += len(next(iter(block.values())))
 
     @property
     def survey_size(self) -> int:
@@ -144,14 +142,13 @@ class ForwardBlocks:
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
         """Run the pass without maps over blocks that come; see ``network.protocol.Network.survey``."""
-        self._brief = False
         first = 0
         for block in blocks:
             count, begun = len(next(iter(block.values()))), 0
             while begun < count:
                 size = self.survey_size
                 part = {name: array[begun : begun + size] for name, array in block.items()}
-                batch = self._run_block(first + begun, part, maps=False)
+                batch = self._run_block(first + begun, part, brief=False, maps=False)
                 if batch is not None:
                     yield batch
                     begun += len(next(iter(part.values())))
@@ -175,15 +172,22 @@ class ForwardBlocks:
         return self._surveying
 
     def _run_block(
-        self, first: int, block: Mapping[str, NDArray[Any]], *, maps: bool = True
+        self, first: int, block: Mapping[str, NDArray[Any]], *, brief: bool, maps: bool = True
     ) -> Batch | None:
-        """Return the block's batch, or None after a change of the block's size."""
+        """Return the block's batch, or None after a change of the block's size.
+
+        Args:
+            first: place of its first image.
+            block: arrays by input name.
+            brief: whether so few blocks come that optimising the graph costs more than it spares.
+            maps: whether the maps are wanted too.
+        """
         import tensorflow as tf
 
         if self.traced is None or self.problem:
             raise RunError.of(cause(self.problem)) from self.problem
         try:
-            quick = without_graph_optimizer() if self._brief else contextlib.nullcontext()
+            quick = without_graph_optimizer() if brief else contextlib.nullcontext()
             with on_device(self._model.device), quick:
                 block_pass = (
                     _BlockPass(self.traced, self.traced.function, self.size)

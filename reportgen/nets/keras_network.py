@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from reportgen.nets.tracing import Traced, Watch
     from reportgen.network.facts import UnitTensor, VariableFacts
     from reportgen.network.protocol import Aim, Batch, InputScaling, NormalizationInput
+    from reportgen.network.shapes import GivenShapes
 
 
 def _ignore_progress(_steps: int) -> None:
@@ -39,8 +40,7 @@ class KerasNetwork:
         model: a built or buildable ``keras.Model``; it is run in inference mode and never changed.
         compiled: the compile configuration of its file, where it is not compiled itself.
         input_size: height and width for inputs that leave them open.
-        example: shapes by input name without the batch dimension, for models without defined
-            inputs.
+        given: shapes of the arrays that it will be run on, for what the model leaves open.
         images: how many images will be run; a block is not larger.
         device: ``cpu`` or ``gpu``.
         watch: from the recorded calls to those whose maps are wanted; with it, batches carry
@@ -56,7 +56,7 @@ class KerasNetwork:
         *,
         compiled: Mapping[str, Any] | None = None,
         input_size: tuple[int, int] | None = None,
-        example: tuple[int, ...] | None = None,
+        given: GivenShapes | None = None,
         images: int = BLOCK,
         device: str = "cpu",
         watch: Watch | None = None,
@@ -65,7 +65,7 @@ class KerasNetwork:
         self._traceable = TraceableModel(
             model,
             input_size=input_size,
-            example=example,
+            given=given or {},
             block=max(1, min(BLOCK, images)),
             device=device,
         )

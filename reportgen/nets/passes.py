@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,28 +216,34 @@ class KerasPasses:
 
     # -- the randomised copy ---------------------------------------------------------------------
 
-    def cascade(self, stages: int, seed: int, redraws: int = 0) -> Iterator[tuple[str, ...]]:
+    @contextlib.contextmanager
+    def randomised(
+        self, stages: int, seed: int, redraws: int = 0
+    ) -> Iterator[Iterator[tuple[str, ...]]]:
         """Randomise the copy layer by layer, the one called last first.
 
         Kernels are drawn from a normal distribution of the same root mean square, all other values
         (biases, normalization, quantised kernels) are permuted within their tensor. The functions' captured
         variables are exchanged for the copies, so that nothing is traced again.
         """
+        try:
+            yield self._cascade(stages, seed, redraws)
+        finally:
+            self._copies = {}
+            self._use_copies()
+
+    def _cascade(self, stages: int, seed: int, redraws: int) -> Iterator[tuple[str, ...]]:
         layers = self._from_the_output()
         count = min(stages, len(layers))
         ends = [1 + round(k * (len(layers) - 1) / max(count - 1, 1)) for k in range(count)]
         begun = 0
-        try:
-            for end in ends:
-                self._draw(layers, range(begun, end), seed, 0)
-                yield tuple(path for path, _ in layers[begun:end])
-                begun = end
-            for again in range(1, 1 + redraws):
-                self._draw(layers, range(len(layers)), seed, again)
-                yield ()
-        finally:
-            self._copies = {}
-            self._use_copies()
+        for end in ends:
+            self._draw(layers, range(begun, end), seed, 0)
+            yield tuple(path for path, _ in layers[begun:end])
+            begun = end
+        for again in range(1, 1 + redraws):
+            self._draw(layers, range(len(layers)), seed, again)
+            yield ()
 
     def _draw(
         self, layers: list[tuple[str, list[Any]]], which: range, seed: int, again: int

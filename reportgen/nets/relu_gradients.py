@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,9 +63,6 @@ def _register_leaky_gradient(kind: str) -> bytes:
     """Register the gradient of a ReLU that leaks, and return its name."""
     import tensorflow as tf
 
-    name = f"Reportgen{kind}"
-
-    @tf.RegisterGradient(name)  # type: ignore[untyped-decorator]
     def gradient(op: Any, upstream: Any) -> Any:
         x = op.inputs[0]
         on = (x > 0) & (x < 6) if kind == "Relu6" else x > 0
@@ -74,6 +72,12 @@ def _register_leaky_gradient(kind: str) -> bytes:
         leak = tf.reshape(leak, [-1, *([1] * (upstream.shape.rank - 1))])
         return upstream * tf.where(on, tf.ones_like(leak), leak)
 
+    for number in count():
+        name = f"Reportgen{kind}{number or ''}"
+        # An earlier import of this module (a notebook reloads what changed) may have taken the name.
+        with contextlib.suppress(KeyError):
+            tf.RegisterGradient(name)(gradient)
+            break
     return name.encode()
 
 

@@ -79,14 +79,6 @@ def _input_name(tensor: Any) -> str:
     return str(history.operation.name)
 
 
-def closed_shape(shape: tuple[int | None, ...], size: tuple[int, int]) -> tuple[int, ...]:
-    """Fill open sizes: height and width from ``size``, anything else with 1 (channels: 3)."""
-    rest = list(shape[1:])
-    if len(rest) == 3:
-        rest = [rest[0] or size[0], rest[1] or size[1], rest[2] or 3]
-    return tuple(int(n or size[0]) for n in rest)
-
-
 def named_outputs(model: Any, result: Any) -> dict[str, Any]:
     """Return the model's outputs by name, in order."""
     import keras

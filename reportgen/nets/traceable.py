@@ -11,9 +11,9 @@ from reportgen.nets import structure
 from reportgen.nets.axes import as_taken, channels_first_inputs, channels_last
 from reportgen.nets.engine import on_device
 from reportgen.nets.failures import cause
-from reportgen.nets.signature import closed_shape, input_specs, is_graph, pack
+from reportgen.nets.signature import input_specs, is_graph, pack
 from reportgen.nets.tracing import trace_forward
-from reportgen.settings import DEFAULT_INPUT_SIZE
+from reportgen.network.shapes import closed_shapes, image_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
+    from reportgen.network.shapes import GivenShapes
 
 
 class TraceableModel:
@@ -29,8 +30,7 @@ class TraceableModel:
     Args:
         model: a built or buildable ``keras.Model``; it is run in inference mode and never changed.
         input_size: height and width for inputs that leave them open.
-        example: shapes by input name without the batch dimension, for models without defined
-            inputs.
+        given: shapes of the arrays that it will be run on.
         block: images at once, where the model leaves that open.
         device: ``cpu`` or ``gpu``.
 
@@ -52,21 +52,20 @@ class TraceableModel:
         model: Any,
         *,
         input_size: tuple[int, int] | None,
-        example: tuple[int, ...] | None,
+        given: GivenShapes,
         block: int,
         device: str,
     ) -> None:
         self.model = model
         self.device = device
+        example = image_shape(given) or ((*input_size, 3) if input_size else None)
         self.specs = input_specs(model, example)
         self.first = channels_first_inputs(model, self.specs, structure.walk(model))
-        self.shapes = {
-            name: closed_shape(
-                channels_last(shape) if name in self.first else shape,
-                input_size or DEFAULT_INPUT_SIZE,
-            )
+        taken = {
+            name: (channels_last(shape) if name in self.first else shape)[1:]
             for name, (shape, _) in self.specs.items()
         }
+        self.shapes = closed_shapes(taken, given, input_size)
         sizes = {shape[0] for shape, _ in self.specs.values() if shape and shape[0]}
         self.fixed_batch = int(next(iter(sizes))) if sizes else None
         self.block = self.fixed_batch or block

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -134,18 +135,20 @@ class Passes(Protocol):
     def attention(self, samples: Iterable[Sample]) -> Iterator[Mapping[CallId, NDArray[Any]]]:
         """Yield each sample's attention probabilities by call, (heads, queries, keys) float32."""
 
-    def cascade(self, stages: int, seed: int, redraws: int = 0) -> Iterator[tuple[str, ...]]:
-        """Randomise a copy of the weights from the output down while being iterated over.
+    def randomised(
+        self, stages: int, seed: int, redraws: int = 0
+    ) -> AbstractContextManager[Iterator[tuple[str, ...]]]:
+        """Randomise a copy of the weights from the output down, stage by stage of the iterator.
 
-        The passes use the copy until the iteration ends; the network itself keeps its weights.
+        The passes use the copy until the block is left; the network itself keeps its weights.
 
         Args:
             stages: at most so many; the first randomises the last layer alone, with the last stage all are.
             seed: of the draw.
             redraws: how often all weights are drawn anew behind the last stage.
 
-        Yields:
-            The paths of the layers that this stage randomised; nothing for a new draw.
+        Returns:
+            The paths of the layers that each stage randomised; nothing for a new draw.
         """
 
 

@@ -1,5 +1,7 @@
 """Ascent on the input: the cut network, and networks with a known preferred picture."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -236,3 +238,12 @@ def test_progress_counts_steps():
     steps = []
     made.optimise("channel", np.eye(8, dtype=np.float32)[:1], [0], Recipe(steps=40), steps.append)
     assert steps == [16, 16, 8]
+
+
+def test_a_module_that_is_read_again_registers_its_gradients_again():
+    """Notebooks reload what changed; TensorFlow takes every name of a gradient once."""
+    from reportgen.nets import relu_gradients
+
+    first = relu_gradients._register_leaky_gradient("Relu")
+    again = importlib.reload(relu_gradients)._register_leaky_gradient("Relu")
+    assert first != again

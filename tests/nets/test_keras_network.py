@@ -171,10 +171,10 @@ def test_an_input_layer_of_a_sequential_can_be_missing():
         KerasNetwork(keras.Sequential([layers.Dense(2)], name="bare"))
 
 
-def test_an_unbuilt_model_that_the_example_does_not_fit_is_refused():
+def test_an_unbuilt_model_that_the_arrays_do_not_fit_is_refused():
     model = keras.Sequential([layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(1)], name="bare")
     with pytest.raises(ModelError, match=r"'bare' is not built and cannot be called"):
-        KerasNetwork(model, example=(2, 2, 3))
+        KerasNetwork(model, given={None: ((2, 2, 3), False)})
 
 
 # -- memory ----------------------------------------------------------------------------------------

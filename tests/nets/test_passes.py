@@ -159,11 +159,12 @@ def test_the_cascade_goes_from_the_output_back_and_leaves_the_model_alone():
     made = passes(model)
     trained, weights = scores_of(made, x), model.get_weights()
     stages, found = [], []
-    for paths in made.cascade(8, seed=1):
-        stages.append(paths)
-        found.append(scores_of(made, x))
-        for before, now in zip(weights, model.get_weights(), strict=True):
-            np.testing.assert_array_equal(before, now)
+    with made.randomised(8, seed=1) as cascade:
+        for paths in cascade:
+            stages.append(paths)
+            found.append(scores_of(made, x))
+            for before, now in zip(weights, model.get_weights(), strict=True):
+                np.testing.assert_array_equal(before, now)
     assert stages == [("head",), ("norm",), ("second",), ("first",)]
     assert all(np.abs(score - trained).max() > 1e-3 for score in found)
     np.testing.assert_array_equal(scores_of(made, x), trained)
@@ -172,10 +173,9 @@ def test_the_cascade_goes_from_the_output_back_and_leaves_the_model_alone():
 def test_a_cascade_broken_off_gives_the_trained_weights_back():
     made, x = passes(small()), pictures(2)
     trained = scores_of(made, x)
-    cascade = made.cascade(2, seed=0)
-    next(cascade)
-    assert np.abs(scores_of(made, x) - trained).max() > 1e-3
-    cascade.close()
+    with made.randomised(2, seed=0) as cascade:
+        next(cascade)
+        assert np.abs(scores_of(made, x) - trained).max() > 1e-3
     np.testing.assert_array_equal(scores_of(made, x), trained)
 
 
@@ -183,16 +183,16 @@ def test_random_weights_are_those_that_a_model_would_have():
     """The passes with the copy equal a model into which the copy's values were put; nothing is traced."""
     model, x = small(), pictures(2)
     made = passes(model)
-    for _ in made.cascade(1, seed=3):
-        pass
-    cascade = made.cascade(8, seed=3)
-    for _ in range(4):
+    with made.randomised(1, seed=3) as cascade:
         next(cascade)
-    found = [g for _, g in made.gradients(samples(x, one_hot([0, 1])))]
     twin = small()
-    for mine, theirs in zip(twin.variables, model.variables, strict=True):
-        copy = made._copies.get(id(theirs._value.handle))
-        mine.assign(copy if copy is not None else theirs)
+    with made.randomised(8, seed=3) as cascade:
+        for _ in range(4):
+            next(cascade)
+        found = [g for _, g in made.gradients(samples(x, one_hot([0, 1])))]
+        for mine, theirs in zip(twin.variables, model.variables, strict=True):
+            copy = made._copies.get(id(theirs._value.handle))
+            mine.assign(copy if copy is not None else theirs)
     _, expected = gradient_of(lambda p: tf.reduce_sum(logits(twin)(p) * one_hot([0, 1]), axis=1), x)
     np.testing.assert_allclose(np.stack(found), expected, rtol=1e-3, atol=1e-6)
 
@@ -201,7 +201,8 @@ def test_seeds_and_redraws_differ_and_repeat():
     made, x = passes(small()), pictures(1)
 
     def drawn(seed):
-        return [float(scores_of(made, x)[0]) for _ in made.cascade(2, seed, 2)]
+        with made.randomised(2, seed, 2) as cascade:
+            return [float(scores_of(made, x)[0]) for _ in cascade]
 
     one, again, other = drawn(0), drawn(0), drawn(1)
     assert one == again != other

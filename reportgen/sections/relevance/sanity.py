@@ -63,18 +63,21 @@ def randomisation_test(
     found: dict[str, list[Stage]] = {method.name: [] for method in methods}
     layers, deepest = 0, ""
     moved: dict[str, list[tuple[float, ...]]] = {method.name: [] for method in methods}
-    for paths in passes.cascade(STAGES, seed, DRAWS - 1):
-        if not paths and not any(s[-1].rank_correlation >= UNMOVED for s in found.values()):
-            break  # all have moved: no further draw is needed
-        layers, deepest = layers + len(paths), paths[-1] if paths else deepest
-        for method in methods:
-            if paths:
-                moved[method.name] = []
-            pairs = zip(trained[method.name], _maps(passes, method, questions, seed), strict=True)
-            moved[method.name] += [_resemblance(before, after) for before, after in pairs]
-            means = (float(np.mean(column)) for column in zip(*moved[method.name], strict=True))
-            stage = Stage(layers, deepest, *means)
-            found[method.name] = [*found[method.name][: None if paths else -1], stage]
+    with passes.randomised(STAGES, seed, DRAWS - 1) as cascade:
+        for paths in cascade:
+            if not paths and not any(s[-1].rank_correlation >= UNMOVED for s in found.values()):
+                break  # all have moved: no further draw is needed
+            layers, deepest = layers + len(paths), paths[-1] if paths else deepest
+            for method in methods:
+                if paths:
+                    moved[method.name] = []
+                pairs = zip(
+                    trained[method.name], _maps(passes, method, questions, seed), strict=True
+                )
+                moved[method.name] += [_resemblance(before, after) for before, after in pairs]
+                means = (float(np.mean(column)) for column in zip(*moved[method.name], strict=True))
+                stage = Stage(layers, deepest, *means)
+                found[method.name] = [*found[method.name][: None if paths else -1], stage]
     return found
 
 

@@ -207,7 +207,7 @@ class Stubborn(keras.Model):
 def test_model_that_cannot_be_traced_keeps_its_layers():
     model = Stubborn(name="stubborn")
     model(np.zeros((1, 3), np.float32))
-    made = of_model(model, example=(3,))
+    made = of_model(model, given={None: ((3,), False)})
     content = made.content
     named = [row.path for row in content.layers if row.class_name != "InputLayer"]
     assert named == ["body", "body/first", "last"]
