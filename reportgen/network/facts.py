@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -32,6 +32,8 @@ class OutputRef(msgspec.Struct, frozen=True):
 
 Source = CallId | InputRef
 """What a call reads."""
+UnitKind = Literal["channel", "neuron", "logit", "direction", "caricature"]
+"""What a picture is optimised for."""
 UnitTensor = CallId | OutputRef
 """What holds units: the output of a call, or the logits."""
 

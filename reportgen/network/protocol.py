@@ -5,7 +5,7 @@ No TensorFlow here: ``nets.KerasNetwork`` is the real one, and tests hand sectio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.facts import CallId, NetworkFacts, UnitTensor, VariableFacts
+    from reportgen.network.facts import CallId, NetworkFacts, UnitKind, UnitTensor, VariableFacts
 
 
 class Moments(NamedTuple):
@@ -80,6 +80,10 @@ class NormalizationInput(NamedTuple):
     moving_variance: NDArray[Any]
 
 
+AimKind = Literal["linear", "norm", "error"]
+"""Of a score."""
+
+
 class Aim(NamedTuple):
     """What gradients are taken of, and towards what.
 
@@ -93,7 +97,7 @@ class Aim(NamedTuple):
     """
 
     output: str
-    kind: str
+    kind: AimKind
     image: str
     features: CallId | None = None
 
@@ -222,7 +226,7 @@ class Ascent(Protocol):
 
     def optimise(
         self,
-        kind: str,
+        kind: UnitKind,
         goals: NDArray[Any],
         seeds: Sequence[int],
         recipe: Recipe,

@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from reportgen.network.facts import UnitKind
 from reportgen.report.leaves import Figure
 
-UnitKind = Literal["channel", "neuron", "logit", "direction", "caricature"]
 UnitVerdict = Literal[
     "beats every probe", "does not beat the probes", "beats noise", "no better than noise", "dead"
 ]

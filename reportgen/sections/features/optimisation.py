@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.cache import Cache
-    from reportgen.network.facts import UnitTensor
+    from reportgen.network.facts import UnitKind, UnitTensor
     from reportgen.network.protocol import Ascent, InputScaling, Network, Recipe
     from reportgen.sections.features.units import Unit
 
@@ -49,7 +49,7 @@ class Group(NamedTuple):
     """Units of one tensor that are optimised together."""
 
     target: UnitTensor
-    kind: str
+    kind: UnitKind
     units: tuple[Unit, ...]
 
 
@@ -80,7 +80,7 @@ class Outcome(NamedTuple):
 def group_units(units: Sequence[Unit], diversity: int) -> list[Group]:
     """Return the units by tensor and kind, at most ``GROUP_SIZE`` together, or one of several pictures."""
     most = GROUP_SIZE if diversity == 1 else 1
-    by_tensor: dict[tuple[UnitTensor, str], list[Unit]] = {}
+    by_tensor: dict[tuple[UnitTensor, UnitKind], list[Unit]] = {}
     for unit in units:
         by_tensor.setdefault((unit.target, unit.kind), []).append(unit)
     return [

@@ -334,7 +334,7 @@ def _unit(
     )
     return UnitFeature(
         id=unit.id,
-        kind=unit.kind,  # type: ignore[arg-type]
+        kind=unit.kind,
         call=name,
         layer=layer,
         index=unit.channel,

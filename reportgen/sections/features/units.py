@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.inputs.classes import ClassNames
-    from reportgen.network.facts import CallFacts, NetworkFacts, UnitTensor
+    from reportgen.network.facts import CallFacts, NetworkFacts, UnitKind, UnitTensor
     from reportgen.network.tasks import Task
 
 DEFAULT_CLASSES = 4
@@ -35,14 +35,14 @@ class Unit(NamedTuple):
     """One unit.
 
     Attributes:
-        kind: of ``content.features.UnitKind``.
+        kind: what is optimised.
         target: the call, or the output.
         channel: None for a direction or a caricature.
         name: as the page calls it.
         vector: of a direction, (C,).
     """
 
-    kind: str
+    kind: UnitKind
     target: UnitTensor
     channel: int | None
     name: str
@@ -127,7 +127,7 @@ def _read_units(text: str, facts: NetworkFacts, classes: Mapping[Task, ClassName
         raise UsageError(
             f"--units {text}: {call.id} has the channels 0 to {channels - 1}; {rest!r} is none of them."
         )
-    kind = "neuron" if at else "channel"
+    kind: UnitKind = "neuron" if at else "channel"
     return [Unit(kind, call.id, int(number), f"channel {number}")]
 
 

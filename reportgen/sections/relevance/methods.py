@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Method(NamedTuple):
 
     Attributes:
         run: from the passes, questions, a number of samples and a seed to maps.
-        needs: ``features``, ``gradients``, ``attention`` or ``forward``.
+        needs: what of the network it asks.
         source: the paper.
         signed: whether negative values speak against the target.
         samples: passes an image.
@@ -86,7 +86,7 @@ class Method(NamedTuple):
     name: str
     title: str
     run: Callable[[Passes, Sequence[Question], int, int], Iterator[Map]]
-    needs: str
+    needs: Literal["features", "gradients", "attention", "forward"]
     source: str
     signed: bool = False
     samples: int = 1

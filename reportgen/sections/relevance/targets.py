@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.network.facts import OutputFacts
+    from reportgen.network.protocol import AimKind
     from reportgen.network.tasks import Task
     from reportgen.report.content.relevance import Role
+
+
+Scale = Literal["softmax", "probability", "sigmoid", "value", "norm", "error"]
 
 
 class Target(NamedTuple):
@@ -25,26 +29,25 @@ class Target(NamedTuple):
 
     Attributes:
         output: name of the output.
-        kind: of the aim: ``linear``, ``norm`` or ``error``.
+        kind: of the aim.
         unit: index of the class or unit, None for a whole output.
         name: of the class, or what the score is.
-        role: ``predicted``, ``true`` or ``asked``.
+        role: why it is explained.
         weights: of a linear aim, shaped as the output; else None.
-        scale: how the score of deletion and insertion is read: ``softmax``, ``probability``,
-            ``sigmoid``, ``value``, ``norm`` or ``error``.
+        scale: how the score of deletion and insertion is read.
         sign: -1 for the negative class of one sigmoid unit.
         region: (height, width) of a mask's pixels that are explained.
         channel: of the output that the score is read from; None for all.
     """
 
     output: str
-    kind: str
+    kind: AimKind
     unit: int | None
     name: str
     role: Role
     weights: NDArray[Any] | None
-    scale: str
-    sign: int = 1
+    scale: Scale
+    sign: Literal[1, -1] = 1
     region: NDArray[Any] | None = None
     channel: int | None = None
 
@@ -157,7 +160,7 @@ def find_targets(
         return [_of_mask(task, output, classes, index, threshold) for index in chosen]
     if task.kind == "multilabel":
         best = int(np.argmax(output))
-        scale = "sigmoid" if task.scale == "logits" else "probability"
+        scale: Scale = "sigmoid" if task.scale == "logits" else "probability"
         wanted = _wanted(best, None, indices)
         return [_unit(task, output, i, classes.name(i), r, scale) for i, r in wanted.items()]
     if indices or (output.ndim == 1 and output.size == 1):
@@ -199,7 +202,7 @@ def find_index(text: str, task: Task, facts: OutputFacts, classes: ClassNames) -
 
 
 def _unit(
-    task: Task, output: NDArray[Any], index: int, name: str, role: Role, scale: str
+    task: Task, output: NDArray[Any], index: int, name: str, role: Role, scale: Scale
 ) -> Target:
     weights = np.zeros(output.shape, np.float32)
     weights[..., index] = 1
@@ -224,7 +227,7 @@ def _of_classes(
     asked: Sequence[int],
 ) -> list[Target]:
     wanted = _wanted(int(np.argmax(output)), true, asked)
-    scale = "softmax" if task.scale == "logits" else "probability"
+    scale: Scale = "softmax" if task.scale == "logits" else "probability"
     return [_unit(task, output, i, classes.name(i), role, scale) for i, role in wanted.items()]
 
 
@@ -236,7 +239,7 @@ def _of_sigmoid(
     asked: Sequence[int],
     threshold: float,
 ) -> list[Target]:
-    scale = "sigmoid" if task.scale == "logits" else "probability"
+    scale: Scale = "sigmoid" if task.scale == "logits" else "probability"
     value = float(sigmoid(output)[0] if task.scale == "logits" else output[0])
     wanted = _wanted(int(value >= threshold), true, asked)
     return [
@@ -274,11 +277,13 @@ def _of_mask(
     region = decided == index
     if not region.any():
         region = np.ones(decided.shape, bool)
-    sign = -1 if single and index == 0 else 1
+    sign: Literal[1, -1] = -1 if single and index == 0 else 1
+    scale: Scale = "probability"
+    if task.scale == "logits":
+        scale = "sigmoid" if single else "softmax"
     channel = 0 if single else index
     weights = np.zeros(output.shape, np.float32)
     weights[..., channel] = sign * region / region.sum()
-    scales = {"logits": "sigmoid" if single else "softmax"}
     return Target(
         task.output,
         "linear",
@@ -286,7 +291,7 @@ def _of_mask(
         classes.name(index),
         "predicted" if asked is None else "asked",
         weights,
-        scales.get(task.scale, "probability"),
+        scale,
         sign=sign,
         region=region,
         channel=channel,
