@@ -97,22 +97,25 @@ def describe(array: NDArray[Any]) -> Statistics:
     if flat.dtype != np.float64:  # float32 would round integers of more than 24 bits
         wide = flat.dtype.kind in "iu" and flat.itemsize > 2
         flat = flat.astype(np.float64 if wide else np.float32, copy=False)
+    own = not np.may_share_memory(flat, array)
     finite, nan, inf = _finite(flat)
     if not finite.size:
         return Statistics(
             flat.size, 0, nan, inf, None, None, None, None, (None,) * 5, None, Histogram()
         )
-    ordered = np.sort(finite)
+    ordered = finite if own or finite is not flat else finite.copy()
+    ordered.sort()
     mean = float(np.mean(ordered, dtype=np.float64))
     square = _sum_of_squares(ordered)
     if abs(mean) * 1e3 < math.sqrt(square / ordered.size):
         variance = square / ordered.size - mean * mean
     else:  # the difference of two near numbers would lose its digits
         variance = _sum_of_squares(ordered, about=mean) / ordered.size
-    left, right = np.searchsorted(ordered, [0.0]), np.searchsorted(ordered, [0.0], side="right")
+    none = ordered.dtype.type(0)  # of its type: NumPy would convert the whole array
+    left, right = (np.searchsorted(ordered, none, side=side) for side in ("left", "right"))
     return Statistics(
         size=flat.size,
-        zeros=int(right[0] - left[0]),
+        zeros=int(right - left),
         nan=nan,
         inf=inf,
         min=six_digits(ordered[0]),
@@ -126,10 +129,10 @@ def describe(array: NDArray[Any]) -> Statistics:
 
 
 def _finite(flat: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+    if flat.size and np.isfinite(flat.min()) and np.isfinite(flat.max()):
+        return flat, 0, 0
     mask = np.isfinite(flat)
     good = int(np.count_nonzero(mask))
-    if good == flat.size:
-        return flat, 0, 0
     nan = int(np.count_nonzero(np.isnan(flat)))
     return flat[mask], nan, flat.size - good - nan
 
@@ -179,16 +182,18 @@ def histogram_of_sorted(ordered: NDArray[Any]) -> Histogram:
     edges = bin_edges()
     negative = np.searchsorted(ordered, edges[1:257].astype(ordered.dtype), side="right")
     positive = np.searchsorted(ordered, edges[257:513].astype(ordered.dtype), side="left")
-    zero = np.searchsorted(ordered, [0.0, 0.0]), np.searchsorted(ordered, [0.0], side="right")
-    zeros_start, zeros_end = int(zero[0][0]), int(zero[1][0])
+    none = ordered.dtype.type(0)
+    zeros_start = int(np.searchsorted(ordered, none))
+    zeros_end = int(np.searchsorted(ordered, none, side="right"))
     # Tiny magnitudes belong to the innermost bins, huge ones to the outermost.
     cuts = np.concatenate(
         [[0], negative[:-1], [zeros_start, zeros_end], positive[1:], [ordered.size]]
     )
     counts = np.diff(cuts)
     below = int(positive[0] - negative[-1]) - (zeros_end - zeros_start)
-    beyond = int(np.searchsorted(ordered, edges[0], side="left"))
-    beyond += ordered.size - int(np.searchsorted(ordered, edges[-1], side="right"))
+    outer = edges[[0, -1]].astype(ordered.dtype)
+    beyond = int(np.searchsorted(ordered, outer[0], side="left"))
+    beyond += ordered.size - int(np.searchsorted(ordered, outer[1], side="right"))
     return trim(counts, below=below, beyond=beyond)
 
 

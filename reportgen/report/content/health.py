@@ -40,6 +40,8 @@ class Spectrum(msgspec.Struct, frozen=True):
         alpha: exponent of a power law fitted to the tail of the eigenvalues (Clauset et al., 2009;
             WeightWatcher, Martin et al., 2021); experimental.
         alpha_distance: Kolmogorov-Smirnov distance of that fit.
+        sampled: whether the effective rank is estimated with random probes, as above 512 (Hutch++, Meyer et
+            al., 2021).
     """
 
     rows: int
@@ -49,6 +51,7 @@ class Spectrum(msgspec.Struct, frozen=True):
     edge: float | None
     alpha: float | None
     alpha_distance: float | None
+    sampled: bool = False
 
 
 class KernelHealth(msgspec.Struct, frozen=True):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reportgen.numerics import stripes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -15,6 +17,9 @@ _STEPS = 2**23
 """Different float32 numbers in [0, 1) that random generators make, evenly spaced."""
 _WITHIN = 0.01
 _FIRST = 64
+_FIRST_VALUES = 4_096
+"""Are looked at before the others: nearly every kernel is told by them."""
+_AT_ONCE = 1 << 20
 _LEAST_LEVELS = 8
 _MOST_LEVELS = 257
 
@@ -33,13 +38,16 @@ def drawn(values: NDArray[Any], scale: float) -> bool:
     half = np.float32(scale)
     if values.size < LEAST or values.dtype != np.float32 or not half > 0:
         return False
-    inner = values[np.abs(values) < half / 2]
-    width = 2 * np.float64(half)
-    share = np.rint((inner.astype(np.float64) + half) * (_STEPS / width)) / _STEPS
-    at_once = (share * width - half).astype(np.float32)
-    in_steps = (share * width).astype(np.float32) - half
-    enough = inner.size >= values.size / 8
-    return bool(enough and ((inner == at_once) | (inner == in_steps)).all())
+    width, count = 2 * np.float64(half), 0
+    for part in (slice(0, _FIRST_VALUES), *stripes(values, _AT_ONCE)):
+        inner = values[part][np.abs(values[part]) < half / 2]
+        share = np.rint((inner.astype(np.float64) + half) * (_STEPS / width)) / _STEPS
+        at_once = (share * width - half).astype(np.float32)
+        in_steps = (share * width).astype(np.float32) - half
+        if not ((inner == at_once) | (inner == in_steps)).all():
+            return False
+        count += inner.size if part.stop != _FIRST_VALUES else 0
+    return count >= values.size / 8
 
 
 def levels(matrix: NDArray[Any]) -> int:
@@ -85,5 +93,8 @@ def _levels_of_filters(matrix: NDArray[Any]) -> int:
 
 def _stand(values: NDArray[Any], start: Any, step: Any) -> bool:
     """Return whether every value is a whole number of steps from the start."""
-    places = (values - start) / step
-    return float(np.abs(places - np.rint(places)).max()) < _WITHIN
+    for part in stripes(values, _AT_ONCE):
+        places = (values[part] - start) / step
+        if not float(np.abs(places - np.rint(places)).max()) < _WITHIN:
+            return False
+    return True

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import finite_number, six_digits
-from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
+from reportgen.numerics import finite_number, six_digits, stripes
+from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth
 from reportgen.sections.weights.grids import drawn, levels
+from reportgen.sections.weights.spectra import duplicate_columns, spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
 
 SAMPLE = 5_000
 LEAST_FOR_KS = 100
-LARGEST_SPECTRUM = 512
-LARGEST_GRAM = 4_096
 LISTED = 16
-_SAME = 0.999
+_AT_ONCE = 1 << 20
+"""Values of which something is made at once: only the largest tensor itself is in memory."""
 _DECLARED = 0.045
 _ONE_IN_8000 = 2.2
 _NEAR_ZERO = 1e-3
@@ -61,7 +61,12 @@ def kernel_health(
     Returns:
         None for anything else, and where a value is not finite.
     """
-    if array.ndim < 2 or array.dtype.kind != "f" or not np.isfinite(array).all() or not array.size:
+    if (
+        array.ndim < 2
+        or array.dtype.kind != "f"
+        or not array.size
+        or not math.isfinite(_top(array))
+    ):
         return None
     values = array.astype(np.float32, copy=False)
     matrix = as_matrix(values, layer_class)
@@ -71,7 +76,7 @@ def kernel_health(
     near = int((alive < _NEAR_ZERO * np.median(alive)).sum()) if alive.size else 0
     duplicates = duplicate_columns(matrix, norms)
     square = float((norms**2).sum())
-    top = float(np.abs(matrix).max())
+    top = _top(matrix)
     return KernelHealth(
         filters=matrix.shape[1],
         each=matrix.shape[0],
@@ -84,7 +89,7 @@ def kernel_health(
         sqnr=six_digits(int8_sqnr(matrix, top)) if square else None,
         range_ratio=_range_ratio(matrix) if square else None,
         initial=initial_fit(values, declared),
-        spectrum=_spectrum(matrix),
+        spectrum=spectrum(matrix, norms),
         levels=levels(matrix),
     )
 
@@ -98,31 +103,24 @@ def as_matrix(values: NDArray[Any], layer_class: str) -> NDArray[Any]:
     return values.reshape(-1, values.shape[-1])
 
 
-def duplicate_columns(matrix: NDArray[Any], norms: NDArray[Any]) -> NDArray[Any]:
-    """Return the columns with |cos| > 0.999 to an earlier one, all-zero columns left out."""
-    none = np.array([], int)
-    if matrix.shape[1] > LARGEST_GRAM or matrix.shape[0] < 2:
-        return none
-    scaled = matrix / np.where(norms > 0, norms, np.inf).astype(np.float32)
-    cosine = scaled.T @ scaled
-    np.fill_diagonal(cosine, 0)
-    if max(float(cosine.max()), -float(cosine.min())) <= _SAME:
-        return none
-    found: NDArray[Any] = np.flatnonzero(np.triu(np.abs(cosine) > _SAME, k=1).any(axis=0))
-    return found
-
-
 def int8_sqnr(matrix: NDArray[Any], top: float) -> float:
     """Return the signal to noise ratio in dB of symmetric per-tensor int8 quantisation."""
     step = np.float32(top / 127)
-    error = matrix - np.rint(matrix / step) * step
-    noise = float(np.einsum("ij,ij->", error, error, dtype=np.float64))
-    signal = float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))
+    noise, signal = 0.0, 0.0
+    for rows in stripes(matrix, _AT_ONCE):
+        error = matrix[rows] - np.rint(matrix[rows] / step) * step
+        noise += float(np.einsum("ij,ij->", error, error, dtype=np.float64))
+        signal += float(np.einsum("ij,ij->", matrix[rows], matrix[rows], dtype=np.float64))
     return 10 * math.log10(signal / noise) if noise > 0 else 200.0
 
 
+def _top(array: NDArray[Any]) -> float:
+    """Return the largest magnitude, NaN where a value is NaN; without a copy."""
+    return float(np.maximum(array.max(), -array.min()))
+
+
 def _range_ratio(matrix: NDArray[Any]) -> float | None:
-    ranges = np.abs(matrix).max(axis=0)
+    ranges = np.maximum(matrix.max(axis=0), -matrix.min(axis=0))
     middle = float(np.median(ranges))
     return six_digits(float(ranges.max()) / middle) if middle > 0 else None
 
@@ -259,7 +257,7 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
     ordered = np.sort(flat[::step])
     if ordered[0] == ordered[-1]:
         return None
-    top = float(np.abs(flat).max())
+    top = _top(flat)
     name = declared.name if declared else ""
     candidates = [c for c in standard_initials(array.shape) if c.name != name]
     known = [*([declared] if declared and declared.scale > 0 else []), *candidates]
@@ -272,7 +270,8 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
     uniform = [fit for fit in fits if fit[1] in inside and fit[1].kind == "uniform"]
     placed = next((fit for fit in uniform if drawn(flat, fit[1].scale)), None)
     distance, nearest = placed or (distance, nearest)
-    outside = int((np.abs(flat) > nearest.support * (1 + 1e-5)).sum())
+    limit = nearest.support * (1 + 1e-5)
+    outside = sum(int((np.abs(flat[s]) > limit).sum()) for s in stripes(flat, _AT_ONCE))
     return InitialFit(
         initializer=nearest.name,
         declared=nearest.name == name,
@@ -281,64 +280,3 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
         outside=outside,
         drawn=placed is not None,
     )
-
-
-# -- spectrum ------------------------------------------------------------------------------------
-
-
-def _spectrum(matrix: NDArray[Any]) -> Spectrum | None:
-    rows, columns = matrix.shape
-    small = min(rows, columns)
-    if small < 2 or small > LARGEST_GRAM:
-        return None
-    product = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
-    total = float(np.trace(product, dtype=np.float64))
-    if not 0 < total < math.inf:
-        return None
-    shares = product.astype(np.float64) / total
-    squares = float(np.einsum("ij,ij->", shares, shares))
-    alpha, distance, top = None, None, None
-    if small <= LARGEST_SPECTRUM:
-        eigenvalues = np.maximum(np.linalg.eigvalsh(product.astype(np.float64)), 0)
-        alpha, distance = power_law(eigenvalues)
-        top = float(eigenvalues[-1])
-    rms = math.sqrt(total / (rows * columns))
-    edge = (rms * (math.sqrt(rows) + math.sqrt(columns))) ** 2
-    return Spectrum(
-        rows=rows,
-        columns=columns,
-        effective_rank=finite_number(1 / squares),
-        sigma=six_digits(math.sqrt(top)) if top is not None else None,
-        edge=six_digits(top / edge) if top is not None else None,
-        alpha=six_digits(alpha),
-        alpha_distance=six_digits(distance),
-    )
-
-
-def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
-    """Fit a power law to the tail of ascending eigenvalues.
-
-    For every possible start of the tail the maximum-likelihood exponent 1 + n / Σ ln(x / xmin); the
-    start with the least Kolmogorov-Smirnov distance counts (Clauset, Shalizi and Newman, 2009).
-
-    Returns:
-        Exponent and distance; None below 20 positive eigenvalues.
-    """
-    x = eigenvalues[eigenvalues > 1e-10 * eigenvalues[-1]]
-    n = len(x)
-    if n < 20:
-        return None, None
-    logs = np.log(x)
-    tail_sums = np.cumsum(logs[::-1])[::-1]
-    starts = np.unique(np.linspace(0, n - 10, min(n - 9, 40)).astype(int))
-    best = (math.inf, 0.0)
-    for start in starts:
-        size = n - start
-        spread = float(tail_sums[start] - size * logs[start])
-        if spread <= 0:
-            continue
-        alpha = 1 + size / spread
-        fitted = 1 - np.exp(-(alpha - 1) * (logs[start:] - logs[start]))
-        distance = float(np.abs(fitted - np.arange(size) / size).max())
-        best = min(best, (distance, alpha))
-    return (best[1], best[0]) if math.isfinite(best[0]) else (None, None)

@@ -19,9 +19,9 @@ from reportgen.sections.weights.health import (
     initial_fit,
     kernel_health,
     ks_distance,
-    power_law,
     standard_initials,
 )
+from reportgen.sections.weights.spectra import power_law
 
 RNG = np.random.default_rng(4)
 
@@ -116,6 +116,44 @@ def test_random_matrices_end_at_the_marchenko_pastur_edge():
     assert kernel_health(kernel).spectrum.edge == pytest.approx(1, abs=0.03)
     kernel += np.outer(np.ones(600), np.ones(300)).astype(np.float32)
     assert kernel_health(kernel).spectrum.edge > 5
+
+
+def decaying(power, rows=900, columns=700):
+    """Return a matrix with singular values k^-power and random directions."""
+    left, _ = np.linalg.qr(RNG.normal(size=(rows, columns)))
+    right, _ = np.linalg.qr(RNG.normal(size=(columns, columns)))
+    return (left * np.arange(1, columns + 1.0) ** -power) @ right
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("power", [0, 0.25, 0.5, 1, 2, 4])
+def test_the_effective_rank_of_a_large_kernel_is_estimated(power, wide):
+    kernel = decaying(power).astype(np.float32)
+    kernel = kernel.T if wide else kernel
+    sigma = np.linalg.svd(kernel.astype(float), compute_uv=False)
+    found = kernel_health(kernel).spectrum
+    assert found.sampled
+    assert found.sigma is None
+    expected = (sigma**2).sum() ** 2 / (sigma**4).sum()
+    assert found.effective_rank == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("shape", [(3000, 600), (40, 600), (600, 900)])
+def test_filters_that_point_the_same_way_are_found_in_a_large_kernel(shape):
+    """Beside pairs that are nearly so, each held against NumPy's cosines."""
+    kernel = RNG.normal(0, 1, shape)
+    for place, angle in ((50, 0.0), (51, 0.02), (52, 0.04), (53, 0.05), (54, 0.3)):
+        kernel[:, place] = -3 * (kernel[:, place - 40] + angle * np.std(kernel) * kernel[:, 200])
+    kernel[:, [7, 8]] = 0
+    kernel = kernel.astype(np.float32)
+    wide = kernel.astype(float)
+    lengths = np.linalg.norm(wide, axis=0)
+    cosine = np.abs(wide.T @ wide) / np.maximum(np.outer(lengths, lengths), 1e-30)
+    expected = np.flatnonzero(np.triu(cosine > 0.999, k=1).any(axis=0))
+    health = kernel_health(kernel)
+    assert health.duplicate_filters == tuple(expected)
+    assert 50 in expected
+    assert 54 not in expected
 
 
 def test_rank_one_is_seen():

@@ -1,0 +1,159 @@
+"""What a kernel is as a matrix: its spectrum, and filters that point the same way; linear in its values.
+
+Up to 512 filters or inputs by the Gram matrix, above by random probes, so that the cost of the widest matrix
+stays in proportion to its values.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reportgen.numerics import finite_number, six_digits
+from reportgen.report.content.health import Spectrum
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LARGEST_GRAM = 512
+"""Smaller side up to which the Gram matrix is made."""
+MOST_COMPARED = 4_096
+"""Filters above which none are compared."""
+_PROBES = 16
+_SKETCH = 64
+_SAME = 0.999
+_NEAR = 0.998
+"""Cosine of sketches from which a pair is measured: 64 numbers tell that of two nearly parallel columns to 18 %
+of its distance from 1."""
+_PAIRS = 256
+"""Pairs that are measured at once."""
+
+
+def spectrum(matrix: NDArray[Any], norms: NDArray[Any]) -> Spectrum | None:
+    """Return what the singular values say; None for a matrix of one row or column, and for zeros.
+
+    Args:
+        matrix: (values of a filter, filters) float32, finite.
+        norms: of its columns, float64.
+    """
+    rows, columns = matrix.shape
+    small = min(rows, columns)
+    total = float(norms @ norms)
+    if small < 2 or not 0 < total < math.inf:
+        return None
+    alpha, distance, top = None, None, None
+    if small <= LARGEST_GRAM:
+        product = gram(matrix).astype(np.float64)
+        shares = product / total
+        squares = float(np.einsum("ij,ij->", shares, shares))
+        eigenvalues = np.maximum(np.linalg.eigvalsh(product), 0)
+        alpha, distance = power_law(eigenvalues)
+        top = float(eigenvalues[-1])
+    else:
+        squares = sum_of_squared_shares(matrix, total)
+    rms = math.sqrt(total / (rows * columns))
+    edge = (rms * (math.sqrt(rows) + math.sqrt(columns))) ** 2
+    return Spectrum(
+        rows=rows,
+        columns=columns,
+        effective_rank=finite_number(min(max(1 / squares, 1.0), small)),
+        sigma=six_digits(math.sqrt(top)) if top is not None else None,
+        edge=six_digits(top / edge) if top is not None else None,
+        alpha=six_digits(alpha),
+        alpha_distance=six_digits(distance),
+        sampled=small > LARGEST_GRAM,
+    )
+
+
+def gram(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return the Gram matrix of the smaller side, float32."""
+    rows, columns = matrix.shape
+    product: NDArray[Any] = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
+    return product
+
+
+def sum_of_squared_shares(matrix: NDArray[Any], total: float) -> float:
+    """Estimate Σσ⁴ / (Σσ²)² of the singular values σ, the trace of a squared Gram matrix over its square.
+
+    By Hutch++ (Meyer, Musco, Musco and Woodruff, 2021): exactly on the space that random probes find, by
+    Hutchinson's estimator behind it.
+
+    Args:
+        matrix: (rows, columns) float32.
+        total: its sum of squares.
+    """
+    wide = matrix if matrix.shape[1] <= matrix.shape[0] else matrix.T
+    rng = np.random.default_rng(0)
+    signs = rng.choice(np.array([-1, 1], np.float32), (2, wide.shape[1], _PROBES))
+
+    def apply(probes: NDArray[Any]) -> NDArray[Any]:
+        product: NDArray[Any] = (wide.T @ (wide @ probes.astype(np.float32))).astype(np.float64)
+        return product / total
+
+    found, _ = np.linalg.qr(apply(apply(signs[0])))
+    rest = signs[1] - found @ (found.T @ signs[1])
+    inside, behind = apply(found), apply(rest)
+    return float((inside**2).sum() + (behind**2).sum() / _PROBES)
+
+
+def duplicate_columns(matrix: NDArray[Any], norms: NDArray[Any]) -> NDArray[Any]:
+    """Return the columns with |cos| > 0.999 to an earlier one, all-zero columns left out.
+
+    Sketches of 64 random sums of the rows name the earlier column nearest to each; that pair is measured.
+
+    Args:
+        matrix: (values of a filter, filters) float32, finite.
+        norms: of its columns, float64.
+    """
+    rows, columns = matrix.shape
+    if columns > MOST_COMPARED or columns < 2 or rows < 2:
+        return np.array([], int)
+    sketch = matrix
+    if rows > _SKETCH:
+        signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (_SKETCH, rows))
+        sketch = signs @ matrix
+    lengths = np.linalg.norm(sketch, axis=0)
+    sketch = sketch / np.where(lengths > 0, lengths, np.inf).astype(np.float32)
+    cosine = np.abs(sketch.T @ sketch)
+    nearest = np.array([0, *(int(cosine[j, :j].argmax()) for j in range(1, columns))])
+    later = np.flatnonzero(cosine[np.arange(columns), nearest] > _NEAR)
+    later = later[(later > 0) & (norms[later] > 0) & (norms[nearest[later]] > 0)]
+    same = np.zeros(len(later), bool)
+    for start in range(0, len(later), _PAIRS):
+        part = later[start : start + _PAIRS]
+        a, b = matrix[:, part], matrix[:, nearest[part]]
+        dot = np.abs(np.einsum("ij,ij->j", a, b, dtype=np.float64))
+        same[start : start + _PAIRS] = dot > _SAME * norms[part] * norms[nearest[part]]
+    found: NDArray[Any] = later[same]
+    return found
+
+
+def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
+    """Fit a power law to the tail of ascending eigenvalues.
+
+    For every possible start of the tail the maximum-likelihood exponent 1 + n / Σ ln(x / xmin); the
+    start with the least Kolmogorov-Smirnov distance counts (Clauset, Shalizi and Newman, 2009).
+
+    Returns:
+        Exponent and distance; None below 20 positive eigenvalues.
+    """
+    x = eigenvalues[eigenvalues > 1e-10 * eigenvalues[-1]]
+    n = len(x)
+    if n < 20:
+        return None, None
+    logs = np.log(x)
+    tail_sums = np.cumsum(logs[::-1])[::-1]
+    starts = np.unique(np.linspace(0, n - 10, min(n - 9, 40)).astype(int))
+    best = (math.inf, 0.0)
+    for start in starts:
+        size = n - start
+        spread = float(tail_sums[start] - size * logs[start])
+        if spread <= 0:
+            continue
+        alpha = 1 + size / spread
+        fitted = 1 - np.exp(-(alpha - 1) * (logs[start:] - logs[start]))
+        distance = float(np.abs(fitted - np.arange(size) / size).max())
+        best = min(best, (distance, alpha))
+    return (best[1], best[0]) if math.isfinite(best[0]) else (None, None)
