@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from pathlib import Path
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from reportgen.options import Option
 
     Command = Callable[..., Any]
-
-log = logging.getLogger("reportgen")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -253,7 +250,9 @@ def run(arguments: list[str] | None = None) -> int:
         say(f"reportgen: {' '.join(str(error).split())}", err=True)
         return error.exit_code
     except Exception as error:
-        log.debug("Traceback of the error below", exc_info=error)
+        import logging
+
+        logging.getLogger("reportgen").debug("Traceback of the error below", exc_info=error)
         text = " ".join(str(error).split())
         traced = {"build", "demo"} & set(sys.argv[1:] if arguments is None else arguments)
         hint = " (-v shows the traceback)" if traced else ""
