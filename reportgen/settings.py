@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
@@ -22,7 +22,8 @@ from reportgen.values import (
 from reportgen.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from os import PathLike
 
     from reportgen.values import SectionKind
 
@@ -75,6 +76,55 @@ MAX_BLOCK_BYTES = 16 * 2**20
 """Outputs of all layers up to which such a pass grows: on a CPU larger ones are no cheaper an image."""
 DEFAULT_INPUT_SIZE = (224, 224)
 """Height and width for models that leave them open."""
+
+
+class BuildOptions(TypedDict, total=False):
+    """What ``build_report`` takes beside the model and the images; ``reportgen build --help`` explains it.
+
+    What may be repeated on the command line is a sequence here, or one value. ``classes`` are names in the
+    order of the outputs, or a file of them; ``labels`` a file, a mapping from the name of a probe, or one label
+    a probe; ``preprocess`` is a mode, ``module:function``, or a function from (n, height, width, channels)
+    float32 in 0..255; ``meta`` are pairs or a mapping; ``thresholds`` are limits of rules by their names. None
+    stands for the default.
+    """
+
+    max_probes: int | None
+    classes: str | PathLike[str] | Sequence[str] | None
+    labels: str | PathLike[str] | Mapping[str, Any] | Iterable[Any] | None
+    resize: Resize | None
+    orientation: Orientation | None
+    bands: int | str | Sequence[int] | None
+    input_size: int | str | Sequence[int] | None
+    preprocess: str | Callable[[Any], Any] | None
+    threshold: float | None
+    custom_objects: str | PathLike[str] | Sequence[str | PathLike[str]] | None
+    allow_code: bool | None
+    title: str | None
+    meta: Mapping[str, Any] | Sequence[str | tuple[str, Any]] | None
+    hide_names: bool | None
+    show_paths: bool | None
+    sections: str | Sequence[str] | None
+    skip: str | Sequence[str] | None
+    layers: str | Sequence[str] | None
+    relevance: str | Sequence[str] | None
+    relevance_layer: str | None
+    target: str | int | Sequence[str | int] | None
+    units: str | Sequence[str] | None
+    feature_method: FeatureMethod | None
+    feature_steps: int | None
+    diversity: int | None
+    caricature: str | int | None
+    feature_budget: float | None
+    quick: bool | None
+    ignore: str | Sequence[str] | None
+    thresholds: Mapping[str, float] | None
+    fail_on: Gate | None
+    seed: int | None
+    device: Device | None
+    cache: str | PathLike[str] | None
+    fresh: bool | None
+    strict: bool | None
+    force: bool | None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from collections import UserDict
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from reportgen import cli
 from reportgen.configuration import command_text
 from reportgen.errors import UsageError
 from reportgen.options import OPTIONS
-from reportgen.settings import Settings, make_settings
+from reportgen.settings import BuildOptions, Settings, make_settings
 from reportgen.values import DEFAULT_RELEVANCE
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +42,7 @@ def built(tmp_path, monkeypatch):
 
 def test_every_option_is_known_everywhere():
     settings = set(Settings.__struct_fields__)
+    assert set(BuildOptions.__annotations__) == settings
     own = set(inspect.signature(reportgen.build_report).parameters)
     assert set(OPTIONS) - settings == {"config", "junit", "open", "quiet", "verbose"} | (
         own - {"model", "progress", "command", "options"}
@@ -160,6 +163,38 @@ def test_values_of_another_kind_are_usage_errors(given):
 def test_an_option_that_there_is_not_is_said_with_the_nearest():
     with pytest.raises(UsageError, match="no option 'quik'; did you mean 'quick'"):
         make_settings({"quik": True})
+
+
+def test_a_type_checker_knows_the_options_of_a_call(tmp_path):
+    (tmp_path / "right.py").write_text(
+        "from pathlib import Path\n\nimport numpy as np\nimport reportgen\n\n"
+        'options: reportgen.BuildOptions = {"quick": True, "title": None, "sections": ["overview"]}\n'
+        'folder = reportgen.build_report("m.keras", output=Path("report"), **options)\n'
+        "reportgen.build_report(\n"
+        '    "m.keras", labels=np.zeros(3), preprocess=lambda x: x / 2, input_size=(12, 12), meta={"run": 7},\n'
+        '    custom_objects=Path("layers.py"), resize="pad", cache=Path("kept"), classes=["cat", "dog"],\n'
+        ")\n"
+        "folder.open()\n"
+    )
+    (tmp_path / "wrong.py").write_text(
+        "import reportgen\n\n"
+        'reportgen.build_report("m.keras", quik=True)\n'
+        'reportgen.build_report("m.keras", quick="x")\n'
+        'reportgen.build_report("m.keras", resize="squash")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", tmp_path / "right.py", tmp_path / "wrong.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.findall(r"(\w+)\.py:(\d+): error: .*\[(.*)\]", done.stdout)
+    assert found == [
+        ("wrong", "3", "call-arg"),
+        ("wrong", "4", "arg-type"),
+        ("wrong", "5", "arg-type"),
+    ], done.stdout + done.stderr
 
 
 def test_what_only_a_named_file_may_hold_is_documented():
