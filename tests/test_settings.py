@@ -16,7 +16,7 @@ import reportgen
 from reportgen import cli
 from reportgen.configuration import command_text
 from reportgen.errors import UsageError
-from reportgen.options import OPTIONS
+from reportgen.options import OPTIONS, with_table
 from reportgen.settings import BuildOptions, Settings, make_settings
 from reportgen.values import DEFAULT_RELEVANCE
 
@@ -195,6 +195,14 @@ def test_a_type_checker_knows_the_options_of_a_call(tmp_path):
         ("wrong", "4", "arg-type"),
         ("wrong", "5", "arg-type"),
     ], done.stdout + done.stderr
+
+
+def test_the_readme_holds_the_table_of_the_options():
+    """``python -m reportgen.options README.md`` writes it."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert with_table(text) == text
+    for option in OPTIONS.values():
+        assert not option.has_flag or f"`{option.flag}" in text
 
 
 def test_what_only_a_named_file_may_hold_is_documented():
