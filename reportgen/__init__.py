@@ -1,6 +1,7 @@
 """Static HTML reports about trained Keras models.
 
-The public names are imported on first use (PEP 562), so that ``import reportgen`` costs nothing.
+Only the names in ``__all__`` are promised: what the modules hold beside them may change in any release.
+They are imported on first use (PEP 562), so that ``import reportgen`` costs nothing.
 """
 
 from __future__ import annotations
@@ -14,15 +15,24 @@ if TYPE_CHECKING:
     from reportgen.build import build_report
     from reportgen.errors import ReportgenError
     from reportgen.report.model import Report, ReportFolder
+    from reportgen.settings import BuildOptions
 
 _HOMES = {
+    "BuildOptions": "reportgen.settings",
     "Report": "reportgen.report.model",
     "ReportFolder": "reportgen.report.model",
     "ReportgenError": "reportgen.errors",
     "build_report": "reportgen.build",
 }
 
-__all__ = ["Report", "ReportFolder", "ReportgenError", "__version__", "build_report"]
+__all__ = [
+    "BuildOptions",
+    "Report",
+    "ReportFolder",
+    "ReportgenError",
+    "__version__",
+    "build_report",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from reportgen.configuration import call_text
 from reportgen.context import Silence, make_context
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.nets.loading import LoadedModel
     from reportgen.pipeline import SectionResults
+    from reportgen.settings import BuildOptions
 
 
 class Built(NamedTuple):
@@ -56,7 +57,7 @@ def build_report(
     output: str | Path | None = None,
     progress: Progress | None = None,
     command: str | None = None,
-    **options: Any,
+    **options: Unpack[BuildOptions],
 ) -> ReportFolder:
     """Make a report about a trained model and write it to a folder.
 
@@ -74,8 +75,7 @@ def build_report(
         output: the report folder; None makes a temporary one.
         progress: told what is being done.
         command: the command line that the overview shows.
-        **options: as on the command line; see ``reportgen.settings.Settings``. ``preprocess`` may
-            also be a function from (n, height, width, channels) float32 in 0..255.
+        **options: as on the command line; see ``reportgen.BuildOptions``.
 
     Returns:
         The folder, with ``.path``, ``.report`` (the data), ``.failed`` and ``.open()``.
@@ -85,7 +85,8 @@ def build_report(
             ``reportgen.errors``.
     """
     shown = progress or Silence()
-    function = options["preprocess"] if callable(options.get("preprocess")) else None
+    preprocess = options.get("preprocess")
+    function = preprocess if callable(preprocess) else None
     if function is not None:
         options["preprocess"] = (
             f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', 'function')}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from pathlib import Path
@@ -18,14 +17,16 @@ from reportgen.errors import (
     UsageError,
     worst,
 )
+from reportgen.options import OPTIONS
 from reportgen.terminal import say
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reportgen.options import Option
 
-log = logging.getLogger("reportgen")
+    Command = Callable[..., Any]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -34,192 +35,61 @@ def cli() -> None:
     """Turn a trained Keras model into a static HTML report that opens anywhere."""
 
 
-def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that build and demo have in common."""
-    options = [
-        click.option("--force", is_flag=True, help="Write into a folder that is no report."),
-        click.option("--open", "open_page", is_flag=True, help="Show the page in the browser."),
-        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
-        click.option(
-            "-v", "--verbose", is_flag=True, help="Print TensorFlow's log and tracebacks."
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _options(*names: str, **changed: Any) -> Callable[[Command], Command]:
+    """Add options of the table to a command.
+
+    Args:
+        names: of the options, in the order of the help.
+        changed: what differs here from the table.
+    """
+
+    def add(command: Command) -> Command:
+        for name in reversed(names):
+            command = _clicked(OPTIONS[name]._replace(**changed))(command)
+        return command
+
+    return add
 
 
-_config = click.option(
-    "--config",
-    type=Path,
-    metavar="FILE",
-    help="Options in a TOML file that you trust, in place of pyproject.toml's.",
-)
+def _clicked(option: Option) -> Callable[[Command], Command]:
+    """Return an option as click declares it."""
+    about = f"{option.sentence()}.".replace("`", "")
+    if option.default:
+        about += f"  [default: {option.default.replace('`', '')}]"
+    short = (f"-{option.short}",) if option.short else ()
+    if option.kind == "switch":
+        switch = f"{option.flag}/--no-{option.flag[2:]}"
+        return click.option(option.name, *short, switch, default=False, help=about)
+    types = {"whole": int, "number": float, "choice": click.Choice(option.choices)}
+    return click.option(
+        option.name,
+        *short,
+        option.flag,
+        type=types.get(option.kind, str),
+        multiple=option.several,
+        metavar=option.metavar or None,
+        help=about,
+    )
+
+
+def _typed(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands on the command line: a switch that is off there counts, a default does not."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return {n: v for n, v in given.items() if context.get_parameter_source(n) is not default}
 
 
 @cli.command()
 @click.argument("model", type=str)
-@click.option("-o", "--output", type=str, help="The report folder.  [required]")
-@click.option(
-    "-p",
-    "--probes",
-    multiple=True,
-    metavar="PATH",
-    help="Image, folder, glob, .npy or .npz to try the model on; repeatable.",
-)
-@click.option(
-    "--data",
-    metavar="PATH",
-    help="A labelled data set to evaluate on: folder of class folders, CSV of file,label, .npz of x and y.",
-)
-@click.option(
-    "--history",
-    metavar="PATH",
-    help="How the training went: CSVLogger file, History.history as JSON, TensorBoard folder.",
-)
-@click.option("--max-probes", type=int, help="Probes to show, an even sample.  [default: 8]")
-@click.option("--classes", metavar="FILE", help="Class names: one a line, or JSON.")
-@click.option("--labels", metavar="FILE", help="True labels: CSV of file,label.")
-@click.option(
-    "--resize",
-    type=click.Choice(["stretch", "crop", "pad"]),
-    help="How images of another aspect ratio are fitted.  [default: stretch]",
-)
-@click.option(
-    "--orientation",
-    type=click.Choice(["keras", "exif"]),
-    help="Whether EXIF orientations turn image files.  [default: keras, whose loaders do not]",
-)
-@click.option(
-    "--bands",
-    metavar="R,G,B",
-    help="The channels of images that are shown, from 0.  [default: 0,1,2]",
-)
-@click.option("--input-size", metavar="HxW", help="For models that leave their input size open.")
-@click.option(
-    "--preprocess",
-    metavar="MODE",
-    help="none, unit, symmetric, caffe, torch, uint16, module:function or auto.  "
-    "[default: auto for image files, none for arrays]",
-)
-@click.option("--threshold", type=float, help="Of sigmoid outputs.  [default: 0.5]")
-@click.option(
-    "--custom-objects",
-    multiple=True,
-    metavar="MODULE[:NAME]|FILE.py",
-    help="Custom classes that the model needs; imported, so only from where you trust.",
-)
-@click.option(
-    "--allow-code",
-    is_flag=True,
-    help="Let what the model file carries or names run: Lambdas, functions that are no part of a network, "
-    "layers that read files.",
-)
-@click.option("--title", help="Heading of the page.")
-@click.option(
-    "--meta", multiple=True, metavar="KEY=VALUE", help="Shown in the overview; repeatable."
-)
-@click.option("--hide-names", is_flag=True, help="Number the probes in place of their file names.")
-@click.option(
-    "--show-paths", is_flag=True, help="Show the model's whole path, not its file name only."
-)
-@click.option(
-    "--sections", multiple=True, metavar="NAMES", help="Sections to make, comma-separated."
-)
-@click.option(
-    "--skip", multiple=True, metavar="NAMES", help="Sections to leave out, comma-separated."
-)
-@click.option(
-    "--layers",
-    multiple=True,
-    metavar="GLOB",
-    help="Layers whose feature maps are shown, as in 'block*/out'; repeatable.",
-)
-@click.option(
-    "--relevance",
-    multiple=True,
-    metavar="NAMES",
-    help="gradcam, hirescam, layercam, integrated-gradients, smoothgrad, saliency, occlusion, rollout, "
-    "all or none; repeatable.  [default: gradcam, integrated-gradients, rollout where there is attention]",
-)
-@click.option(
-    "--relevance-layer", metavar="LAYER", help="Features of the CAM family, in place of the choice."
-)
-@click.option(
-    "--target",
-    multiple=True,
-    metavar="CLASS|OUTPUT[:CLASS]",
-    help="Explain a further class, or another output; repeatable.",
-)
-@click.option(
-    "--units",
-    multiple=True,
-    metavar="LAYER:INDEX|LAYER:*|class:NAME",
-    help="Units whose preferred pictures are shown; also LAYER:INDEX@centre, LAYER:direction=FILE.npy; "
-    "repeatable.  [default: 4 classes of the probes, 8 strong channels over the depth]",
-)
-@click.option(
-    "--feature-method",
-    type=click.Choice(["fourier", "maco"]),
-    help="How these pictures are made.  [default: fourier]",
-)
-@click.option("--feature-steps", type=int, help="Of their optimisation.  [default: 128]")
-@click.option("--diversity", type=int, help="Different pictures of each unit.  [default: 1]")
-@click.option(
-    "--caricature",
-    metavar="PROBE",
-    help="Exaggerate what a layer sees in this probe (name or number).",
-)
-@click.option(
-    "--feature-budget", type=float, metavar="SECONDS", help="Begin no further unit after so long."
-)
-@click.option(
-    "--quick", is_flag=True, help="Leave out what is dear: relevance is Grad-CAM without evidence."
-)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["error", "warning"]),
-    help="Exit with 4 when a finding is as severe.",
-)
-@click.option(
-    "--ignore",
-    multiple=True,
-    metavar="RULE[:LAYER-GLOB]",
-    help="Accept findings: shown, not counted; repeatable.",
-)
-@click.option("--junit", type=str, metavar="FILE", help="Write the findings as JUnit XML.")
-@click.option("--seed", type=int, help="For everything that samples.  [default: 0]")
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "gpu"]),
-    help="Where the network runs.  [default: cpu, since training may hold the GPU]",
-)
-@click.option(
-    "--cache",
-    metavar="DIR",
-    help="Where finished pieces of long work are kept, so that a run that was killed goes on.  "
-    "[default: the user's cache folder]",
-)
-@click.option(
-    "--fresh", is_flag=True, help="Start over: use nothing that a run before has finished."
-)
-@click.option("--strict", is_flag=True, help="Write nothing when a section fails.")
-@_config
-@_shared
-def build(config: Path | None, **given: Any) -> int:  # fmt: skip
+@_options(*(option.name for option in OPTIONS.values() if option.has_flag))
+def build(config: str | None, **given: Any) -> int:
     """Make a report about MODEL (.keras or .h5)."""
-    from reportgen.configuration import is_missing
-
-    options = {name: value for name, value in given.items() if not is_missing(value)}
-    configured = _configured(config)
-    if "open" in configured:
-        configured["open_page"] = configured.pop("open")
-    return _build({**configured, **options})
+    return _build({**_configured(config), **_typed(given)})
 
 
 @cli.command()
-@click.option("-o", "--output", type=str, default="reportgen-demo", show_default=True)
-@_shared
+@_options("output", help="The report folder", default="`reportgen-demo`")
+@_options("force", "open", "quiet", "verbose")
 def demo(**given: Any) -> int:
     """Make the report of the embedded example: a small CNN on photographs of clothes."""
     from reportgen.examples_root import example_root
@@ -227,19 +97,20 @@ def demo(**given: Any) -> int:
     root = example_root() / "fashion"
     example = {
         "model": str(root / "model.keras"),
+        "output": "reportgen-demo",
         "probes": (str(root / "probes"),),
         "classes": str(root / "classes.txt"),
         "history": str(root / "history.csv"),
         "title": "Fashion-MNIST example",
         "meta": ("data=Fashion-MNIST, test images",),
     }
-    return _build({**example, **given})
+    return _build({**example, **_typed(given)})
 
 
 @cli.command("render")
 @click.argument("folder", type=Path)
-@click.option("--open", "open_page", is_flag=True, help="Show the page in the browser.")
-def render_again(folder: Path, *, open_page: bool) -> int:
+@_options("open")
+def render_again(folder: Path, **given: Any) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
     from reportgen.page.publish import locked, publish_again
     from reportgen.report.model import ReportFolder, read_report
@@ -248,31 +119,22 @@ def render_again(folder: Path, *, open_page: bool) -> int:
     with locked(folder):
         publish_again(report, folder)
     say(folder / "index.html")
-    if open_page:
+    if given["open"]:
         ReportFolder(folder).open()
     return 0
 
 
 @cli.command()
 @click.argument("folder", type=Path)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["error", "warning"]),
-    help="Exit with 4 when a finding is as severe.",
-)
-@click.option(
-    "--ignore", multiple=True, metavar="RULE[:LAYER-GLOB]", help="Accept findings; repeatable."
-)
-@click.option("--junit", type=str, metavar="FILE", help="Write the findings as JUnit XML.")
-@_config
-@click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
+@_options("fail_on", "ignore", "junit", "config")
+@_options("quiet", help="Print the verdict only")
 def check(
     folder: Path,
     *,
     fail_on: str | None,
     ignore: tuple[str, ...],
     junit: str | None,
-    config: Path | None,
+    config: str | None,
     quiet: bool,
 ) -> int:
     """Judge the report in FOLDER again, without the model; writes nothing but --junit."""
@@ -310,23 +172,22 @@ def schema() -> int:
     return 0
 
 
-def _configured(file: Path | None) -> dict[str, Any]:
+def _configured(file: str | None) -> dict[str, Any]:
     """Return the options of the named or the project's file."""
     from reportgen.configuration import read_configuration
 
-    known = {parameter.name or "" for parameter in build.params} - {"model", "config", "open_page"}
     try:
         here = Path.cwd()
     except OSError:
         raise ConfigurationError("The working directory does not exist any more.") from None
-    return read_configuration(here, known | {"thresholds", "open"}, file)
+    return read_configuration(here, Path(file) if file is not None else None)
 
 
 def _build(options: dict[str, Any]) -> int:
     model = options.pop("model")
     output = options.pop("output", None)
     quiet, verbose = options.pop("quiet", False), options.pop("verbose", False)
-    open_page, junit = options.pop("open_page", False), options.pop("junit", None)
+    open_page, junit = options.pop("open", False), options.pop("junit", None)
     if not output:
         raise UsageError("Where to? Give the report folder with -o OUT.")
     from reportgen.terminal import print_outcome, progress, quieten
@@ -389,7 +250,9 @@ def run(arguments: list[str] | None = None) -> int:
         say(f"reportgen: {' '.join(str(error).split())}", err=True)
         return error.exit_code
     except Exception as error:
-        log.debug("Traceback of the error below", exc_info=error)
+        import logging
+
+        logging.getLogger("reportgen").debug("Traceback of the error below", exc_info=error)
         text = " ".join(str(error).split())
         traced = {"build", "demo"} & set(sys.argv[1:] if arguments is None else arguments)
         hint = " (-v shows the traceback)" if traced else ""

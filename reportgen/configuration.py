@@ -13,43 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ConfigurationError, UsageError
 from reportgen.files import read_regular
+from reportgen.options import OPTIONS
 from reportgen.settings import Settings, make_settings
 from reportgen.wording import readable_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
-_FILES = {"probes", "classes", "labels", "history", "data", "output", "cache", "junit"}
-_SWITCHES = {"quiet", "verbose", "open"}
-_PATHS = ("probes", "classes", "labels", "history", "data")
-_UNSHOWN = {
-    "output",
-    "quiet",
-    "verbose",
-    "open_page",
-    "force",
-    "model",
-    "device",
-    "show_paths",
-    "junit",
-    "cache",
-    "fresh",
-}
-"""Options that do not shape the report."""
-_NAMED_ONLY = ("custom_objects", "allow_code", "output", "force", "cache", "junit")
-"""What is taken from the command line or a named file only, beside ``preprocess = "module:function"``."""
+    from reportgen.options import Option
 
 
-def read_configuration(
-    start: Path, options: Collection[str], named: Path | None = None
-) -> dict[str, Any]:
+def read_configuration(start: Path, named: Path | None = None) -> dict[str, Any]:
     """Return the options of the named file, or of the nearest pyproject.toml above ``start``.
 
     Relative paths in it count from the folder of the file. Without such a file there are none.
 
     Args:
         start: the folder to start from.
-        options: the names that are known, with underscores.
         named: the file that the user named; its options stand in ``[tool.reportgen]`` or at its top.
 
     Raises:
@@ -62,20 +42,17 @@ def read_configuration(
         return {}
     found = {}
     for key, value in _table(path, named=named is not None).items():
-        name = key.replace("-", "_")
-        if name not in options:
+        option = OPTIONS.get(key.replace("-", "_"))
+        if option is None or not option.in_files:
             raise ConfigurationError(f"{path}: [tool.reportgen] has the unknown option {key!r}.")
-        if (name in _FILES and not _is_file(name, value)) or (
-            name in _SWITCHES and not isinstance(value, bool)
-        ):
+        if not _may_be(option, value):
             raise ConfigurationError(f"{path}: [tool.reportgen] {key} cannot be {value!r}.")
-        if named is None and _needs_trust(name, value):
-            flag = f"--{name.replace('_', '-')}"
+        if named is None and option.needs_trust(value):
             raise ConfigurationError(
                 f"{path}: [tool.reportgen] may not hold {key!r}, since a folder from elsewhere may bring "
-                f"such a file: pass {flag}, or name a file that you trust with --config FILE."
+                f"such a file: pass {option.flag}, or name a file that you trust with --config FILE."
             )
-        found[name] = _based(name, value, path.parent)
+        found[option.name] = _based(option, value, path.parent)
     try:
         make_settings({k: v for k, v in found.items() if k in Settings.__struct_fields__})
     except UsageError as error:
@@ -101,44 +78,43 @@ def _table(path: Path, *, named: bool) -> dict[str, Any]:
     return table
 
 
-def _needs_trust(name: str, value: Any) -> bool:
-    return name in _NAMED_ONLY or (name == "preprocess" and ":" in str(value))
+def _may_be(option: Option, value: Any) -> bool:
+    """Tell whether a path is text, and a switch that is no setting on or off; settings check themselves."""
+    if option.kind == "path":
+        several = option.several and isinstance(value, list)
+        return all(isinstance(item, str) for item in (value if several else [value]))
+    is_setting = option.name in Settings.__struct_fields__
+    return is_setting or option.kind != "switch" or isinstance(value, bool)
 
 
-def _is_file(name: str, value: Any) -> bool:
-    several = name == "probes" and isinstance(value, list)
-    return all(isinstance(item, str) for item in (value if several else [value]))
-
-
-def _based(name: str, value: Any, folder: Path) -> Any:
+def _based(option: Option, value: Any, folder: Path) -> Any:
     """Let relative paths count from the folder of the file."""
     if isinstance(value, list):
-        return [_based(name, item, folder) for item in value]
-    if name == "units" and isinstance(value, str) and ":direction=" in value:
-        unit, _, file = value.partition(":direction=")
-        return f"{unit}:direction={folder / file}"
-    is_path = name in _FILES or (name == "custom_objects" and str(value).endswith(".py"))
-    return str(folder / value) if is_path and isinstance(value, str) else value
+        return [_based(option, item, folder) for item in value]
+    if not isinstance(value, str):
+        return value
+    before, file = option.cut(value)
+    return f"{before}{folder / file}" if file or option.kind == "path" else value
 
 
 def command_text(model: str, options: Mapping[str, Any]) -> str:
     """Return the command with file names only and without what does not shape the report."""
     words = ["reportgen", "build", _name(model)]
     for key, value in sorted(options.items()):
-        if key in _UNSHOWN or is_missing(value):
+        option = OPTIONS[key]
+        if not option.in_command or value is None or value is False:
             continue
-        flag = f"--{key.replace('_', '-')}"
         if value is True:
-            words.append(flag)
+            words.append(option.flag)
             continue
         if isinstance(value, dict):
             value = [f"{name}={item}" for name, item in value.items()]  # noqa: PLW2901
         for item in value if isinstance(value, list | tuple) else [value]:
-            text = str(item)
+            before, file = option.cut(str(item))
+            text = before + (_name(file) if file else "")
             if key == "probes" and options.get("hide_names"):
                 text = "…"
-            is_file = key in _PATHS or (key == "custom_objects" and text.endswith(".py"))
-            words += [flag, _name(text) if is_file else text]
+            words += [option.flag, text]
     return shlex.join([*words, "-o", "OUT"])
 
 
@@ -147,24 +123,13 @@ def _name(path: str) -> str:
     return readable_name(name)
 
 
-_SHOWN = (
-    "resize", "orientation", "bands", "input_size", "preprocess", "max_probes", "threshold", "seed",
-)  # fmt: skip
-"""Options that a call is shown with."""
-
-
 def call_text(model: Any, settings: Settings) -> str:
     """Return the Python call that makes the report, with file names only."""
     name = repr(Path(model).name) if isinstance(model, str | Path) else "model"
     defaults = Settings()
     shown = [
-        f"{field}={getattr(settings, field)!r}"
-        for field in _SHOWN
-        if getattr(settings, field) != getattr(defaults, field)
+        f"{option.name}={getattr(settings, option.name)!r}"
+        for option in OPTIONS.values()
+        if option.in_call and getattr(settings, option.name) != getattr(defaults, option.name)
     ]
     return f"reportgen.build_report({', '.join([name, *shown])})"
-
-
-def is_missing(value: Any) -> bool:
-    """Tell whether an option was not given: nothing, a switch that is off, or an empty list."""
-    return value is None or value is False or value in ((), [])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reportgen.network.protocol import Batch
     from reportgen.report.leaves import Notice
     from reportgen.report.model import Content
-    from reportgen.settings import SectionKind
+    from reportgen.values import SectionKind
 
 
 def probe_name(context: Context, index: int) -> str:

@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
 from reportgen.errors import UsageError
+from reportgen.options import OPTIONS
+from reportgen.values import (
+    CAM_FAMILY,
+    DEFAULT_RELEVANCE,
+    RELEVANCE,
+    SECTIONS,
+    Device,
+    FeatureMethod,
+    Gate,
+    Orientation,
+    Resize,
+)
 from reportgen.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from os import PathLike
 
-Resize = Literal["stretch", "crop", "pad"]
-Device = Literal["cpu", "gpu"]
-Orientation = Literal["keras", "exif"]
-
-SectionKind = Literal[
-    "overview",
-    "evaluation",
-    "architecture",
-    "weights",
-    "probes",
-    "activations",
-    "relevance",
-    "features",
-    "history",
-]
-SECTIONS: tuple[SectionKind, ...] = get_args(SectionKind)
-"""The names of all sections, in the order of the page."""
-
-PREPROCESS_MODES = ("auto", "none", "unit", "symmetric", "caffe", "torch", "uint16")
-RELEVANCE = (
-    "gradcam",
-    "hirescam",
-    "layercam",
-    "integrated-gradients",
-    "smoothgrad",
-    "saliency",
-    "occlusion",
-    "rollout",
-)
-"""The names of all relevance methods, in the order of the page's columns."""
-CAM_FAMILY = ("gradcam", "hirescam", "layercam")
-DEFAULT_RELEVANCE = ("gradcam", "integrated-gradients", "rollout")
-"""Rollout exists for attention only."""
-MOST_PICTURES = 8
-"""Different pictures of one unit."""
-MOST_STEPS = 10_000
-MOST_SEED = 2**30
-RESIZE_MODES = ("stretch", "crop", "pad")
+    from reportgen.values import SectionKind
 
 # -- limits on what strangers may give; docs/security.md has them in a table -----------------------------
 
@@ -104,52 +80,67 @@ DEFAULT_LENGTH = 64
 """Of sequences and volumes that leave theirs open."""
 
 
+class BuildOptions(TypedDict, total=False):
+    """What ``build_report`` takes beside the model and the images; ``reportgen build --help`` explains it.
+
+    What may be repeated on the command line is a sequence here, or one value. ``classes`` are names in the
+    order of the outputs, or a file of them; ``labels`` a file, a mapping from the name of a probe, or one label
+    a probe; ``preprocess`` is a mode, ``module:function``, or a function from (n, height, width, channels)
+    float32 in 0..255; ``meta`` are pairs or a mapping; ``thresholds`` are limits of rules by their names. None
+    stands for the default.
+    """
+
+    max_probes: int | None
+    classes: str | PathLike[str] | Sequence[str] | None
+    labels: str | PathLike[str] | Mapping[str, Any] | Iterable[Any] | None
+    resize: Resize | None
+    orientation: Orientation | None
+    bands: int | str | Sequence[int] | None
+    input_size: int | str | Sequence[int] | None
+    preprocess: str | Callable[[Any], Any] | None
+    threshold: float | None
+    custom_objects: str | PathLike[str] | Sequence[str | PathLike[str]] | None
+    allow_code: bool | None
+    title: str | None
+    meta: Mapping[str, Any] | Sequence[str | tuple[str, Any]] | None
+    hide_names: bool | None
+    show_paths: bool | None
+    sections: str | Sequence[str] | None
+    skip: str | Sequence[str] | None
+    layers: str | Sequence[str] | None
+    relevance: str | Sequence[str] | None
+    relevance_layer: str | None
+    target: str | int | Sequence[str | int] | None
+    units: str | Sequence[str] | None
+    feature_method: FeatureMethod | None
+    feature_steps: int | None
+    diversity: int | None
+    caricature: str | int | None
+    feature_budget: float | None
+    quick: bool | None
+    ignore: str | Sequence[str] | None
+    thresholds: Mapping[str, float] | None
+    fail_on: Gate | None
+    seed: int | None
+    device: Device | None
+    cache: str | PathLike[str] | None
+    fresh: bool | None
+    strict: bool | None
+    force: bool | None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that shapes a report beside the model and the probes.
+    """Everything that shapes a report beside the model and the probes; ``reportgen.options`` says what each is.
 
     Attributes:
-        max_probes: how many probes are shown, at least 1.
-        classes: class names in the order of the outputs, or the path of a file of them.
-        labels: path of a CSV ``file,label``, or a mapping from probe name to label, or a sequence
-            with one label a probe.
-        resize: how an image of another aspect ratio is fitted.
-        orientation: ``keras`` reads image files as they are stored, ``exif`` turns them as their tag says.
-        bands: the channels of images that are shown, one as grey or three as red, green and blue, counted from
-            0; the first ones when empty.
-        input_size: height and width for models that leave them open.
-        preprocess: a mode of ``PREPROCESS_MODES``, ``module:function``, or None: ``auto`` for image
-            files and ``none`` for arrays and data sets.
-        threshold: probability from which a label of a multi-label or binary head counts as given.
-        custom_objects: ``MODULE``, ``MODULE:NAME`` or ``FILE.py`` texts, imported before loading.
-        allow_code: whether Python code stored in the model file may run.
-        title: heading of the page; the model's name without it.
-        meta: pairs shown in the overview.
-        hide_names: whether probes are numbered in place of their file names.
-        show_paths: whether paths are shown whole; otherwise file names only.
-        sections: the sections to make; all when empty.
-        skip: sections to leave out.
-        relevance: methods of ``RELEVANCE``, ``all`` or ``none``; ``DEFAULT_RELEVANCE`` when empty.
-        relevance_layer: the layer whose features the CAM family weighs, in place of the choice.
-        target: what is explained beside the predicted class: ``CLASS``, ``INDEX``, ``OUTPUT`` or
-            ``OUTPUT:CLASS``.
-        units: units whose preferred pictures are shown: ``LAYER:INDEX``, ``LAYER:INDEX@centre``, ``LAYER:*``,
-            ``class:NAME`` or ``LAYER:direction=FILE.npy``; a choice when empty.
-        feature_method: ``fourier`` (Lucid) or ``maco``.
-        feature_steps: of the optimisation.
-        diversity: how many different pictures of each unit.
-        caricature: name or number of the probe whose features are exaggerated.
-        feature_budget: seconds after which no further unit is begun.
-        quick: whether what is dear is left out: evidence, randomisation test, pixel-level maps.
-        layers: patterns for the layers whose maps are shown; a choice over the depth when empty.
-        ignore: ``RULE`` or ``RULE:LAYER-GLOB``: findings that are accepted.
-        thresholds: of rules, in place of their defaults.
-        fail_on: severity from which a finding makes the build fail (exit code 4).
-        seed: for everything that samples.
-        device: where the network runs.
-        cache: folder for finished pieces of long work; the user's cache folder when None.
-        fresh: whether pieces that lie there are ignored.
-        strict: whether a section that fails stops the build.
-        force: whether a folder that is no report may be written into.
+        classes: names in the order of the outputs, or the path of a file of them.
+        labels: the path of a file, a mapping from the name of a probe, or one label a probe.
+        bands: all that the image has when empty.
+        preprocess: None is ``auto`` for image files and ``none`` for arrays and data sets.
+        sections: all when empty.
+        relevance: ``DEFAULT_RELEVANCE`` when empty.
+        layers: a choice over the depth when empty; so are ``units``.
+        cache: the user's cache folder when None.
     """
 
     max_probes: int = 8
@@ -174,7 +165,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     relevance_layer: str | None = None
     target: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
-    feature_method: Literal["fourier", "maco"] = "fourier"
+    feature_method: FeatureMethod = "fourier"
     feature_steps: int = 128
     diversity: int = 1
     caricature: str | int | None = None
@@ -182,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quick: bool = False
     ignore: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
-    fail_on: Literal["error", "warning"] | None = None
+    fail_on: Gate | None = None
     seed: int = 0
     device: Device = "cpu"
     cache: str | None = None
@@ -213,133 +204,26 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
         UsageError: an unknown option, a value of the wrong kind or out of range, or an unknown
             section.
     """
-    try:
-        options = {name: _normalised(name, _plain(value)) for name, value in options.items()}
-    except (TypeError, LookupError) as error:
-        raise UsageError(f"An option has a value that it cannot take: {error}.") from None
     known = Settings.__struct_fields__
     for name in options:
         if name not in known:
             raise UsageError(f"There is no option {name!r}{did_you_mean(name, known) or '.'}")
     try:
-        settings = msgspec.convert(options, Settings)
-    except msgspec.ValidationError as error:
+        settings = msgspec.convert(
+            {name: OPTIONS[name].normalised(_plain(value)) for name, value in options.items()},
+            Settings,
+        )
+    except (TypeError, LookupError, msgspec.ValidationError) as error:
         raise UsageError(f"An option has a value that it cannot take: {error}.") from None
-    _check_ranges(settings)
+    for name in known:
+        option, value = OPTIONS[name], getattr(settings, name)
+        if option.check is not None and value is not None:
+            option.check(option.flag, value)
+    if not settings.chosen_sections:
+        raise UsageError("--sections and --skip leave no section to make.")
     return settings
 
 
 def _plain(value: Any) -> Any:
     """Return NumPy's numbers as Python's."""
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
-
-
-def _normalised(name: str, value: Any) -> Any:
-    if name in {"sections", "skip", "relevance"} and value is not None:
-        values = [value] if isinstance(value, str) else value
-        return tuple(
-            part.strip().replace("_", "-") if name == "relevance" else part.strip()
-            for text in values
-            for part in str(text).split(",")
-            if part.strip()
-        )
-    if name in {"custom_objects", "layers", "ignore", "units"}:
-        return (value,) if isinstance(value, str) else tuple(value or ())
-    if name == "target" and value is not None:
-        return tuple(str(item) for item in (value if isinstance(value, list | tuple) else [value]))
-    if name == "meta":
-        return _pairs(value or ())
-    if name in _FROM_TEXT and isinstance(value, str):
-        return _FROM_TEXT[name](value)
-    if name == "input_size" and isinstance(value, int):
-        return (value, value)
-    if name == "classes" and value is not None and not isinstance(value, str):
-        return tuple(str(text) for text in value) if isinstance(value, list | tuple) else str(value)
-    if name in {"labels", "cache"} and hasattr(value, "__fspath__"):
-        return str(value)
-    if name == "labels" and value is not None and not isinstance(value, str | dict):
-        return tuple(label.tolist() if hasattr(label, "tolist") else label for label in value)
-    return value
-
-
-def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    if hasattr(value, "items"):
-        return tuple((str(key), str(text)) for key, text in value.items())
-    pairs = []
-    for item in value:
-        if isinstance(item, str):
-            key, sign, text = item.partition("=")
-            if not sign or not key.strip():
-                raise UsageError(f"--meta takes KEY=VALUE, not {item!r}.")
-            pairs.append((key.strip(), text.strip()))
-        else:
-            pairs.append((str(item[0]), str(item[1])))
-    return tuple(pairs)
-
-
-def _bands(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--bands takes R,G,B, as in 3,2,1, or one band, not {text!r}.") from None
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().replace("\u00d7", "x").partition("x")
-    try:
-        return int(height), int(width or height)
-    except ValueError:
-        raise UsageError(f"--input-size takes HEIGHTxWIDTH, as in 224x224, not {text!r}.") from None
-
-
-_FROM_TEXT: dict[str, Callable[[str], tuple[int, ...]]] = {"bands": _bands, "input_size": _size}
-
-
-def _check_ranges(settings: Settings) -> None:
-    if settings.max_probes < 1:
-        raise UsageError(f"--max-probes must be at least 1, not {settings.max_probes}.")
-    _check_features(settings)
-    if not 0 <= settings.seed <= MOST_SEED:
-        raise UsageError(f"--seed takes 0 to {MOST_SEED:,}, not {settings.seed}.")
-    if not 0 < settings.threshold < 1:
-        raise UsageError(f"--threshold must lie between 0 and 1, not {settings.threshold}.")
-    if len(settings.bands) not in {0, 1, 3} or any(band < 0 for band in settings.bands):
-        raise UsageError("--bands takes one band or three, R,G,B, counted from 0.")
-    if settings.input_size and min(settings.input_size) < 1:
-        raise UsageError("--input-size must be at least 1x1.")
-    mode = settings.preprocess
-    if mode is not None and mode not in PREPROCESS_MODES and ":" not in mode:
-        modes = ", ".join(PREPROCESS_MODES)
-        raise UsageError(f"--preprocess takes {modes} or module:function, not {mode!r}.")
-    for name in (*settings.sections, *settings.skip):
-        if name not in SECTIONS:
-            raise UsageError(
-                f"There is no section {name!r}{did_you_mean(name, SECTIONS) or '.'} "
-                f"The sections are {', '.join(SECTIONS)}."
-            )
-    _check_relevance(settings.relevance)
-    if not settings.chosen_sections:
-        raise UsageError("--sections and --skip leave no section to make.")
-
-
-def _check_features(settings: Settings) -> None:
-    if not 1 <= settings.diversity <= MOST_PICTURES:
-        raise UsageError(f"--diversity takes 1 to {MOST_PICTURES}, not {settings.diversity}.")
-    if not 1 <= settings.feature_steps <= MOST_STEPS:
-        raise UsageError(
-            f"--feature-steps takes 1 to {MOST_STEPS:,}, not {settings.feature_steps}."
-        )
-    if settings.feature_budget is not None and not settings.feature_budget >= 0:
-        raise UsageError("--feature-budget takes seconds, at least 0.")
-
-
-def _check_relevance(names: tuple[str, ...]) -> None:
-    if "none" in names and len(names) > 1:
-        raise UsageError("--relevance none leaves everything out; it takes no further methods.")
-    known = (*RELEVANCE, "all", "none")
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"There is no relevance method {name!r}{did_you_mean(name, known) or '.'} "
-                f"The methods are {', '.join(known)}."
-            )

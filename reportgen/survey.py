@@ -92,6 +92,7 @@ def with_chosen_probes(
     if not rows:
         return context
     listing = Listing(tuple(data.set.item(row) for row in rows), data.set.class_names)
+    listing = listing.with_single_labels()
     found = read_probes(listing, context.specs, context.settings)
     count = sum(row.place in chosen.wrong for row in rows)
     text = (

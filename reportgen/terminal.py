@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import sys
 import time
@@ -145,6 +144,8 @@ def progress(*, quiet: bool) -> Any:
 
 def quieten(*, verbose: bool, device: str) -> None:
     """Quieten the libraries before they are imported; this process is ours alone."""
+    import logging
+
     logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(message)s")
     for noisy in ("matplotlib", "PIL", "tensorflow", "h5py", "absl"):
         logging.getLogger(noisy).setLevel(logging.WARNING if verbose else logging.CRITICAL)

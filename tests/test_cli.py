@@ -289,6 +289,16 @@ def test_strict_keeps_the_old_report(tmp_path, capsys, old, failing_weights):
     refused(capsys, 3, "build", models.saved("classifier"), "-o", old, "--strict", "-q")
 
 
+@pytest.mark.usefixtures("failing_weights")
+def test_the_command_line_takes_back_what_a_file_is_strict_about(tmp_path, capsys):
+    configure("strict = true")
+    build = ["build", models.saved("classifier"), "-o", "out", "-q"]
+    refused(capsys, 3, *build)
+    assert not Path("out").exists()
+    assert reportgen(capsys, *build, "--no-strict")[0] == 3
+    assert pages.check_page(tmp_path / "out")["summary"]["state"] == "incomplete"
+
+
 # -- the model: 5 --------------------------------------------------------------------------------
 
 
@@ -660,7 +670,7 @@ def test_the_vector_of_a_unit_counts_from_the_folder_of_the_file(tmp_path):
     (tmp_path / "pyproject.toml").write_text(
         '[tool.reportgen]\nunits = ["l:direction=v.npy", "l:3"]\n'
     )
-    found = read_configuration(tmp_path, {"units"})
+    found = read_configuration(tmp_path)
     assert found == {"units": [f"l:direction={tmp_path / 'v.npy'}", "l:3"]}
 
 

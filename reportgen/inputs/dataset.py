@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from reportgen.inputs.data_source import DataSource
     from reportgen.inputs.fitting import InputShape
-    from reportgen.settings import Orientation, Settings
+    from reportgen.settings import Settings
+    from reportgen.values import Orientation
 
 MOST_BROKEN = 50
 """Broken images whose reasons are kept; all are counted."""

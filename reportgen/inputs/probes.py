@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from reportgen.inputs.fitting import InputShape
     from reportgen.inputs.images import Fitted, Pixels
     from reportgen.inputs.listing import Listing
-    from reportgen.settings import Orientation, Settings
+    from reportgen.settings import Settings
+    from reportgen.values import Orientation
 
     Reading = Literal["crop", "stretch", "exif", "keras"]
 

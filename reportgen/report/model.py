@@ -23,7 +23,7 @@ from reportgen.report.content.relevance import RelevanceContent
 from reportgen.report.content.weights import WeightsContent
 from reportgen.report.findings import Check, Finding
 from reportgen.report.leaves import AssetName, Notice
-from reportgen.settings import SECTIONS, SectionKind
+from reportgen.values import SECTIONS, SectionKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

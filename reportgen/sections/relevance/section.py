@@ -37,7 +37,7 @@ from reportgen.sections.relevance.proof import (
 )
 from reportgen.sections.relevance.sanity import FEWEST_CELLS, reacts
 from reportgen.sections.relevance.targets import find_index, find_targets
-from reportgen.settings import CAM_FAMILY, RELEVANCE
+from reportgen.values import CAM_FAMILY, RELEVANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -277,6 +277,25 @@ def test_labels_by_column_of_a_csv(tmp_path):
     assert section.content.others[0].result.mae == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.parametrize("given", ["arrays", "list.csv"])
+def test_probes_are_drawn_from_a_data_set_with_labels_for_each_output(tmp_path, given):
+    """Which of the labels speaks of a probe is not asked: it has none."""
+    x, levels = bright(12)
+    model = two_heads()
+    first, second = model.output_names
+    data = (x, {first: (levels > 0.6).astype(int), second: levels})
+    if given == "list.csv":
+        data = tmp_path / given
+        data.write_text(f"file,{first},{second}\n" + "".join(f"{k}.png,1,0.5\n" for k in range(12)))
+        for k, level in enumerate(levels):
+            picture = np.full((8, 8), round(255 * level), np.uint8)
+            Image.fromarray(picture).save(tmp_path / f"{k}.png")
+    sections = ("overview", "evaluation", "probes")
+    _, report = evaluated(model, tmp_path / "out", data, sections=sections)
+    probes = next(s.content for s in report.sections if s.kind == "probes").probes
+    assert [probe.label for probe in probes] == [None] * 8
+
+
 def test_a_row_of_another_length_is_named(tmp_path):
     (tmp_path / "list.csv").write_text("file,a,b\n1.png,0,1\n2.png,0\n")
     with pytest.raises(DataError, match="line 3: 2 columns, where line 1 has 3"):

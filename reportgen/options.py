@@ -1,0 +1,325 @@
+"""The options of a build, each declared once.
+
+The command line, the files of options, ``make_settings``, the command that a report shows and the README's
+table are read from here; ``python -m reportgen.options README.md`` writes the latter.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from reportgen import values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Kind = Literal["text", "path", "switch", "whole", "number", "choice"]
+
+TABLE_BEGINS = "<!-- Written by: python -m reportgen.options README.md -->"
+TABLE_ENDS = "<!-- The end of the options. -->"
+
+
+def _no_file(_: str) -> str:
+    return ""
+
+
+def _python_file(text: str) -> str:
+    return text if text.endswith(".py") else ""
+
+
+def _direction_file(text: str) -> str:
+    return text.partition(":direction=")[2]
+
+
+class Option(NamedTuple):
+    """One option, wherever it is given.
+
+    Attributes:
+        name: as Python and files write it.
+        help: what it does, for the terminal and the README; code stands between backticks.
+        kind: of one value on the command line; a switch has its opposite there.
+        short: its letter.
+        metavar: what stands for its value.
+        choices: the values that it takes, of the kind ``choice``.
+        several: whether it may be repeated.
+        default: what holds without it, in words.
+        more: further sentences for the README.
+        normalised: turns what a user gives in Python or a file into what the settings hold.
+        check: refuses what is out of range, told the flag and the value.
+        in_command: whether the command that a report shows holds it.
+        in_call: whether the Python call that a report shows holds it.
+        named_only: whether a file must have been named to hold it: what runs code or writes elsewhere.
+        named_only_with: a text in its value that makes it so.
+        file_in: returns the end of a value that names a file, or nothing.
+        has_flag: whether the command line has it.
+        in_files: whether a file of options may hold it.
+    """
+
+    name: str
+    help: str
+    kind: Kind = "text"
+    short: str = ""
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    several: bool = False
+    default: str = ""
+    more: str = ""
+    normalised: Callable[[Any], Any] = values.unchanged
+    check: Callable[[str, Any], None] | None = None
+    in_command: bool = True
+    in_call: bool = False
+    named_only: bool = False
+    named_only_with: str = ""
+    file_in: Callable[[str], str] = _no_file
+    has_flag: bool = True
+    in_files: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def needs_trust(self, value: Any) -> bool:
+        """Tell whether only a file that was named may hold this value."""
+        text = self.named_only_with
+        return self.named_only or (text != "" and text in str(value))
+
+    def cut(self, text: str) -> tuple[str, str]:
+        """Return what stands before the file that a value names, and that file; either may be empty."""
+        file = text if self.kind == "path" else self.file_in(text)
+        return text[: len(text) - len(file)], file
+
+    def sentence(self) -> str:
+        """Return what the option does and that it may be repeated."""
+        return f"{self.help}; repeatable" if self.several else self.help
+
+
+def _code(*words: str) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+_TABLE = (
+    Option(
+        "output", "The report folder; required", "path", "o", "OUT",
+        in_command=False, named_only=True,
+    ),
+    Option(
+        "probes", "Image, folder, glob, `.npy` or `.npz` to try the model on", "path", "p", "PATH",
+        several=True,
+    ),
+    Option(
+        "data",
+        "A labelled data set to evaluate on: folder of class folders, CSV of `file,label`, `.npz` of x and y",
+        "path", metavar="PATH",
+        more="Also a folder of `images` and `masks`, and a CSV of `file,mask`; a CSV's paths count from its "
+        "folder, and it may have a column for each output or number",
+    ),
+    Option(
+        "history",
+        "How the training went: CSVLogger file, `History.history` as JSON, TensorBoard folder",
+        "path", metavar="PATH",
+        more="Also TSV; TensorBoard's needs `pip install 'keras-reportgen[tensorboard]'`",
+    ),
+    Option(
+        "max_probes", "Probes to show, an even sample", "whole", metavar="N", default="8",
+        check=values.at_least_one, in_call=True,
+    ),
+    Option(
+        "classes", "Class names: one a line, or JSON", "path", metavar="FILE",
+        normalised=values.class_names,
+    ),
+    Option(
+        "labels", "True labels: CSV of `file,label`", "path", metavar="FILE", normalised=values.labels
+    ),
+    Option(
+        "resize", "How images of another aspect ratio are fitted", "choice",
+        choices=get_args(values.Resize), default="`stretch`", in_call=True,
+        more="`stretch`, bilinear without antialias, is what Keras does",
+    ),
+    Option(
+        "orientation", "Whether EXIF orientations turn image files", "choice",
+        choices=get_args(values.Orientation), default="`keras`, whose loaders do not", in_call=True,
+    ),
+    Option(
+        "bands", "The channels of images that are shown, from 0", metavar="R,G,B", default="`0,1,2`",
+        normalised=values.bands, check=values.one_or_three_bands, in_call=True,
+    ),
+    Option(
+        "input_size", "For models that leave their input size open", metavar="HxW",
+        normalised=values.size, check=values.size_of_an_image, in_call=True,
+    ),
+    Option(
+        "preprocess",
+        "`none`, `unit` (x/255), `symmetric` (x/127.5 - 1), `caffe`, `torch`, `uint16`, `module:function` or "
+        "`auto`",
+        metavar="MODE", default="`auto` for image files, `none` for arrays",
+        check=values.preprocess_mode, in_call=True, named_only_with=":",
+    ),
+    Option(
+        "threshold", "Probability from which a label of sigmoid outputs counts as given", "number",
+        metavar="P", default="0.5", check=values.probability, in_call=True,
+    ),
+    Option(
+        "custom_objects",
+        "Custom classes that the model needs; imported, so only from where you trust",
+        metavar="MODULE[:NAME]|FILE.py", several=True, normalised=values.texts, named_only=True,
+        file_in=_python_file,
+    ),
+    Option(
+        "allow_code",
+        "Let what the model file carries or names run: Lambdas, functions that are no part of a network, "
+        "layers that read files",
+        "switch", named_only=True,
+    ),
+    Option("title", "Heading of the page", metavar="TEXT", default="the model's name"),
+    Option("meta", "Shown in the overview", metavar="KEY=VALUE", several=True, normalised=values.pairs),
+    Option("hide_names", "Number the probes in place of their file names", "switch"),
+    Option(
+        "show_paths", "Show the model's whole path, not its file name only", "switch",
+        in_command=False,
+    ),
+    Option(
+        "sections", "Sections to make, comma-separated", metavar="NAMES", several=True, default="all",
+        more=f"They are {_code(*values.SECTIONS)}",
+        normalised=values.names, check=values.section_names,
+    ),
+    Option(
+        "skip", "Sections to leave out, comma-separated", metavar="NAMES", several=True,
+        normalised=values.names, check=values.section_names,
+    ),
+    Option(
+        "layers", "Layers whose feature maps are shown, as in `block*/out`", metavar="GLOB", several=True,
+        default="the last of each resolution and ends of blocks", normalised=values.texts,
+    ),
+    Option(
+        "relevance", f"{_code(*values.RELEVANCE)}, `all` or `none`, comma-separated", metavar="NAMES",
+        several=True,
+        default="`gradcam`, `integrated-gradients`, `rollout` where there is attention",
+        normalised=values.method_names, check=values.relevance_methods,
+    ),
+    Option(
+        "relevance_layer", "Whose features the CAM family weighs", metavar="LAYER",
+        default="the last ones with places that reach the head",
+    ),
+    Option(
+        "target", "Explain a further class, or another output", metavar="CLASS|OUTPUT[:CLASS]",
+        several=True, normalised=values.targets,
+    ),
+    Option(
+        "units",
+        "Units whose preferred pictures are shown; also `LAYER:INDEX@centre`, `LAYER:direction=FILE.npy`",
+        metavar="LAYER:INDEX|LAYER:*|class:NAME", several=True,
+        default="4 classes of the probes, 8 strong channels over the depth",
+        normalised=values.texts, file_in=_direction_file,
+    ),
+    Option(
+        "feature_method", "How these pictures are made", "choice",
+        choices=get_args(values.FeatureMethod), default="`fourier`",
+    ),
+    Option(
+        "feature_steps", "Of their optimisation", "whole", metavar="N", default="128",
+        check=values.within(1, values.MOST_STEPS),
+    ),
+    Option(
+        "diversity", "Different pictures of each unit", "whole", metavar="N", default="1",
+        check=values.within(1, values.MOST_PICTURES),
+    ),
+    Option(
+        "caricature", "Exaggerate what a layer sees in this probe (name or number)", metavar="PROBE"
+    ),
+    Option(
+        "feature_budget", "Begin no further unit after so long", "number", metavar="SECONDS",
+        check=values.seconds,
+    ),
+    Option(
+        "quick", "Leave out what is dear: relevance is Grad-CAM without evidence", "switch",
+        more="The page says so",
+    ),
+    Option(
+        "fail_on", "Exit with 4 when a finding is as severe", "choice", choices=get_args(values.Gate)
+    ),
+    Option(
+        "ignore", "Accept findings: shown, not counted", metavar="RULE[:LAYER-GLOB]", several=True,
+        normalised=values.texts,
+    ),
+    Option(
+        "thresholds", "Limits of rules by their names; in files and Python only", has_flag=False,
+        default="as the rules say", in_command=False,
+    ),
+    Option(
+        "junit", "Write the findings as JUnit XML", "path", metavar="FILE",
+        in_command=False, named_only=True,
+    ),
+    Option(
+        "seed", "For everything that samples", "whole", metavar="N", default="0",
+        check=values.within(0, values.MOST_SEED), in_call=True,
+    ),
+    Option(
+        "device", "Where the network runs", "choice", choices=get_args(values.Device),
+        default="`cpu`, since training may hold the GPU", in_command=False,
+    ),
+    Option(
+        "cache",
+        "Where finished pieces of long work are kept, so that a run that was killed goes on",
+        "path", metavar="DIR", default="the user's cache folder", normalised=values.path_text,
+        in_command=False, named_only=True,
+    ),
+    Option(
+        "fresh", "Start over: use nothing that a run before has finished", "switch",
+        in_command=False,
+    ),
+    Option("strict", "Write nothing when a section fails", "switch"),
+    Option(
+        "config", "Options in a TOML file that you trust, in place of `pyproject.toml`'s", "path",
+        metavar="FILE", in_command=False, in_files=False,
+    ),
+    Option(
+        "force", "Write into a folder that is no report", "switch",
+        in_command=False, named_only=True,
+    ),
+    Option("open", "Show the page in the browser", "switch", in_command=False),
+    Option("quiet", "Print nothing but errors", "switch", "q", in_command=False),
+    Option("verbose", "Print TensorFlow's log and tracebacks", "switch", "v", in_command=False),
+)  # fmt: skip
+
+OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
+"""Every option by its name, in the order of the help."""
+
+
+def readme_table() -> str:
+    """Return the options as the README's table."""
+    rows = ["| option | what it does |", "|---|---|"]
+    for option in OPTIONS.values():
+        words = option.sentence()
+        if option.default:
+            words += f" (default: {option.default})"
+        if option.more:
+            words += f". {option.more}"
+        shown = f"`[tool.reportgen.{option.name}]`"
+        if option.has_flag:
+            value = option.metavar or "|".join(option.choices)
+            shown = f"`{' '.join(filter(None, (option.flag, value)))}`"
+        if option.short:
+            shown = f"`-{option.short}`, {shown}"
+        rows.append(f"| {_cell(shown)} | {_cell(words)} |")
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def with_table(text: str) -> str:
+    """Return a document with the options between its two marks."""
+    before, begin, rest = text.partition(TABLE_BEGINS)
+    _, end, after = rest.partition(TABLE_ENDS)
+    if not begin or not end:
+        raise ValueError(f"{TABLE_BEGINS} and {TABLE_ENDS} must stand in the document.")
+    return f"{before}{begin}\n\n{readme_table()}\n\n{end}{after}"
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(with_table(path.read_text("utf-8")), "utf-8")

@@ -1,0 +1,86 @@
+"""What the README says is true: its Python runs as it stands, and its command lines are understood."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import webbrowser
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import keras
+import models
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import reportgen
+from reportgen import cli
+from reportgen.report.model import read_report
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+CALLS, TRACKERS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^reportgen (.*?)(?: +#.*)?$", README.replace("\\\n", " "), re.MULTILINE)
+
+
+def two_headed():
+    """A network with the two outputs that the README names, whose training is over at once."""
+    entry = keras.Input((12, 12, 3))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, activation="relu")(entry))
+    kind = keras.layers.Dense(2, "softmax", name="kind")(x)
+    made = keras.Model(entry, {"kind": kind, "age": keras.layers.Dense(1, name="age")(x)})
+    made.fit = lambda *_: {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5]}
+    return made
+
+
+def test_the_calls_from_python(tmp_path, monkeypatch):
+    """Few sections, so that it takes seconds; the code is the README's."""
+    monkeypatch.chdir(tmp_path)
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    kinds = ("overview", "evaluation", "probes", "history")
+    monkeypatch.setattr(reportgen, "build_report", partial(reportgen.build_report, sections=kinds))
+    pictures, labels = models.images(10), np.arange(10) % 2
+    names = {
+        "model": two_headed(),
+        "x_test": pictures,
+        "y_test": labels,
+        "y1": labels,
+        "y2": np.linspace(20, 60, 10),
+        "images": pictures[:4],
+        "labels": labels[:4],
+        "dataset": tf.data.Dataset.from_tensor_slices(pictures).batch(4),
+    }
+    names["model"].save("model.keras")
+    exec(CALLS, names)  # noqa: S102 - it is the README's
+    assert len(read_report(tmp_path / "report").sections) == len(kinds)
+    assert opened == [names["folder"].index.resolve().as_uri()]
+
+
+def test_the_calls_of_trackers_hand_over_the_folder(monkeypatch):
+    """The trackers are not installed: each is stood for by what it would be given."""
+    given = []
+
+    def take(*arguments, **named):
+        given.append([value for value in (*arguments, *named.values()) if value == "report"])
+        return SimpleNamespace(add_dir=take)
+
+    names = {
+        "mlflow": SimpleNamespace(log_artifacts=take),
+        "wandb": SimpleNamespace(Artifact=take),
+        "run": SimpleNamespace(log_artifact=take),
+        "task": SimpleNamespace(upload_artifact=take),
+        "experiment": SimpleNamespace(log_asset_folder=take),
+    }
+    exec(TRACKERS, names)  # noqa: S102 - it is the README's
+    assert len(given) == 6
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_command_lines_are_understood(line):
+    name, *arguments = shlex.split(line)
+    command = cli.cli.commands[name]
+    with command.make_context(name, arguments) as context:
+        assert isinstance(context, click.Context)
