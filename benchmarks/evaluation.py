@@ -27,8 +27,8 @@ from reportgen.inputs.data_source import list_data
 from reportgen.inputs.dataset import DataSet
 from reportgen.inputs.fitting import InputShape
 from reportgen.inputs.given import Inputs
-from reportgen.nets.engine import run_flat
 from reportgen.nets.keras_network import KerasNetwork
+from reportgen.nets.tensorflow_internals import run_flat
 from reportgen.network.tasks import guess_tasks
 from reportgen.sections.activations.activity import ActivityFold
 from reportgen.sections.evaluation import section as evaluation

@@ -110,6 +110,85 @@ def test_nothing_stands_for_what_cannot_be_measured():
         assert not re.search(r"\bor 0\.0\b", path.read_text("utf-8")), path
 
 
+WALL = {"keras_internals.py", "tensorflow_internals.py"}
+"""The modules that may use what Keras and TensorFlow do not document."""
+
+
+def is_private(name):
+    return isinstance(name, str) and name.startswith("_") and not name.endswith("__")
+
+
+def own_names(tree):
+    """Return the private names that a module gives to its own objects and classes."""
+    defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    stored = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {"self", "cls"}
+    }
+    return defined | stored | {"_replace", "_asdict", "_fields", "_make"}
+
+
+def foreign_insides(tree):
+    """Yield where a module reads or replaces what another library keeps to itself, as text."""
+    own = own_names(tree)
+    for node in ast.walk(tree):
+        text = ast.unparse(node) if isinstance(node, ast.expr | ast.Import | ast.ImportFrom) else ""
+        if isinstance(node, ast.Attribute):
+            ours = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            replaced = isinstance(node.ctx, ast.Store) and node.attr.startswith("__") and not ours
+            if replaced or (is_private(node.attr) and not ours and node.attr not in own):
+                yield text
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {
+            "getattr", "hasattr", "setattr", "delattr", "operator.attrgetter",
+        }:  # fmt: skip
+            if any(isinstance(a, ast.Constant) and is_private(a.value) for a in node.args):
+                yield text
+        elif isinstance(node, ast.Import | ast.ImportFrom | ast.Constant) and re.search(
+            r"\b(keras|tensorflow)\.(src|python|_\w+)\b", text
+        ):
+            yield text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "layer._layers", "getattr(layer, '_layers', ())", "hasattr(model.inner, '_value')",
+        "from keras.src.backend import common", "import tensorflow.python.eager", "find('keras.src.layers')",
+        "keras.Layer.__call__ = mine", "model.layers[0]._inbound_nodes[0].inputs",
+    ],
+)  # fmt: skip
+def test_what_the_wall_is_for_would_be_found(code):
+    assert list(foreign_insides(ast.parse(code)))
+
+
+def test_what_other_libraries_keep_to_themselves_is_used_behind_the_wall_only():
+    """An upgrade of Keras or TensorFlow is read against two modules, each name with its reason."""
+    found = {
+        (path.name, text)
+        for path in (ROOT / "reportgen").rglob("*.py")
+        if path.name not in WALL
+        for text in foreign_insides(ast.parse(path.read_text("utf-8")))
+    }
+    assert not found
+
+
+def test_each_function_of_the_wall_says_why_since_when_and_what_stands_in():
+    for name in WALL:
+        tree = ast.parse((ROOT / "reportgen" / "nets" / name).read_text("utf-8"))
+        for node in tree.body:
+            text = ast.unparse(node)
+            if isinstance(node, ast.FunctionDef) and not is_private(node.name):
+                said = ast.get_docstring(node)
+                private = re.search(r"['\"._]_[a-z]\w+['\",)]|keras\.src|__call__|__init__", text)
+                assert not private or re.search(
+                    r"Seen in \w+ [\d.]+.* to .*[Ss]tands? in", said, re.DOTALL
+                ), node.name
+
+
 def test_the_documented_limits_are_those_that_hold():
     from reportgen import settings
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reportgen.nets.keras_internals import calls_behind, producer
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from reportgen.nets.keras_internals import GraphCall
     from reportgen.nets.structure import Node
 
 _NO_PLACES = {"Flatten"}
@@ -31,53 +34,45 @@ def channels_first_inputs(
         names: of its inputs, in order.
         nodes: its layers, in order.
     """
-    names = tuple(names)
+    names, operations = tuple(names), [node.operation for node in nodes]
     try:
         tensors = list(model.inputs or ())
     except (AttributeError, ValueError):
         tensors = []
     if len(tensors) != len(names):
-        first = next(
-            (said for node in nodes if (said := _said_by(node.operation)) is not None), False
-        )
+        first = next((said for o in operations if (said := _said_by(o)) is not None), False)
         return frozenset(names) if first else frozenset()
     return frozenset(
         name
         for name, tensor in zip(names, tensors, strict=True)
-        if len(tensor.shape) == _IMAGE_RANK and _first_behind(tensor)
+        if len(tensor.shape) == _IMAGE_RANK and _first_behind(tensor, operations)
     )
 
 
-def _first_behind(tensor: Any) -> bool:
+def _first_behind(tensor: Any, operations: list[Any]) -> bool:
     """Walk the layers behind an input, nested models too, nearest first."""
     waiting, seen = [tensor], set()
     while waiting:
         current = waiting.pop(0)
-        for node in getattr(_producer(current), "_outbound_nodes", ()):
-            operation = node.operation
-            if id(node) in seen or not any(given is current for given in node.input_tensors):
+        for call in calls_behind(producer(current, operations), operations):
+            key = (id(call.operation), *map(id, call.outputs))
+            if key in seen or not any(given is current for given in call.inputs):
                 continue
-            seen.add(id(node))
-            said = _said_by(operation)
+            seen.add(key)
+            said = _said_by(call.operation)
             if said is not None:
                 return said
-            inside = _inputs_of(operation, node, current)
-            waiting += [t for t in (*inside, *node.output_tensors) if len(t.shape) == _IMAGE_RANK]
+            inside = _inputs_of(call, current)
+            waiting += [t for t in (*inside, *call.outputs) if len(t.shape) == _IMAGE_RANK]
     return False
 
 
-def _producer(tensor: Any) -> Any:
-    history = getattr(tensor, "_keras_history", None)
-    return history.operation if history is not None else None
-
-
-def _inputs_of(operation: Any, node: Any, tensor: Any) -> list[Any]:
+def _inputs_of(call: GraphCall, tensor: Any) -> list[Any]:
     """Return the inputs of a nested model that a tensor goes into."""
-    inner = getattr(operation, "inputs", None) if hasattr(operation, "layers") else None
-    given = list(node.input_tensors)
-    if not isinstance(inner, list) or len(inner) != len(given):
+    inner = getattr(call.operation, "inputs", None) if hasattr(call.operation, "layers") else None
+    if not isinstance(inner, list) or len(inner) != len(call.inputs):
         return []
-    return [own for own, outer in zip(inner, given, strict=True) if outer is tensor]
+    return [own for own, outer in zip(inner, call.inputs, strict=True) if outer is tensor]
 
 
 def _said_by(operation: Any) -> bool | None:

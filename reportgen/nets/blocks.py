@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import ModelError, ReportgenError, RunError
-from reportgen.nets.engine import on_device, run_flat, without_graph_optimizer
+from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.failures import cause
 from reportgen.nets.moments import all_finite
+from reportgen.nets.tensorflow_internals import cut_out, run_flat
 from reportgen.network.channels import Channels
 from reportgen.network.facts import peak_bytes
 from reportgen.network.protocol import Batch
@@ -167,7 +168,7 @@ class ForwardBlocks:
                     for name, tensors in traced.function.structured_outputs.items()
                     if name != "maps"
                 }
-                function = traced.function.prune(list(traced.inputs.values()), fetches)
+                function = cut_out(traced.function, [*traced.inputs.values()], fetches)
                 self._surveying = _BlockPass(traced, function, size)
         return self._surveying
 

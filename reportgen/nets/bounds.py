@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reportgen.errors import ModelError
+from reportgen.nets.keras_internals import graph_calls, variables_announced
 from reportgen.nets.structure import dtype_size, walk
 from reportgen.settings import DECLARED_BYTES, DECLARED_TIMES, MAX_TENSOR_VALUES
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
-_PATCH_LOCK = threading.RLock()
 _SHAPES = ("batch_shape", "batch_input_shape", "target_shape")
 """Arguments of layers that are shapes of whole tensors."""
 
@@ -39,28 +39,21 @@ def bounded_weights(stored: int) -> Iterator[None]:
     """
     import keras
 
-    allowed, thread = DECLARED_BYTES + DECLARED_TIMES * stored, threading.get_ident()
-    original, declared = keras.Variable.__init__, 0
+    allowed, declared = DECLARED_BYTES + DECLARED_TIMES * stored, 0
 
-    def counted(
-        self: Any, initializer: Any, shape: Any = None, dtype: Any = None, **options: Any
-    ) -> None:
+    def count(initializer: Any, shape: Any, dtype: Any) -> None:
         nonlocal declared
-        if threading.get_ident() == thread and callable(initializer):
+        if callable(initializer):
             declared += _size(shape) * dtype_size(keras.backend.standardize_dtype(dtype))
             if declared > allowed:
                 raise _WantsMoreError
-        original(self, initializer, shape, dtype, **options)
 
-    with _PATCH_LOCK:
-        keras.Variable.__init__ = counted
-        try:
+    try:
+        with variables_announced(count):
             yield
-        except _WantsMoreError:
-            asked, held = f"{declared / 2**20:,.0f} MiB", f"{stored / 2**20:,.1f} MiB"
-            raise ModelError(f"it declares weights of {asked} or more, and stores {held}") from None
-        finally:
-            keras.Variable.__init__ = original
+    except _WantsMoreError:
+        asked, held = f"{declared / 2**20:,.0f} MiB", f"{stored / 2**20:,.1f} MiB"
+        raise ModelError(f"it declares weights of {asked} or more, and stores {held}") from None
 
 
 def _size(shape: Any) -> int:
@@ -102,11 +95,9 @@ def check_tensors(model: Any) -> None:
     Raises:
         ModelError: naming the layer.
     """
-    import keras
-
     for node in walk(model):
-        for inbound in getattr(node.operation, "_inbound_nodes", ()):
-            for tensor in keras.tree.flatten(inbound.output_tensors):
+        for call in graph_calls(node.operation):
+            for tensor in call.outputs:
                 values = math.prod(int(n) for n in tuple(tensor.shape)[1:] if n is not None)
                 if values > MAX_TENSOR_VALUES:
                     raise ModelError(

@@ -9,6 +9,7 @@ import numpy as np
 from reportgen.errors import NotApplicable
 from reportgen.nets.engine import on_device
 from reportgen.nets.relu_gradients import before_relu, redirect_gradients
+from reportgen.nets.tensorflow_internals import captured_here, cut_out
 from reportgen.nets.transforms import transform_randomly
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class CutNetwork:
         held: Mapping[str, NDArray[Any]],
         scaling: InputScaling,
     ) -> None:
-        pruned = traced.function.prune(list(traced.inputs.values()), [before_relu(tensor), tensor])
+        pruned = cut_out(traced.function, [*traced.inputs.values()], [before_relu(tensor), tensor])
         self.channels = int(tensor.shape[-1])
         self._definition = pruned.graph.as_graph_def()
         redirect_gradients(self._definition, pruned.outputs[0].op.name)
@@ -67,7 +68,6 @@ class CutNetwork:
         """
         import tensorflow as tf
 
-        graph = tf.compat.v1.get_default_graph()
         fed = tf.einsum("nhwc,cd->nhwd", pictures, tf.constant(self._matrix)) + self._offset
         if self._spec.shape.rank == 3:
             fed = fed[..., 0]
@@ -77,7 +77,7 @@ class CutNetwork:
             given[self._fed[name]] = tf.constant(tiled)
         waiting = self._names[len(self._fed) :]
         for name, tensor in zip(waiting, self._captured, strict=True):
-            given[name] = graph.capture(tensor)
+            given[name] = captured_here(tensor)
         before, behind = tf.graph_util.import_graph_def(
             self._definition, input_map=given, return_elements=self._outputs, name="cut"
         )

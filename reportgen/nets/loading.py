@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -19,6 +18,7 @@ from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.files import open_regular, reason_of
 from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, in_time
 from reportgen.nets.failures import cause
+from reportgen.nets.keras_internals import names_numbered_from_one
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 from reportgen.settings import (
     BUILD_RATE,
@@ -30,7 +30,7 @@ from reportgen.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _ZIP_HEAD = b"PK\x03\x04"
 _HDF5_HEAD = b"\x89HDF\r\n\x1a\n"
@@ -116,7 +116,7 @@ def load_model(
             compile=False,
             safe_mode=not allow_code,
         )
-        with _names_numbered_from_one(), bounded_weights(stored.weights):
+        with names_numbered_from_one(), bounded_weights(stored.weights):
             model = in_time(seconds, "building it", load)
         check_tensors(model)
     except ModelError as error:
@@ -131,22 +131,6 @@ def _check_unchanged(path: Path, stamp: tuple[int, ...]) -> None:
     """Raise where the file is another one than was looked at: it would be loaded unseen."""
     if _stamp(path) != stamp:
         raise ModelError(f"{path} was changed while it was read. Try again when it is written.")
-
-
-@contextlib.contextmanager
-def _names_numbered_from_one() -> Iterator[None]:
-    """Let Keras name the nameless as in a fresh process, so that a file's second load says the same.
-
-    The layers inside a MultiHeadAttention, for one, are numbered through the process.
-    """
-    from keras.src.backend.common import global_state
-
-    kept = global_state.get_global_attribute("object_name_uids")
-    global_state.set_global_attribute("object_name_uids", None)
-    try:
-        yield
-    finally:
-        global_state.set_global_attribute("object_name_uids", kept)
 
 
 def check_model_file(path: Path) -> None:

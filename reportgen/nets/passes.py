@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import ModelError, NotApplicable
-from reportgen.nets.engine import on_device, run_flat, without_graph_optimizer
-from reportgen.nets.structure import own_variables, to_numpy
+from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.keras_internals import layer_variables, raw_variable
+from reportgen.nets.structure import to_numpy
+from reportgen.nets.tensorflow_internals import cut_out, exchange_captures, run_flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -150,7 +152,7 @@ class KerasPasses:
                 feeds.append(self._weights)
             with wrapped.graph.as_default(), on_device(self._device):
                 fetches = self._fetches(name)
-            function = wrapped.prune(feeds, fetches)
+            function = cut_out(wrapped, feeds, fetches)
             self._functions[name] = function
             self._captured[name] = list(function.captured_inputs)
             self._use_copies()
@@ -266,11 +268,12 @@ class KerasPasses:
         for name, function in self._functions.items():
             held = self._captured[name]
             copies = [self._copies.get(id(handle)) for handle in held]
-            function.set_external_captures(
+            exchange_captures(
+                function,
                 [
                     copy.handle if copy is not None else handle
                     for handle, copy in zip(held, copies, strict=True)
-                ]
+                ],
             )
 
     def _from_the_output(self) -> list[tuple[str, list[Any]]]:
@@ -284,18 +287,13 @@ class KerasPasses:
         held: list[tuple[int, str, list[Any]]] = []
         seen: set[int] = set()
         for node in self._nodes:
-            variables = [v for v in own_variables(node.operation) if id(v) not in seen]
+            variables = [v for v in layer_variables(node.operation) if id(v) not in seen]
             seen.update(id(v) for v in variables)
             called = next((last[p] for p in _path_and_parents(node.path) if p in last), None)
             if variables and called is not None:
                 held.append((called, node.path, variables))
         held.sort(key=lambda entry: -entry[0])
         return [(path, variables) for _, path, variables in held]
-
-
-def raw_variable(variable: Any) -> Any:
-    """Return the ``tf.Variable`` behind a Keras variable, without its autocast."""
-    return getattr(variable, "_value", variable)
 
 
 def _weights(sample: Sample) -> NDArray[Any]:

@@ -7,21 +7,19 @@ inner calls with the tensors that flow, and those tensors say which call feeds w
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
 from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.flops import call_flops
+from reportgen.nets.keras_internals import calls_handled
 from reportgen.nets.structure import dtype_size, unique_path
 from reportgen.network.facts import CallFacts, InputRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from reportgen.network.facts import Source
-
-_PATCH_LOCK = threading.Lock()
 
 
 class Call:
@@ -65,7 +63,6 @@ class Recorder:
         self._stack: list[Call] = []
         self._counts: dict[str, int] = {}
         self._taken = set(paths.values())
-        self._thread = threading.get_ident()
         self._producer: dict[str, Source] = {}
         self._graph: Any = None
         self._rows: int | None = None
@@ -80,10 +77,7 @@ class Recorder:
         """Call ``original`` and record what went in and came out."""
         import tensorflow as tf
 
-        if (
-            threading.get_ident() != self._thread
-            or tf.compat.v1.get_default_graph() is not self._graph
-        ):
+        if tf.compat.v1.get_default_graph() is not self._graph:
             return original(operation, *args, **kwargs)
         call = self._open(operation, args, kwargs)
         try:
@@ -223,37 +217,21 @@ def _elements(shape: tuple[int, ...]) -> int:
     return total
 
 
-@contextlib.contextmanager
-def recorded_by(recorder: Recorder) -> Iterator[None]:
-    """Replace Keras's ``__call__`` for the length of a trace, on this thread only in effect."""
+def recorded_by(recorder: Recorder) -> AbstractContextManager[None]:
+    """Record the calls of this thread for the length of a trace; those of others are as ever."""
     import keras
-    import tensorflow as tf
 
-    layer_class, operation_class = keras.layers.Layer, keras.Operation
-    layer_call, operation_call = layer_class.__call__, operation_class.__call__
-    name_scope = tf.Graph.name_scope
+    def on_layer(original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
+        return recorder.run(layer, original, args, kwargs)
 
-    def on_layer(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return recorder.run(self, layer_call, args, kwargs)
-
-    def on_operation(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def on_operation(original: Callable[..., Any], operation: Any, args: Any, kwargs: Any) -> Any:
         # A layer's Layer.__call__ is recorded already; an operation that a layer makes for the moment
         # (ZeroPadding2D does) is no part of the model.
-        if isinstance(self, layer_class) or id(self) not in recorder.paths:
-            return operation_call(self, *args, **kwargs)
-        return recorder.run(self, operation_call, args, kwargs)
+        if isinstance(operation, keras.Layer) or id(operation) not in recorder.paths:
+            return original(operation, *args, **kwargs)
+        return recorder.run(operation, original, args, kwargs)
 
-    def named(self: Any, name: Any) -> Any:
-        return name_scope(self, _graph_name(name) if isinstance(name, str) else name)
-
-    with _PATCH_LOCK:
-        layer_class.__call__, operation_class.__call__ = on_layer, on_operation
-        tf.Graph.name_scope = named
-        try:
-            yield
-        finally:
-            layer_class.__call__, operation_class.__call__ = layer_call, operation_call
-            tf.Graph.name_scope = name_scope
+    return calls_handled(on_layer, on_operation, _graph_name)
 
 
 def _graph_name(name: str) -> str:

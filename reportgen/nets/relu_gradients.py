@@ -7,6 +7,8 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from reportgen.nets.tensorflow_internals import forget_gradient, set_gradient
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,15 +25,14 @@ def redirect_gradients(definition: Any, target: str) -> None:
     """
     nodes = {node.name: node for node in definition.node}
     for node in definition.node:
-        if "_gradient_op_type" in node.attr:
-            del node.attr["_gradient_op_type"]
+        forget_gradient(node)
     seen, queue = {target}, [target]
     while queue:
         node = nodes.get(queue.pop())
         if node is None:
             continue
         if node.op in _RELU_OPERATIONS:
-            node.attr["_gradient_op_type"].s = _register_leaky_gradient(node.op)
+            set_gradient(node, _register_leaky_gradient(node.op))
             continue
         for source in node.input:
             name = source.removeprefix("^").partition(":")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
+from reportgen.nets.keras_internals import built_shapes, producer
 from reportgen.network.facts import OutputFacts
 
 if TYPE_CHECKING:
@@ -16,18 +17,26 @@ def pack(model: Any, tensors: Mapping[str, Any]) -> Any:
     import keras
 
     values = list(tensors.values())
-    arranged = getattr(model, "_inputs_struct", None)
-    if arranged is not None:
-        return keras.tree.pack_sequence_as(arranged, values)
-    if isinstance(_built_on(model), dict):
+    if isinstance(model, keras.Function):  # whose input is arranged as its maker arranged it
+        return keras.tree.pack_sequence_as(model.input, values)
+    if isinstance(built_shapes(model), dict):
         return dict(tensors)
     return values[0] if len(values) == 1 else values
 
 
 def is_graph(model: Any) -> bool:
     """Return whether a model is a graph of layers that Keras knows, as Functional and built Sequential."""
-    graph = model if hasattr(model, "_inputs_struct") else getattr(model, "_functional", None)
-    return graph is not None
+    import keras
+
+    return isinstance(model, keras.Function | keras.Sequential) and bool(_defined_inputs(model))
+
+
+def _defined_inputs(model: Any) -> list[Any]:
+    """Return a model's symbolic inputs; none of a subclassed one, or of a Sequential that is not built."""
+    try:
+        return list(model.inputs or ())
+    except (AttributeError, ValueError):
+        return []
 
 
 def input_specs(
@@ -36,17 +45,13 @@ def input_specs(
     """Return shape (batch first) and dtype of every input by name."""
     import keras
 
-    try:
-        tensors = list(model.inputs or ())
-    except (AttributeError, ValueError):
-        tensors = []
-    if tensors:
-        names = [_input_name(tensor) for tensor in tensors]
+    if tensors := _defined_inputs(model):
+        names = [_input_name(tensor, model) for tensor in tensors]
         return {
             name: (tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
             for name, tensor in zip(names, tensors, strict=True)
         }
-    stored = _built_on(model)
+    stored = built_shapes(model)
     if _is_shape(stored):
         stored = {"input": stored}
     elif isinstance(stored, tuple | list):
@@ -61,22 +66,17 @@ def input_specs(
     )
 
 
-def _built_on(model: Any) -> Any:
-    """Return what a subclassed model was first called on: a shape, or a sequence or mapping of them."""
-    return next(iter((getattr(model, "_build_shapes_dict", None) or {}).values()), None)
-
-
 def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple | list) and all(n is None or isinstance(n, int) for n in value)
 
 
-def _input_name(tensor: Any) -> str:
+def _input_name(tensor: Any, model: Any) -> str:
     """Return an input's name: its layer's where the tensor has a number only, as in a saved file."""
     name = str(tensor.name)
-    history = getattr(tensor, "_keras_history", None)
-    if history is None or not name.startswith("keras_tensor"):
+    if not name.startswith("keras_tensor"):
         return name
-    return str(history.operation.name)
+    layer = producer(tensor, getattr(model, "operations", ()))
+    return name if layer is None else str(layer.name)
 
 
 def named_outputs(model: Any, result: Any) -> dict[str, Any]:
@@ -86,8 +86,9 @@ def named_outputs(model: Any, result: Any) -> dict[str, Any]:
     if isinstance(result, dict):
         return {str(name): tensor for name, tensor in result.items()}
     tensors = keras.tree.flatten(result)
-    graph = getattr(model, "_functional", None) or model  # a Sequential has no names itself
-    names = list(getattr(graph, "output_names", ()) or ())
+    names = list(getattr(model, "output_names", ()) or ())
+    if isinstance(model, keras.Sequential) and is_graph(model):  # which has no names itself
+        names = [model.layers[-1].name]
     if len(names) != len(tensors) or len(set(names)) != len(names):
         names = ["output"] if len(tensors) == 1 else [f"output_{i}" for i in range(len(tensors))]
     return dict(zip(names, tensors, strict=True))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.nets.keras_internals import inner_layers, layer_variables
 from reportgen.network.facts import LayerFacts, VariableFacts
 
 if TYPE_CHECKING:
@@ -61,30 +62,17 @@ def unique_path(name: str, parent: str | None, taken: set[str]) -> str:
 def children(operation: Any) -> list[Any]:
     """Return the operations directly inside a model or layer, in its own order.
 
-    ``model.layers`` omits ``keras.ops`` nodes, and other layers have no public accessor for inner
-    ones.
+    ``model.layers`` omits ``keras.ops`` nodes.
     """
-    if hasattr(operation, "operations"):  # Functional
+    import keras
+
+    inner = []
+    if isinstance(operation, keras.Function):
         inner = list(operation.operations)
-    elif type(operation).__name__ == "Sequential" or hasattr(operation, "_functional"):
+    elif isinstance(operation, keras.Sequential):
         inner = list(operation.layers)
-    else:
-        inner = []
     known = {id(child) for child in inner}
-    inside = getattr(operation, "_functional", None)
-    for child in getattr(operation, "_layers", ()):
-        if id(child) not in known and child is not inside and hasattr(child, "name"):
-            inner.append(child)
-    return inner
-
-
-def own_variables(operation: Any) -> list[Any]:
-    """Return the variables of a layer itself, without inner layers' and seed generators'."""
-    variables = [
-        *getattr(operation, "_trainable_variables", ()),
-        *getattr(operation, "_non_trainable_variables", ()),
-    ]
-    return [v for v in variables if "seed_generator" not in getattr(v, "path", "")]
+    return inner + [child for child in inner_layers(operation) if id(child) not in known]
 
 
 def activation_name(operation: Any) -> str | None:
@@ -108,7 +96,7 @@ def layer_facts(nodes: list[Node]) -> tuple[LayerFacts, ...]:
         inside.setdefault(node.parent, []).append(node)
 
     def variables(path: str | None, operation: Any) -> dict[int, Any]:
-        found = {id(v): v for v in own_variables(operation)}
+        found = {id(v): v for v in layer_variables(operation)}
         for child in inside.get(path, ()):
             found.update(variables(child.path, child.operation))
         return found
@@ -176,12 +164,12 @@ def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, ND
     holders: dict[int, list[Node]] = {}
     root = Node("", model, None)
     for node in [*nodes, root]:
-        for variable in own_variables(node.operation):
+        for variable in layer_variables(node.operation):
             holders.setdefault(id(variable), []).append(node)
     taken: set[str] = set()
     trainable = {id(v) for v in model.trainable_weights}
     for node in [*nodes, root]:
-        for variable in own_variables(node.operation):
+        for variable in layer_variables(node.operation):
             first, *others = holders[id(variable)]
             if first is not node:
                 continue

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reportgen.nets.keras_internals import is_scheduled
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,8 +27,7 @@ def learning_rate(model: Any, compiled: Mapping[str, Any]) -> float | None:
     live = getattr(model, "optimizer", None)
     value: Any = None
     if live is not None:
-        schedule = callable(getattr(live, "_learning_rate", None))
-        value = None if schedule else np.asarray(live.learning_rate).item()
+        value = None if is_scheduled(live) else np.asarray(live.learning_rate).item()
     elif isinstance(compiled.get("optimizer"), dict):
         inner = compiled["optimizer"].get("config")
         value = inner.get("learning_rate") if isinstance(inner, dict) else None

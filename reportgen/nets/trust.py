@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import ModelError
+from reportgen.nets.keras_internals import modules_of_layers, registered_symbol, symbol_in_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,10 +37,11 @@ _FILE_ARGUMENTS = ("vocabulary", "vocabulary_file", "proto", "merges", "preset",
 _IMPORTED_PACKAGES = {"keras", "keras_hub", "keras_cv", "keras_nlp"}
 """Packages from which Keras imports what a file names."""
 _LOOKUP_MODULES = (
-    "src.layers", "src.models", "activations", "initializers", "regularizers", "constraints", "losses",
+    "activations", "initializers", "regularizers", "constraints", "losses",
     "metrics", "optimizers", "optimizers.schedules", "dtype_policies", "quantizers",
 )  # fmt: skip
-"""Modules of Keras in which old files and built-in functions are looked up by their bare name."""
+"""Modules of Keras in which old files and built-in functions are looked up by their bare name, beside those of
+layers."""
 _COMPUTING_MODULES = (
     "activations", "losses", "metrics", "ops", "ops.image", "ops.linalg", "ops.nn", "ops.numpy",
 )  # fmt: skip
@@ -198,18 +200,15 @@ def _registered(named: _Named, known: Mapping[str, Any]) -> bool:
 
 def _find(named: _Named) -> Any:
     """Return what Keras would find, as Keras looks for it; nothing is imported."""
-    from keras.src.api_export import get_symbol_from_name
-
     if named.place is None:
-        modules = (sys.modules.get(f"keras.{module}") for module in _LOOKUP_MODULES)
+        others = (sys.modules.get(f"keras.{module}") for module in _LOOKUP_MODULES)
+        modules = (*modules_of_layers(), *others)
         found = (vars(module).get(named.name) for module in modules if module)
         return next((thing for thing in found if callable(thing)), None)
     if named.place.split(".")[0] != "keras":
         return None
-    symbol = get_symbol_from_name(f"{named.place}.{named.name}")
-    if symbol is not None:
-        return symbol
-    return vars(sys.modules.get(named.place) or object).get(named.name)
+    symbol = registered_symbol(named.place, named.name)
+    return symbol if symbol is not None else symbol_in_module(named.place, named.name)
 
 
 def _carries_code(node: Mapping[str, Any]) -> bool:

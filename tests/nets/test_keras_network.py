@@ -213,6 +213,7 @@ def exhausted(largest):
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
             return traced.function(*tensors)
 
+        run.inputs, run.captured_inputs = traced.function.inputs, traced.function.captured_inputs
         return traced._replace(function=run)
 
     return wrap

@@ -228,6 +228,7 @@ def exhausted_once(network, largest, monkeypatch):
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
             return function(*tensors)
 
+        call.inputs, call.captured_inputs = function.inputs, function.captured_inputs
         return call
 
     monkeypatch.setattr(blocks, "_trace", guarded)

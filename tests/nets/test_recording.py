@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -286,6 +288,46 @@ def test_keras_is_restored_whatever_ends_the_trace(error):
 def test_keras_is_restored_after_measuring_in_front_of_the_normalization():
     zoo.network("functional").normalization_input(zoo.inputs("functional", 2))
     assert patched() == ORIGINAL
+
+
+def test_calls_of_another_thread_go_straight_through(monkeypatch):
+    """A server that answers while a report is made: its calls are neither recorded nor renamed."""
+    seen, answers, refused = set(), [], []
+    record = Recorder.run
+
+    def noted(self, operation, *rest):
+        seen.add((threading.get_ident(), getattr(operation, "name", "")))
+        return record(self, operation, *rest)
+
+    serving = layers.Dense(2, kernel_initializer="ones", name="serving")
+    serving.build((None, 3))
+
+    def serve():
+        answers.append(serving(np.ones((1, 3), np.float32)).numpy())
+        try:
+            with tf.Graph().as_default(), tf.name_scope("a name <that> no graph takes"):
+                pass
+        except ValueError as error:
+            refused.append(error)
+
+    class Busy(layers.Layer):
+        def call(self, inputs):
+            thread = threading.Thread(target=serve)
+            thread.start()
+            thread.join(60)
+            return inputs * 2.0
+
+    entry = keras.Input((4,), name="features")
+    model = keras.Model(entry, layers.Dense(1, name="last")(Busy(name="busy")(entry)))
+    answers.clear()
+    monkeypatch.setattr(Recorder, "run", noted)
+    network = KerasNetwork(model)
+    assert [a.tolist() for a in answers] == [[[3.0, 3.0]]]
+    assert len(refused) == 2  # one of them while the model was made
+    assert {thread for thread, _ in seen} == {threading.get_ident()}
+    assert {name for _, name in seen} >= {"busy", "last"}
+    assert "serving" not in {name for _, name in seen}
+    assert [name for name, _ in connections(network)] == ["busy", "last"]
 
 
 def test_calls_outside_of_the_trace_are_not_recorded():

@@ -213,6 +213,96 @@ def test_bfloat16_is_read_as_float32():
     assert zoo.network("mixed_float16").facts.dtype_policy == "mixed_float16"
 
 
+# -- odd models -----------------------------------------------------------------------------
+
+
+class Hoard(keras.Model):
+    """Keeps layers wherever Python lets it, one of them twice, beside weights and a seed of its own."""
+
+    def __init__(self):
+        super().__init__(name="hoard")
+        self.listed = [
+            layers.Dense(4, name="listed"),
+            layers.RandomTranslation(0.1, 0.1, name="move"),
+        ]
+        self.mapped = {"a": layers.Dense(4, name="mapped"), "b": [zoo.backbone("inside")]}
+        self.again = self.listed[0]
+        self.pair = (layers.Dropout(0.5, name="drop"), layers.GaussianNoise(0.1, name="noise"))
+        self.seed = keras.random.SeedGenerator(3)
+        self.gain = self.add_weight(shape=(4,), initializer="ones", name="gain")
+        self.steps = self.add_weight(shape=(), dtype="int32", trainable=False, name="steps")
+
+    def call(self, inputs):
+        seen = self.mapped["b"][0](self.listed[1](inputs))
+        x = self.mapped["a"](self.again(self.listed[0](seen)) * self.gain)
+        return self.pair[1](self.pair[0](x))
+
+
+def _hoard():
+    model = Hoard()
+    model(np.zeros((1, 8, 8, 3), np.float32))
+    return model
+
+
+def _random_layers():
+    makers = (layers.RandomFlip, layers.RandomGrayscale, lambda: layers.RandomRotation(0.1))
+    return keras.Sequential([keras.Input((8, 8, 3)), *(make() for make in makers), zoo.backbone()])
+
+
+def _closure():
+    hidden = layers.Dense(3, name="hidden")
+    hidden.build((None, 4))
+    entry = keras.Input((4,), name="features")
+    return keras.Model(entry, layers.Lambda(lambda x: hidden(x), name="closure")(entry))  # noqa: PLW0108
+
+
+def _adapted():
+    entry = keras.Input((4,), name="features")
+    model = keras.Model(entry, layers.Dense(2, name="kept")(entry))
+    model.get_layer("kept").enable_lora(1)
+    return model
+
+
+def _named_as_a_seed():
+    entry = keras.Input((4,), name="features")
+    return keras.Model(entry, layers.Dense(2, name="seed_generator_mix")(entry))
+
+
+def _trained():
+    model = zoo.make("multi_output")
+    x = zoo.inputs("multi_output", 4)["picture"]
+    y = {"which": np.zeros(4), "tags": np.zeros((4, 3)), "how_much": np.zeros((4, 1))}
+    model.fit(x, y, epochs=1, verbose=0)  # metrics and the optimizer have variables of their own
+    return model
+
+
+ODD = {
+    "hoard": _hoard,
+    "random layers": _random_layers,
+    "closure": _closure,
+    "adapted": _adapted,
+    "named as a seed": _named_as_a_seed,
+    "trained": _trained,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_models_show_all_that_keras_counts(name):
+    model = ODD[name]()
+    network = KerasNetwork(model)
+    assert network.facts.trace_problem is None
+    arrays = [array for _, array in network.variables()]
+    assert sum(array.size for array in arrays) == model.count_params()
+    assert len(arrays) == len(distinct(model.weights))
+
+
+def test_a_layer_that_is_called_as_seeds_are_keeps_its_variables():
+    assert paths(KerasNetwork(_named_as_a_seed())) == [
+        "seed_generator_mix/kernel",
+        "seed_generator_mix/bias",
+    ]
+
+
 def test_seed_generators_are_no_weights():
     model = zoo.network("dropout")._model
     assert len(model.variables) > len(model.weights)
