@@ -2,7 +2,8 @@
 
 One function a name, and no such name anywhere else; TensorFlow's stand in ``tensorflow_internals``. An upgrade
 of Keras is read against this module. Each function says why the documented way does not do, in which versions
-the name was seen, and what stands in for it where it is gone.
+the name was seen, and what stands in for it where it is gone. ``structure.check_nothing_is_hidden`` raises
+where what stands in finds less.
 
 What changes Keras for a while does so for the thread that asks, and takes it back.
 """

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.nets.keras_internals import inner_layers, layer_variables
+from reportgen.errors import ModelError
+from reportgen.nets.keras_internals import SEEN, inner_layers, layer_variables
 from reportgen.network.facts import LayerFacts, VariableFacts
 
 if TYPE_CHECKING:
@@ -73,6 +74,50 @@ def children(operation: Any) -> list[Any]:
         inner = list(operation.layers)
     known = {id(child) for child in inner}
     return inner + [child for child in inner_layers(operation) if id(child) not in known]
+
+
+def check_nothing_is_hidden(model: Any, nodes: list[Node]) -> None:
+    """Hold what a walk shows against what Keras itself counts.
+
+    After an upgrade of Keras a walk may find fewer layers or variables than there are, and a report would be
+    silent about the rest. Seed generators' states, of ``model.variables``, are no weights and no part of it.
+
+    Args:
+        model: that was walked; called at least once.
+        nodes: what ``walk`` has found.
+
+    Raises:
+        ModelError: the model has a layer, a variable or a parameter that the walk does not show.
+    """
+    import keras
+
+    shown = {id(model), *(id(node.operation) for node in nodes)}
+    operations = [model, *(node.operation for node in nodes)]
+    held = {id(v): v for operation in operations for v in layer_variables(operation)}
+    hidden = [f"the layer {x.name!r}" for x in _listed_layers(operations) if id(x) not in shown]
+    hidden += [f"the variable {v.path!r}" for v in model.weights if id(v) not in held]
+    counted = model.count_params() if model.built else 0
+    if hidden or sum(_size(v) for v in held.values()) < counted:
+        more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
+        what = ", ".join(hidden[:3]) + more or f"some of its {counted:,} parameters"
+        raise ModelError(
+            f"{what} of the model {model.name!r} cannot be reached in Keras {keras.__version__}, and a report "
+            f"would be silent about it. This reportgen knows Keras {SEEN[0]} to {SEEN[1]}: install one of them "
+            f"(pip install 'keras>={SEEN[0]},<={SEEN[1]}') or a newer reportgen."
+        )
+
+
+def _listed_layers(operations: list[Any]) -> list[Any]:
+    """Return the layers that models among the operations list themselves, and models among these."""
+    import keras
+
+    found: dict[int, Any] = {}
+    waiting = [o for o in operations if isinstance(o, keras.Model)]
+    while waiting:
+        fresh = [layer for layer in waiting.pop().layers if id(layer) not in found]
+        found.update({id(layer): layer for layer in fresh})
+        waiting += [layer for layer in fresh if isinstance(layer, keras.Model)]
+    return list(found.values())
 
 
 def activation_name(operation: Any) -> str | None:

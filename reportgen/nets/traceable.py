@@ -71,6 +71,7 @@ class TraceableModel:
         self.block = self.fixed_batch or block
         self._call_once()
         self.nodes = structure.walk(model)
+        structure.check_nothing_is_hidden(model, self.nodes)
         self.paths = {id(node.operation): node.path for node in self.nodes}
         self.paths[id(model)] = ""
 

@@ -119,6 +119,7 @@ def test_layers_are_found_by_attributes_too(name, monkeypatch):
     found = structure.walk(model)
     inputs = {n.path for n in expected if isinstance(n.operation, layers.InputLayer)}
     assert {n.path for n in found} | inputs == {n.path for n in expected}
+    structure.check_nothing_is_hidden(model, found)
 
 
 @pytest.mark.parametrize("name", [n for n in zoo.NAMES if n != "sequential_unbuilt"])

@@ -10,6 +10,8 @@ import pytest
 import zoo
 from keras import layers
 
+from reportgen.errors import ModelError
+from reportgen.nets import structure
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.facts import InputRef
 
@@ -213,7 +215,7 @@ def test_bfloat16_is_read_as_float32():
     assert zoo.network("mixed_float16").facts.dtype_policy == "mixed_float16"
 
 
-# -- odd models -----------------------------------------------------------------------------
+# -- nothing is hidden -----------------------------------------------------------------------------
 
 
 class Hoard(keras.Model):
@@ -287,7 +289,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_models_show_all_that_keras_counts(name):
+def test_nothing_is_hidden_in_odd_models(name):
     model = ODD[name]()
     network = KerasNetwork(model)
     assert network.facts.trace_problem is None
@@ -301,6 +303,37 @@ def test_a_layer_that_is_called_as_seeds_are_keeps_its_variables():
         "seed_generator_mix/kernel",
         "seed_generator_mix/bias",
     ]
+
+
+@pytest.mark.parametrize(
+    ("function", "fewer", "name", "said"),
+    [
+        ("inner_layers", lambda _: [], "recurrent", "the variable 'every/each/kernel'"),
+        ("inner_layers", lambda _: [], "subclassed", "the layer 'left'.* and 6 more of the model"),
+        ("layer_variables", lambda layer: layer.weights[1:], "shared_layer", "'again/kernel'"),
+        (
+            "layer_variables",
+            lambda _: [],
+            "nested",
+            "of the model 'outer' cannot be reached in Keras",
+        ),
+    ],
+)
+def test_a_keras_that_shows_less_is_refused(function, fewer, name, said, monkeypatch):
+    model = zoo.make(name)
+    KerasNetwork(model)
+    monkeypatch.setattr(
+        structure, function, lambda o: fewer(o) if isinstance(o, keras.Layer) else []
+    )
+    with pytest.raises(ModelError, match=said):
+        KerasNetwork(model)
+
+
+def test_parameters_that_are_counted_and_not_found_are_said(monkeypatch):
+    model = zoo.make("functional")
+    monkeypatch.setattr(model, "count_params", lambda: 165)
+    with pytest.raises(ModelError, match="some of its 165 parameters of the model"):
+        KerasNetwork(model)
 
 
 def test_seed_generators_are_no_weights():
