@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import ModelError
-from reportgen.nets.keras_internals import SEEN, inner_layers, layer_variables
+from reportgen.nets.keras_internals import SEEN, inner_layers, layer_variables, raw_variable
 from reportgen.network.facts import LayerFacts, VariableFacts
 
 if TYPE_CHECKING:
@@ -274,6 +274,7 @@ def _initializer_config(initializer: Any | None) -> dict[str, float | str]:
 
 
 def to_numpy(value: Any) -> NDArray[Any]:
-    """Return a variable or tensor as a NumPy array; bfloat16 and float8 as float32."""
-    array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    """Return a variable or tensor as a NumPy array, on a CPU without a copy; bfloat16 and float8 as float32."""
+    raw = raw_variable(value)
+    array = np.asarray(raw.read_value() if hasattr(raw, "read_value") else raw)
     return array if array.dtype.kind in "fiub" else array.astype(np.float32)
