@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from reportgen.errors import ModelError
 from reportgen.nets.keras_internals import graph_calls, variables_announced
-from reportgen.nets.structure import dtype_size, walk
+from reportgen.nets.structure import walk
+from reportgen.numerics import dtype_size
 from reportgen.settings import DECLARED_BYTES, DECLARED_TIMES, MAX_TENSOR_VALUES
 
 if TYPE_CHECKING:

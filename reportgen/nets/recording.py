@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.flops import call_flops
 from reportgen.nets.keras_internals import calls_handled
-from reportgen.nets.structure import dtype_size, unique_path
+from reportgen.nets.structure import unique_path
 from reportgen.network.facts import CallFacts, InputRef
+from reportgen.numerics import dtype_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

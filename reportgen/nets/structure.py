@@ -9,6 +9,7 @@ import numpy as np
 from reportgen.errors import ModelError
 from reportgen.nets.keras_internals import SEEN, inner_layers, layer_variables, raw_variable
 from reportgen.network.facts import LayerFacts, VariableFacts
+from reportgen.numerics import dtype_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,17 +188,6 @@ def weight_bytes(model: Any) -> int:
 
 def _bytes(variable: Any) -> int:
     return _size(variable) * dtype_size(str(variable.dtype))
-
-
-def dtype_size(name: str) -> int:
-    """Return the bytes of one element of a Keras dtype."""
-    special = {"bfloat16": 2, "bool": 1, "float8_e4m3fn": 1, "float8_e5m2": 1}
-    if name in special:
-        return special[name]
-    try:
-        return int(np.dtype(name).itemsize)
-    except TypeError:
-        return 4
 
 
 def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:

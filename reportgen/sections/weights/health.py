@@ -11,7 +11,7 @@ import numpy as np
 from reportgen.numerics import finite_number, six_digits, stripes
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth
 from reportgen.sections.weights.grids import drawn, levels
-from reportgen.sections.weights.spectra import duplicate_columns, spectrum
+from reportgen.sections.weights.spectra import duplicate_columns, gram, spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,8 @@ def kernel_health(
     zero = np.flatnonzero(norms == 0)
     alive = norms[norms > 0]
     near = int((alive < _NEAR_ZERO * np.median(alive)).sum()) if alive.size else 0
-    duplicates = duplicate_columns(matrix, norms)
+    product = gram(matrix)
+    duplicates = duplicate_columns(matrix, norms, product)
     square = float((norms**2).sum())
     top = _top(matrix)
     return KernelHealth(
@@ -89,7 +90,7 @@ def kernel_health(
         sqnr=six_digits(int8_sqnr(matrix, top)) if square else None,
         range_ratio=_range_ratio(matrix) if square else None,
         initial=initial_fit(values, declared),
-        spectrum=spectrum(matrix, norms),
+        spectrum=spectrum(matrix, norms, product),
         levels=levels(matrix),
     )
 

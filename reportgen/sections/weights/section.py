@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from reportgen.drawing.figures import DepthPoint, depth_figure
 from reportgen.drawing.pictures import diverging_palette, lossless, palette_picture, tiles
 from reportgen.errors import NotApplicable
-from reportgen.numerics import describe, digest, finite_number
+from reportgen.numerics import describe, digest, dtype_size, finite_number
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.report.leaves import Notice
@@ -38,15 +39,15 @@ def collect(context: Context, _: Any) -> Collected:
     norms: dict[str, dict[str, NDArray[Any]]] = {}
     first = _first_convolution(context)
     size = 0
-    for facts, array in context.network.variables():
-        variables.append(_variable(facts, array))
-        if facts.layer_class == "BatchNormalization":
-            norms.setdefault(facts.layer, {})[facts.role] = array
-        size += (
-            array.nbytes if array.dtype.name == facts.dtype else array.size * _width(facts.dtype)
-        )
-        if facts.layer == first and facts.role == "kernel" and kernels is None:
-            kernels = _kernel_picture(context.tools.store, facts, array)
+    # On small matrices BLAS's threads wait for each other longer than they work.
+    with threadpool_limits(1, "blas"):
+        for facts, array in context.network.variables():
+            variables.append(_variable(facts, array))
+            size += array.size * dtype_size(facts.dtype)
+            if facts.layer_class == "BatchNormalization":
+                norms.setdefault(facts.layer, {})[facts.role] = array
+            if facts.layer == first and facts.role == "kernel" and kernels is None:
+                kernels = _kernel_picture(context.tools.store, facts, array)
     if not variables:
         raise NotApplicable("The model has no variables.")
     content = WeightsContent(
@@ -81,10 +82,6 @@ def _batch_norms(
         )
         for layer, arrays in norms.items()
     )
-
-
-def _width(dtype: str) -> int:
-    return 1 if dtype.startswith("float8") else 2 if dtype == "bfloat16" else 4
 
 
 def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:

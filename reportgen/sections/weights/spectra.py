@@ -31,12 +31,28 @@ _PAIRS = 256
 """Pairs that are measured at once."""
 
 
-def spectrum(matrix: NDArray[Any], norms: NDArray[Any]) -> Spectrum | None:
+def gram(matrix: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the Gram matrix of the smaller side, float64; None where that exceeds 512.
+
+    Args:
+        matrix: (values of a filter, filters) float32.
+    """
+    rows, columns = matrix.shape
+    if min(rows, columns) > LARGEST_GRAM:
+        return None
+    product: NDArray[Any] = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
+    return product.astype(np.float64)
+
+
+def spectrum(
+    matrix: NDArray[Any], norms: NDArray[Any], product: NDArray[Any] | None
+) -> Spectrum | None:
     """Return what the singular values say; None for a matrix of one row or column, and for zeros.
 
     Args:
         matrix: (values of a filter, filters) float32, finite.
         norms: of its columns, float64.
+        product: its Gram matrix, None where it is too large.
     """
     rows, columns = matrix.shape
     small = min(rows, columns)
@@ -44,8 +60,7 @@ def spectrum(matrix: NDArray[Any], norms: NDArray[Any]) -> Spectrum | None:
     if small < 2 or not 0 < total < math.inf:
         return None
     alpha, distance, top = None, None, None
-    if small <= LARGEST_GRAM:
-        product = gram(matrix).astype(np.float64)
+    if product is not None:
         shares = product / total
         squares = float(np.einsum("ij,ij->", shares, shares))
         eigenvalues = np.maximum(np.linalg.eigvalsh(product), 0)
@@ -63,15 +78,8 @@ def spectrum(matrix: NDArray[Any], norms: NDArray[Any]) -> Spectrum | None:
         edge=six_digits(top / edge) if top is not None else None,
         alpha=six_digits(alpha),
         alpha_distance=six_digits(distance),
-        sampled=small > LARGEST_GRAM,
+        sampled=product is None,
     )
-
-
-def gram(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Return the Gram matrix of the smaller side, float32."""
-    rows, columns = matrix.shape
-    product: NDArray[Any] = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
-    return product
 
 
 def sum_of_squared_shares(matrix: NDArray[Any], total: float) -> float:
@@ -98,36 +106,49 @@ def sum_of_squared_shares(matrix: NDArray[Any], total: float) -> float:
     return float((inside**2).sum() + (behind**2).sum() / _PROBES)
 
 
-def duplicate_columns(matrix: NDArray[Any], norms: NDArray[Any]) -> NDArray[Any]:
+def duplicate_columns(
+    matrix: NDArray[Any], norms: NDArray[Any], product: NDArray[Any] | None
+) -> NDArray[np.intp]:
     """Return the columns with |cos| > 0.999 to an earlier one, all-zero columns left out.
 
-    Sketches of 64 random sums of the rows name the earlier column nearest to each; that pair is measured.
+    Without a Gram matrix sketches of 64 random sums of the rows name the earlier column nearest to each; that
+    pair is measured.
 
     Args:
         matrix: (values of a filter, filters) float32, finite.
         norms: of its columns, float64.
+        product: its Gram matrix, where there is one.
     """
     rows, columns = matrix.shape
     if columns > MOST_COMPARED or columns < 2 or rows < 2:
-        return np.array([], int)
-    sketch = matrix
-    if rows > _SKETCH:
-        signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (_SKETCH, rows))
-        sketch = signs @ matrix
-    lengths = np.linalg.norm(sketch, axis=0)
-    sketch = sketch / np.where(lengths > 0, lengths, np.inf).astype(np.float32)
-    cosine = np.abs(sketch.T @ sketch)
-    nearest = np.array([0, *(int(cosine[j, :j].argmax()) for j in range(1, columns))])
-    later = np.flatnonzero(cosine[np.arange(columns), nearest] > _NEAR)
-    later = later[(later > 0) & (norms[later] > 0) & (norms[nearest[later]] > 0)]
+        return np.array([], np.intp)
+    if product is not None and len(product) == columns:
+        lengths = np.where(norms > 0, norms, np.inf)
+        cosine = np.abs(product) / np.outer(lengths, lengths)
+        return np.flatnonzero(np.triu(cosine > _SAME, k=1).any(axis=0))
+    later, nearest = _candidates(matrix, norms)
     same = np.zeros(len(later), bool)
     for start in range(0, len(later), _PAIRS):
-        part = later[start : start + _PAIRS]
-        a, b = matrix[:, part], matrix[:, nearest[part]]
-        dot = np.abs(np.einsum("ij,ij->j", a, b, dtype=np.float64))
-        same[start : start + _PAIRS] = dot > _SAME * norms[part] * norms[nearest[part]]
-    found: NDArray[Any] = later[same]
-    return found
+        one, other = later[start : start + _PAIRS], nearest[start : start + _PAIRS]
+        dot = np.einsum("ij,ij->j", matrix[:, one], matrix[:, other], dtype=np.float64)
+        same[start : start + _PAIRS] = np.abs(dot) > _SAME * norms[one] * norms[other]
+    return later[same]
+
+
+def _candidates(
+    matrix: NDArray[Any], norms: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return columns that an earlier one may be parallel to, each with the earlier column nearest to it."""
+    sketch = matrix
+    if len(matrix) > _SKETCH:
+        draw = np.random.default_rng(0)
+        sketch = draw.choice(np.array([-1, 1], np.float32), (_SKETCH, len(matrix))) @ matrix
+    lengths = np.linalg.norm(sketch, axis=0)
+    sketch = sketch / np.where((norms > 0) & (lengths > 0), lengths, np.inf).astype(np.float32)
+    cosine = np.triu(np.abs(sketch.T @ sketch), k=1)
+    nearest = cosine.argmax(axis=0)
+    later = np.flatnonzero(cosine[nearest, np.arange(len(nearest))] > _NEAR)
+    return later, nearest[later]
 
 
 def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
