@@ -244,6 +244,16 @@ def sigmoid(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(wide >= 0, 1 / (1 + small), small / (1 + small))
 
 
+def probabilities_of(values: NDArray[Any], scale: str) -> NDArray[Any]:
+    """Return what each of independent outputs says as a probability, float64; NaN stays.
+
+    Args:
+        values: of any shape.
+        scale: of a ``Task``: logits go through the logistic function, others are cut to 0..1, as losses do.
+    """
+    return sigmoid(values) if scale == "logits" else np.clip(values.astype(np.float64), 0, 1)
+
+
 def entropy_bits(probabilities: NDArray[Any]) -> float:
     """Return the Shannon entropy of one distribution, in bits; zeros count as nothing."""
     p = probabilities[probabilities > 0].astype(np.float64)

@@ -117,6 +117,27 @@ class ForwardBlocks:
                 f"(--device gpu); on this CPU: {cause(error)}"
             )
 
+    def outputs_of_noise(self) -> dict[str, NDArray[Any]]:
+        """Return the outputs for a block of random inputs; nothing where the network cannot be run on them."""
+        import tensorflow as tf
+
+        if self.traced is None or self.problem is not None:
+            return {}
+        rng = np.random.default_rng(0)
+        noise = {
+            name: rng.normal(size=(self.size, *shape))
+            if "float" in self._model.specs[name][1]
+            else rng.integers(0, 2, (self.size, *shape))
+            for name, shape in self._model.shapes.items()
+        }
+        try:
+            with on_device(self._model.device), without_graph_optimizer():
+                tensors = self._model.tensors(noise, self.size)
+                result = run_flat(self.traced.function, [*tensors.values()])
+        except (tf.errors.OpError, ValueError, TypeError):
+            return {}
+        return {name: np.asarray(value) for name, value in result["outputs"].items()}
+
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``."""
         count = min(len(array) for array in inputs.values())

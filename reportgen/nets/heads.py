@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reportgen.nets.structure import activation_name
-from reportgen.nets.training import one_loss_name, stored_loss
+from reportgen.nets.training import one_loss_name, stored_loss, takes_logits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,8 @@ def output_facts(
                 output,
                 layer=call.layer if call else None,
                 activation=_activation(call, by_id, operations, output.activation),
-                loss=losses.get(output.name),
+                loss=one_loss_name(loss) if (loss := losses.get(output.name)) else None,
+                from_logits=takes_logits(loss),
             )
         )
     return tuple(complete)
@@ -69,6 +70,10 @@ def _activation(
     """
     while call is not None:
         operation = operations.get(call.layer)
+        if call.class_name == "Average":
+            read = [by_id.get(source) for source in call.inputs]
+            kinds = {_activation(one, by_id, operations, None) for one in read if one is not None}
+            return "sigmoid" if kinds == {"sigmoid"} and all(read) else traced
         if call.class_name not in _LAYERS_MOVING_VALUES:
             return (
                 activation_name(operation) or traced or _linear_without_activation(call.class_name)
@@ -104,10 +109,10 @@ def operation_activation(tensor: Any) -> str | None:
     return {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(operation.type)
 
 
-def _losses(model: Any, compiled: Mapping[str, Any], names: list[str]) -> dict[str, str]:
+def _losses(model: Any, compiled: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     loss = stored_loss(model, compiled)
     if isinstance(loss, dict) and "class_name" not in loss:
-        return {name: one_loss_name(loss[name]) for name in names if name in loss}
+        return {name: loss[name] for name in names if name in loss}
     if isinstance(loss, list | tuple):
-        return {name: one_loss_name(item) for name, item in zip(names, loss, strict=False)}
-    return {name: one_loss_name(loss) for name in names} if loss is not None else {}
+        return dict(zip(names, loss, strict=False))
+    return dict.fromkeys(names, loss) if loss is not None else {}

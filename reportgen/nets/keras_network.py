@@ -72,9 +72,7 @@ class KerasNetwork:
         self._blocks = ForwardBlocks(self._traceable, watch)
         self._normalization: FirstNormalization | None = None
         self._picture_traces: dict[int, Traced] = {}
-        self.facts = network_facts(
-            self._traceable, self._blocks.traced, self._blocks.problem, dict(compiled or {})
-        )
+        self.facts = network_facts(self._traceable, self._blocks, dict(compiled or {}))
 
     def input_shape(self, name: str) -> tuple[int, ...]:
         """Return the shape that input ``name`` is run with, without the batch dimension."""

@@ -80,12 +80,13 @@ def _input_name(tensor: Any, model: Any) -> str:
 
 
 def named_outputs(model: Any, result: Any) -> dict[str, Any]:
-    """Return the model's outputs by name, in order."""
+    """Return the model's outputs by name, in order: nested ones by their paths, as ``boxes/0``."""
     import keras
 
-    if isinstance(result, dict):
-        return {str(name): tensor for name, tensor in result.items()}
+    paths = [path for path, _ in keras.tree.flatten_with_path(result)]
     tensors = keras.tree.flatten(result)
+    if isinstance(result, dict) or any(len(path) > 1 for path in paths):
+        return {"/".join(map(str, p)): t for p, t in zip(paths, tensors, strict=True)}
     names = list(getattr(model, "output_names", ()) or ())
     if isinstance(model, keras.Sequential) and is_graph(model):  # which has no names itself
         names = [model.layers[-1].name]
@@ -94,12 +95,17 @@ def named_outputs(model: Any, result: Any) -> dict[str, Any]:
     return dict(zip(names, tensors, strict=True))
 
 
+def symbolic_outputs(model: Any) -> list[Any]:
+    """Return the tensors that a graph of layers ends in, in the order of ``named_outputs``; none of others."""
+    try:
+        return list(model.outputs or ())
+    except (AttributeError, ValueError):
+        return []
+
+
 def declared_outputs(model: Any) -> tuple[OutputFacts, ...]:
     """Return what a model that cannot be traced says of its outputs."""
-    try:
-        tensors = list(model.outputs or ())
-    except (AttributeError, ValueError):
-        return ()
+    tensors = symbolic_outputs(model)
     return tuple(
         OutputFacts(getattr(t, "name", f"output_{i}"), tuple(t.shape), str(t.dtype))
         for i, t in enumerate(tensors)

@@ -11,6 +11,8 @@ from reportgen.nets.keras_internals import is_scheduled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_CROSSENTROPY = "crossentropy"
+
 
 def optimizer_name(model: Any, compiled: Mapping[str, Any]) -> str | None:
     """Name the optimizer of a live model or of its file."""
@@ -57,3 +59,22 @@ def one_loss_name(loss: Any) -> str:
         loss = inner if isinstance(inner, str) else str(loss.get("class_name", ""))
     text = loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in text).lstrip("_")
+
+
+def takes_logits(loss: Any) -> bool | None:
+    """Return whether a crossentropy of Keras takes logits, live or as a file stores it; None of other losses.
+
+    Named by a text or a function it takes probabilities, as its default is.
+    """
+    if loss is None or not one_loss_name(loss).endswith(_CROSSENTROPY):
+        return None
+    if isinstance(loss, dict):
+        inner = loss.get("config")
+        said = inner.get("from_logits") if isinstance(inner, dict) else False
+    elif isinstance(loss, str):
+        said = False
+    elif hasattr(loss, "get_config"):
+        said = loss.get_config().get("from_logits")
+    else:
+        said = False if str(getattr(loss, "__module__", "")).startswith("keras.") else None
+    return said if isinstance(said, bool) else None

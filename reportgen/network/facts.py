@@ -54,12 +54,15 @@ class OutputFacts(msgspec.Struct, frozen=True):
     """An output and the head that makes it.
 
     Attributes:
-        shape: with the batch dimension first.
+        shape: with the batch dimension first; None where a further size follows the number of images.
         layer: structural path of the layer that makes it, None where it is not known.
         activation: the last activation before the output (``softmax``, ``sigmoid``, ``linear`` …),
             None where it is not known.
         loss: name of the loss that the model was compiled with for this output.
         call: that makes it: of a shared layer one of several; None where it is not known.
+        from_logits: whether that loss takes what stands in front of a softmax; None where that is not known.
+        distribution: whether its values were at least 0 and summed to 1 on random inputs; looked at where the
+            activation is not known.
     """
 
     name: str
@@ -69,6 +72,8 @@ class OutputFacts(msgspec.Struct, frozen=True):
     activation: str | None = None
     loss: str | None = None
     call: CallId | None = None
+    from_logits: bool | None = None
+    distribution: bool = False
 
 
 class LayerFacts(msgspec.Struct, frozen=True):

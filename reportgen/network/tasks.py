@@ -75,6 +75,8 @@ def class_count(task: Task, output: OutputFacts) -> int:
 
 def _guess(output: OutputFacts, facts: NetworkFacts, classes: Sequence[str]) -> Task:
     shape = tuple(n or 0 for n in output.shape[1:])
+    if None in output.shape[1:]:
+        return Task(output.name, "tensor", "values", "a size of it follows the number of images")
     if len(shape) == 1:
         kind, scale, because = _guess_vector(output, shape[0], classes)
     elif len(shape) == 3 and min(shape[:2]) >= SMALLEST_MASK:
@@ -89,29 +91,45 @@ def _guess(output: OutputFacts, facts: NetworkFacts, classes: Sequence[str]) -> 
 
 
 def _guess_vector(output: OutputFacts, size: int, classes: Sequence[str]) -> tuple[str, str, str]:
-    activation, loss = output.activation, output.loss or ""
+    activation = output.activation
+    if output.distribution:
+        return "classification", "probabilities", f"{size} values that sum to 1 on random inputs"
     if activation in {"softmax", "log_softmax"} and size > 1:
         scale = "probabilities" if activation == "softmax" else "logits"
         return "classification", scale, f"{activation} over {size} units"
+    if activation == "softmax":
+        return "binary", "probabilities", "softmax over one unit, which is always 1"
     if activation in {"sigmoid", "hard_sigmoid"}:
         if size == 1:
             return "binary", "probabilities", "one sigmoid unit"
         return "multilabel", "probabilities", f"{size} sigmoid units"
+    return _guess_by_loss(output, size) or _guess_by_names(output, size, classes)
+
+
+def _guess_by_loss(output: OutputFacts, size: int) -> tuple[str, str, str] | None:
+    loss = output.loss or ""
     if "binary" in loss and "crossentropy" in loss:
         kind = "binary" if size == 1 else "multilabel"
+        if output.from_logits is False:  # it cuts them to 0..1, and Keras decides by them
+            return kind, "probabilities", f"compiled with {loss}, which takes probabilities"
         return kind, "logits", f"no activation, compiled with {loss}"
     if "crossentropy" in loss and size > 1:
         return "classification", "logits", f"no activation, compiled with {loss}"
     if any(name in loss for name in _DISTANCES):
         return "regression", "values", f"compiled with {loss}"
-    if activation in {None, "linear"} and size > 1 and len(classes) == size:
+    return None
+
+
+def _guess_by_names(output: OutputFacts, size: int, classes: Sequence[str]) -> tuple[str, str, str]:
+    plain = output.activation in {None, "linear"}
+    if plain and size > 1 and len(classes) == size:
         return "classification", "logits", f"no activation, and {size} class names were given"
-    if activation in {None, "linear"} and size == 1 and len(classes) == 2:
+    if plain and size == 1 and len(classes) == 2:
         return "binary", "logits", "one unit without activation, and two class names were given"
     if "logit" in output.name.lower() and size > 1:
         return "classification", "logits", f"the output is called {output.name}"
     units = "one unit" if size == 1 else f"{size} units"
-    return "regression", "values", f"{units} with {activation or 'no'} activation"
+    return "regression", "values", f"{units} with {output.activation or 'no'} activation"
 
 
 def _guess_picture(
@@ -119,6 +137,8 @@ def _guess_picture(
 ) -> tuple[str, str, str]:
     activation, loss, channels = output.activation, output.loss or "", shape[2]
     source = next((tensor.shape[3] for tensor in facts.inputs if len(tensor.shape) == 4), None)
+    if output.distribution:
+        return "segmentation", "probabilities", f"{channels} values that sum to 1 at every pixel"
     if activation == "softmax" and channels > 1:
         return "segmentation", "probabilities", f"softmax over {channels} classes at every pixel"
     if any(name in loss for name in _DISTANCES):

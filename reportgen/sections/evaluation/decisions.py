@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.drawing.figures import square_figure
-from reportgen.numerics import finite_number, sigmoid, six_digits, softmax
+from reportgen.numerics import finite_number, probabilities_of, six_digits, softmax
 from reportgen.observe import Examples
 from reportgen.report.content.evaluation import Bin, Classified, ClassRow, Confused, ThresholdRow
 from reportgen.sections.evaluation import metrics
@@ -56,10 +56,10 @@ class DecisionFold(OutputFold):
             self.keep(positive=p[:, 1])
 
     def _probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        logits = self.about.task.scale == "logits"
+        scale = self.about.task.scale
         if self.about.task.kind == "classification":
-            return softmax(outputs) if logits else outputs
-        one = (sigmoid(outputs) if logits else outputs)[:, :1]
+            return softmax(outputs) if scale == "logits" else outputs
+        one = probabilities_of(outputs[:, :1], scale)
         return np.concatenate([1 - one, one], axis=1)
 
     def mistakes(self) -> list[Notable]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.numerics import finite_number, sigmoid, six_digits
+from reportgen.numerics import finite_number, probabilities_of, six_digits
 from reportgen.report.content.evaluation import ClassRow, Labelled
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.folds import OutputFold
@@ -32,7 +32,7 @@ class LabelFold(OutputFold):
             DataError: a label that names no class.
         """
         known = np.where(np.isfinite(outputs), outputs, 0)
-        p = sigmoid(known) if self.about.task.scale == "logits" else known
+        p = probabilities_of(known, self.about.task.scale)
         truth = np.zeros(p.shape, bool)
         for row, (label, place) in enumerate(zip(labels, places.tolist(), strict=True)):
             truth[row, sorted(self.about.classes_in(label, place))] = True

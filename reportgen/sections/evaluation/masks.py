@@ -8,7 +8,7 @@ import numpy as np
 
 from reportgen.errors import DataError
 from reportgen.inputs.images import fit_mask
-from reportgen.numerics import finite_number, sigmoid, six_digits
+from reportgen.numerics import finite_number, probabilities_of, six_digits
 from reportgen.report.content.evaluation import MaskRow, Segmented
 from reportgen.sections.evaluation import metrics
 from reportgen.sections.evaluation.decisions import EXAMPLES
@@ -141,7 +141,7 @@ def decide(outputs: NDArray[Any], scale: str, threshold: float) -> NDArray[Any]:
     if clean.shape[-1] > 1:
         decided: NDArray[Any] = clean.argmax(axis=-1)
         return decided
-    p = (sigmoid(clean) if scale == "logits" else clean)[..., 0]
+    p = probabilities_of(clean[..., 0], scale)
     return (p >= threshold).astype(np.int64)
 
 

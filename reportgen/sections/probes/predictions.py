@@ -19,8 +19,8 @@ from reportgen.numerics import (
     entropy_bits,
     finite_number,
     pearson,
+    probabilities_of,
     resize_bilinear,
-    sigmoid,
     six_digits,
     softmax,
 )
@@ -146,7 +146,7 @@ def _binary(
     squashed = task.scale == "logits"
     if broken := _broken(values):
         return BinaryResult(task.output, None, threshold, None, None, None, squashed, broken)
-    p = float(sigmoid(values)[0] if squashed else values[0])
+    p = float(probabilities_of(values, task.scale)[0])
     decided = int(p >= threshold)
     index = classes.index(label)
     return BinaryResult(
@@ -172,7 +172,7 @@ def _multilabel(
         return MultilabelResult(
             task.output, threshold, (), (), values.size, None, None, squashed, broken
         )
-    p = sigmoid(values) if squashed else values.astype(np.float64)
+    p = probabilities_of(values, task.scale)
     order = [int(i) for i in np.argsort(-p, kind="stable")]
     scores = [Score(i, classes.name(i), six_digits(p[i])) for i in order]
     decided = {i for i in order if p[i] >= threshold}
@@ -217,7 +217,7 @@ def _segmentation(
     single = values.shape[2] == 1
     clean = np.nan_to_num(values.astype(np.float64))
     if single:
-        p = (sigmoid(clean) if task.scale == "logits" else clean)[..., 0]
+        p = probabilities_of(clean[..., 0], task.scale)
         decided = (p >= threshold).astype(np.int64)
         confidence = np.maximum(p, 1 - p)
     else:

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 
 def explained(context: Context) -> tuple[Task, OutputFacts, tuple[str, ...]]:
-    """Return the output that is explained, and the classes of it that are asked for."""
+    """Return the output that is explained, and the classes of it that are asked for.
+
+    Raises:
+        NotApplicable: the network does not say what it gives, or that decides nothing.
+    """
+    if not context.tasks:
+        raise NotApplicable("The network does not say what it gives, so nothing can be explained.")
     wanted, asked = choose_output(context.settings.target, context.tasks, context.classes)
     name = wanted or context.tasks[0].output
     task = next(task for task in context.tasks if task.output == name)

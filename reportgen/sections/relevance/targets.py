@@ -8,7 +8,7 @@ import numpy as np
 
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.classes import ClassNames
-from reportgen.numerics import sigmoid, softmax
+from reportgen.numerics import probabilities_of, sigmoid, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,7 +240,7 @@ def _of_sigmoid(
     threshold: float,
 ) -> list[Target]:
     scale: Scale = "sigmoid" if task.scale == "logits" else "probability"
-    value = float(sigmoid(output)[0] if task.scale == "logits" else output[0])
+    value = float(probabilities_of(output, task.scale)[0])
     wanted = _wanted(int(value >= threshold), true, asked)
     return [
         Target(
