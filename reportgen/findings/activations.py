@@ -115,11 +115,14 @@ def saturated_units(facts: Facts) -> Judgement:
 
 
 def non_finite_activations(facts: Facts) -> Judgement:
-    """Name the first call with NaN or infinity; a fact, explained where weights are not finite."""
+    """Name the first call with NaN, or with infinity that nothing behind it is made for.
+
+    A fact, explained where weights are not finite.
+    """
     content = facts.activations
     if content is None:
         return NO_ACTIVATIONS
-    broken = next((row for row in content.calls if row.non_finite), None)
+    broken = next((row for row in content.calls if row.broken), None)
     if broken is None:
         return []
     if facts.weights is not None:

@@ -84,11 +84,8 @@ def _without_batch_sizes(
     """
     if traceable.fixed_batch or not any(size in output.shape[1:] for output in outputs):
         return outputs
-    fixed = [tuple(tensor.shape) for tensor in symbolic_outputs(traceable.model)]
-    if len(fixed) == len(outputs) and all(
-        size not in output.shape[1:] or (len(shape) == len(output.shape) and None not in shape[1:])
-        for output, shape in zip(outputs, fixed, strict=True)
-    ):
+    graph = symbolic_outputs(traceable.model)
+    if graph and all(None not in tensor.shape[1:] for tensor in graph):
         return outputs
     again = traceable.trace(size + 1, None).outputs
     return tuple(

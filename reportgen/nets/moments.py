@@ -38,13 +38,13 @@ def reduce_calls(
 
     Returns:
         Where each call stands, and tensors (batch, channels of all calls): mean, mean square, minimum,
-        maximum, zeros and, where exact, non-finite values.
+        maximum, zeros and, where exact, non-finite values and the NaN among them.
     """
     import tensorflow as tf
 
     spans: dict[str, tuple[int, int]] = {}
     of_tensor: dict[str, tuple[int, int]] = {}
-    columns: list[list[Any]] = [[] for _ in range(6 if exact else 5)]
+    columns: list[list[Any]] = [[] for _ in range(7 if exact else 5)]
     shared = _Constants(tf.constant(1), tf.constant(0.0))
     position = 0
     for call in calls:
@@ -104,6 +104,7 @@ def _reductions(flat: Any, shared: _Constants, *, exact: bool) -> list[Any]:
         tf.reduce_max(tf.where(finite, flat, tf.fill(tf.shape(flat), float("-inf"))), axis=1),
         zeros,
         tf.cast(tf.shape(flat)[1], tf.float32) - count,
+        tf.reduce_sum(tf.cast(tf.math.is_nan(flat), tf.float32), axis=1),
     ]
 
 

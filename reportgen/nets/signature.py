@@ -9,7 +9,7 @@ from reportgen.nets.keras_internals import built_shapes, producer
 from reportgen.network.facts import OutputFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 def pack(model: Any, tensors: Mapping[str, Any]) -> Any:
@@ -83,10 +83,10 @@ def named_outputs(model: Any, result: Any) -> dict[str, Any]:
     """Return the model's outputs by name, in order: nested ones by their paths, as ``boxes/0``."""
     import keras
 
-    paths = [path for path, _ in keras.tree.flatten_with_path(result)]
-    tensors = keras.tree.flatten(result)
-    if isinstance(result, dict) or any(len(path) > 1 for path in paths):
-        return {"/".join(map(str, p)): t for p, t in zip(paths, tensors, strict=True)}
+    found = dict(_leaves(result))
+    if isinstance(result, dict) or any(len(path) > 1 for path in found):
+        return {"/".join(path): tensor for path, tensor in found.items()}
+    tensors = list(found.values())
     names = list(getattr(model, "output_names", ()) or ())
     if isinstance(model, keras.Sequential) and is_graph(model):  # which has no names itself
         names = [model.layers[-1].name]
@@ -95,8 +95,21 @@ def named_outputs(model: Any, result: Any) -> dict[str, Any]:
     return dict(zip(names, tensors, strict=True))
 
 
+def _leaves(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield path and tensor in the order that the model gives them, where ``keras.tree`` sorts by name."""
+    if isinstance(structure, dict):
+        pairs: Iterable[tuple[Any, Any]] = structure.items()
+    elif isinstance(structure, list | tuple):
+        pairs = enumerate(structure)
+    else:
+        yield path, structure
+        return
+    for key, inner in pairs:
+        yield from _leaves(inner, (*path, str(key)))
+
+
 def symbolic_outputs(model: Any) -> list[Any]:
-    """Return the tensors that a graph of layers ends in, in the order of ``named_outputs``; none of others."""
+    """Return the tensors that a graph of layers ends in; none of others."""
     try:
         return list(model.outputs or ())
     except (AttributeError, ValueError):

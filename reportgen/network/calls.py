@@ -9,7 +9,7 @@ from reportgen.errors import UsageError
 from reportgen.network.facts import InputRef, makers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from reportgen.network.facts import CallFacts, CallId, Source
 
@@ -18,7 +18,7 @@ MAX_MAP_BYTES = 16 * 2**20
 """Largest map of one image, float32, that is chosen by itself."""
 _HAND_ON = frozenset({
     "Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer", "Permute",
-    "Rescaling", "Normalization", "ZeroPadding2D", "Cropping2D", "Resizing", "CenterCrop",
+    "Rescaling", "Normalization", "ZeroPadding2D", "Pad", "Where", "Cropping2D", "Resizing", "CenterCrop",
 })  # fmt: skip
 """Classes whose outputs show what came in."""
 _ATTENTION = frozenset({"MultiHeadAttention", "GroupedQueryAttention"})
@@ -292,3 +292,41 @@ def _block_ends(calls: Sequence[CallFacts]) -> list[CallFacts]:
             for source in set(call.inputs):
                 readers[source] = readers.get(source, 0) + 1
     return [call for call in _cut_calls(calls) if readers.get(call.id, 0) > 1]
+
+
+def absorbed_calls(
+    calls: Sequence[CallFacts],
+    infinite: Collection[CallId],
+    finite: Collection[CallId],
+    outputs: Collection[CallId | None],
+) -> set[CallId]:
+    """Return the calls whose infinities go no further: all that reads them gives finite values.
+
+    Minus infinity pads what a maximum is taken of, and masks what goes into a softmax.
+
+    Args:
+        calls: the recorded forward pass.
+        infinite: calls with infinite values and without NaN.
+        finite: calls whose values are all finite; of others nothing is known but by what reads them.
+        outputs: the calls that make the network's outputs.
+    """
+    readers: dict[Source, list[CallFacts]] = {}
+    makers = makers_of(calls)
+    for call in makers:
+        for source in call.inputs if call.leaf else call.merges:
+            readers.setdefault(source, []).append(call)
+    ended: set[CallId] = set(finite)
+    for call in reversed(makers):
+        known = call.id in infinite or call.id not in finite
+        if (
+            known
+            and call.id not in outputs
+            and all(r.id in ended for r in readers.get(call.id, ()))
+        ):
+            ended.add(call.id)
+    inner = {call.id for call in makers}
+    for call in reversed(calls):  # what hands on the tensor of a call inside of it
+        inside = [one.id for one in calls if one.parent == call.id and one.id not in finite]
+        if call.id not in inner and inside and all(one in ended for one in inside):
+            ended.add(call.id)
+    return ended & set(infinite)

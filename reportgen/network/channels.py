@@ -20,7 +20,7 @@ class Channels(Mapping[CallId, Moments]):
     """The moments of every call, cut on demand out of arrays that hold all channels side by side.
 
     Args:
-        columns: mean, mean square, low, high, zeros and, where there are any, non-finite values, each
+        columns: mean, mean square, low, high, zeros and, where there are any, non-finite values and NaN, each
             (n, channels of all calls) float32, as in ``Moments``.
         spans: first channel, the one behind the last, and values an image and channel, by call; calls that
             hand on the same tensor have the same channels.
@@ -36,7 +36,8 @@ class Channels(Mapping[CallId, Moments]):
         """Return the moments of a call."""
         start, end, positions = self.spans[call]
         mean, square, low, high, zeros, *rest = (column[:, start:end] for column in self.columns)
-        return Moments(mean, square, low, high, zeros, rest[0] if rest else zeros * 0, positions)
+        non_finite, nan = rest or (zeros * 0, zeros * 0)
+        return Moments(mean, square, low, high, zeros, non_finite, nan, positions)
 
     def __iter__(self) -> Iterator[CallId]:
         """Go through the calls in the order of execution."""
@@ -55,5 +56,5 @@ def channels_of(moments: Mapping[CallId, Moments]) -> Channels:
     for call, one in moments.items():
         start, ends = ends, ends + one.mean.shape[1]
         spans[call] = (start, ends, one.positions)
-    rows = zip(*(one[:6] for one in moments.values()), strict=True)
+    rows = zip(*(one[:7] for one in moments.values()), strict=True)
     return Channels([np.concatenate(column, axis=1) for column in rows], spans)

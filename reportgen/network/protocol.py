@@ -26,6 +26,7 @@ class Moments(NamedTuple):
         high: maximum; -infinity where no value is finite.
         zeros: how many values are exactly zero.
         non_finite: how many are NaN or infinite.
+        nan: how many of these are NaN.
         positions: values an image and channel.
     """
 
@@ -35,6 +36,7 @@ class Moments(NamedTuple):
     high: NDArray[Any]
     zeros: NDArray[Any]
     non_finite: NDArray[Any]
+    nan: NDArray[Any]
     positions: int
 
 

@@ -43,7 +43,7 @@ def run(network, inputs):
     moments = {
         call: [
             np.concatenate(parts)
-            for parts in zip(*(b.moments[call][:6] for b in batches), strict=True)
+            for parts in zip(*(b.moments[call][:7] for b in batches), strict=True)
         ]
         for call in calls
     }
@@ -65,7 +65,7 @@ def of_keras(model, inputs, names):
 
 def assert_moments(moments, array, rel=2e-5):
     """Every field is what NumPy says of (n, …, c) maps."""
-    mean, square, low, high, zeros, non_finite = moments
+    mean, square, low, high, zeros, non_finite, nan = moments
     flat = array.reshape(len(array), -1, array.shape[-1]).astype(np.float64)
     finite = np.isfinite(flat)
     count = finite.sum(axis=1)
@@ -82,6 +82,7 @@ def assert_moments(moments, array, rel=2e-5):
     )
     np.testing.assert_array_equal(zeros, (flat == 0).sum(axis=1))
     np.testing.assert_array_equal(non_finite, flat.shape[1] - count)
+    np.testing.assert_array_equal(nan, np.isnan(flat).sum(axis=1))
 
 
 def layer_names(model):
@@ -153,7 +154,7 @@ def test_values_whose_squares_overflow_are_finite():
     x = layers.Conv2D(1, 1, kernel_initializer="ones", name="see")(entry)
     model = keras.Model(entry, layers.GlobalMaxPooling2D(name="pool")(x))
     _, moments, _ = run(watched(model, 1), {"picture": np.full((1, 4, 4, 1), 1e30, np.float32)})
-    mean, _, low, high, _, non_finite = moments["see"]
+    mean, _, low, high, _, non_finite, _ = moments["see"]
     assert (low, high) == (np.float32(1e30), np.float32(1e30))
     assert mean == pytest.approx(1e30, rel=1e-6)
     assert non_finite == 0

@@ -15,6 +15,8 @@ class CallRow(msgspec.Struct, frozen=True):
         values: how many there are over all images; ``zeros`` and ``non_finite`` are counts among them.
         mean: None, as all statistics, where no value is finite.
         std: population standard deviation over images, positions and channels.
+        nan: how many of the non-finite values are NaN; the others are infinite.
+        absorbed: whether all that reads its infinities is finite, as of what pads a maximum or masks a softmax.
         silent: channels that are exactly zero at every position of every image.
         below: for what only ReLUs read: channels whose largest value lies below zero by more than six
             standard deviations of the whole call.
@@ -37,6 +39,13 @@ class CallRow(msgspec.Struct, frozen=True):
     silent: int
     below: int = 0
     below_channels: tuple[int, ...] = ()
+    nan: int = 0
+    absorbed: bool = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether it has values that are not finite and that nothing was made for."""
+        return self.non_finite > 0 and not self.absorbed
 
 
 class MapRow(msgspec.Struct, frozen=True):

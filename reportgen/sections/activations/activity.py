@@ -32,7 +32,7 @@ class Activity(NamedTuple):
         total: sum of its finite values.
         square: sum of their squares.
         finite: how many they are.
-        values: how many there are in all; ``zeros`` and ``non_finite`` are counts among them.
+        values: how many there are in all; ``zeros`` and ``non_finite`` are counts among them, ``nan`` of these.
         low: least value, +infinity where none is finite.
         high: largest value, -infinity where none is finite.
         energy: (channels,) sum of squares.
@@ -50,6 +50,7 @@ class Activity(NamedTuple):
     values: int
     zeros: int
     non_finite: int
+    nan: int
     low: float
     high: float
     energy: NDArray[Any]
@@ -67,7 +68,7 @@ class ActivityFold:
         self.images = 0
         self._calls: dict[CallId, tuple[int, int, int]] = {}
         self._sums = ExactSums(0)
-        self._counts = np.zeros((3, 0), np.int64)  # finite, zeros, non-finite
+        self._counts = np.zeros((4, 0), np.int64)  # finite, zeros, non-finite, NaN
         self._low = self._high = np.zeros(0, np.float32)
         self._top = np.zeros((TOP, 0), np.float32)
         self._places = np.zeros((TOP, 0), np.int64)
@@ -107,7 +108,8 @@ class ActivityFold:
         if len(self._waiting) * self._low.size >= WAITING_SUMS:
             self._take_in()
         broken = count * self._positions - finite
-        counts = (finite, zeros.sum(axis=0, dtype=np.float64), broken)
+        nan = missing[1].sum(axis=0, dtype=np.float64) if missing else broken * 0
+        counts = (finite, zeros.sum(axis=0, dtype=np.float64), broken, nan)
         self._counts += np.array(counts).astype(np.int64)
         self._low = np.minimum(self._low, low.min(axis=0))
         highest = high.max(axis=0)
@@ -119,7 +121,7 @@ class ActivityFold:
         self._calls = dict(found.spans)
         end = found.columns[0].shape[1]
         self._sums = ExactSums(2 * end)
-        self._counts = np.zeros((3, end), np.int64)
+        self._counts = np.zeros((4, end), np.int64)
         self._low = np.full(end, np.inf, np.float32)
         self._high = np.full(end, -np.inf, np.float32)
         self._top = np.full((TOP, end), -np.inf, np.float32)
@@ -209,7 +211,7 @@ class ActivityFold:
         }
 
     def _activity(self, sums: NDArray[Any], span: slice, each: int) -> Activity:
-        finite, zeros, missing = self._counts[:, span]
+        finite, zeros, missing, nan = self._counts[:, span]
         count = np.maximum(finite, 1)
         each_channel = each // max(len(finite), 1) * self.images
         return Activity(
@@ -219,6 +221,7 @@ class ActivityFold:
             values=each * self.images,
             zeros=int(zeros.sum()),
             non_finite=int(missing.sum()),
+            nan=int(nan.sum()),
             low=float(self._low[span].min(initial=math.inf)),
             high=float(self._high[span].max(initial=-math.inf)),
             energy=sums[1],

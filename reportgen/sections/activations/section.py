@@ -9,7 +9,7 @@ import numpy as np
 
 from reportgen.drawing.pictures import map_sheet, viridis_palette
 from reportgen.errors import NotApplicable, reason_text
-from reportgen.network.calls import choose_calls
+from reportgen.network.calls import absorbed_calls, choose_calls
 from reportgen.numerics import even_sample, finite_number, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
@@ -88,8 +88,9 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
     calls = {call.id: call for call in context.network.facts.calls}
     depth = _depths(calls)
     rectified = _read_by_relu_only(context)
+    absorbed = _absorbed(context, activity)
     rows = tuple(
-        _row(calls[call], depth[call], one, rectified=call in rectified)
+        _row(calls[call], depth[call], one, rectified=call in rectified, absorbed=call in absorbed)
         for call, one in activity.items()
         if call in calls
     )
@@ -137,7 +138,26 @@ def _read_by_relu_only(context: Context) -> set[Source]:
     return {call for call, kinds in readers.items() if kinds and kinds <= {"relu", "relu6"}}
 
 
-def _row(call: CallFacts, depth: int, sums: Activity, *, rectified: bool) -> CallRow:
+def _absorbed(context: Context, activity: Mapping[CallId, Activity]) -> set[CallId]:
+    """Return the calls whose infinities a later operation was made for: none reaches what lies behind it.
+
+    A layer that computes them with its weights has overflown; none is made for that.
+    """
+    facts = context.network.facts
+    weighted = {layer.path for layer in facts.layers if layer.parameters}
+    computed = {call.id for call in facts.calls if call.leaf and call.layer in weighted}
+    infinite = {
+        call
+        for call, one in activity.items()
+        if one.non_finite and not one.nan and call not in computed
+    }
+    finite = {call for call, one in activity.items() if not one.non_finite}
+    return absorbed_calls(facts.calls, infinite, finite, {output.call for output in facts.outputs})
+
+
+def _row(
+    call: CallFacts, depth: int, sums: Activity, *, rectified: bool, absorbed: bool
+) -> CallRow:
     some = sums.finite > 0
     mean = sums.total / sums.finite if some else None
     variance = sums.square / sums.finite - mean**2 if mean is not None else None
@@ -162,6 +182,8 @@ def _row(call: CallFacts, depth: int, sums: Activity, *, rectified: bool) -> Cal
         silent=int((~sums.fired).sum()),
         below=int(below.size),
         below_channels=tuple(int(i) for i in below[:16]),
+        nan=sums.nan,
+        absorbed=absorbed,
     )
 
 
@@ -268,7 +290,7 @@ def _picture(
 def _sentence(content: ActivationsContent) -> str:
     silent = [row for row in content.calls if 0 < row.silent < row.channels]
     empty = [row for row in content.calls if row.channels and row.silent == row.channels]
-    broken = [row for row in content.calls if row.non_finite]
+    broken = [row for row in content.calls if row.broken]
     of = " of the data set" if content.over == "data" else ""
     parts = [f"{len(content.calls)} calls on {content.images:,} images{of}"]
     if broken:
@@ -287,7 +309,7 @@ def _sentence(content: ActivationsContent) -> str:
 
 
 def _notices(content: ActivationsContent) -> list[Notice]:
-    broken = next((row for row in content.calls if row.non_finite), None)
+    broken = next((row for row in content.calls if row.broken), None)
     if broken is None:
         return []
     text = (

@@ -41,7 +41,7 @@ def context(maps, **settings):
     count = len(next(iter(maps.values())))
     calls = tuple(call(name, array.shape[1:]) for name, array in maps.items())
     return SimpleNamespace(
-        network=SimpleNamespace(facts=SimpleNamespace(calls=calls, layers=())),
+        network=SimpleNamespace(facts=SimpleNamespace(calls=calls, layers=(), outputs=())),
         settings=make_settings(settings),
         tools=Tools(AssetStore()),
         data=None,
@@ -68,6 +68,7 @@ def moments(array):
         np.where(finite, flat, -np.inf).max(axis=1),
         (flat == 0).sum(axis=1).astype(np.float32),
         (~finite).sum(axis=1).astype(np.float32),
+        np.isnan(flat).sum(axis=1).astype(np.float32),
         flat.shape[1],
     )
 

@@ -50,6 +50,7 @@ def moments_of(x):
         np.where(finite, x, -np.inf).max(axis=1),
         (x == 0).sum(axis=1).astype(np.float32),
         (~finite).sum(axis=1).astype(np.float32),
+        np.isnan(x).sum(axis=1).astype(np.float32),
         x.shape[1],
     )
 
@@ -71,6 +72,7 @@ def test_every_number_is_numpys(broken):
         assert found.values == x.size
         assert found.finite == finite.size
         assert found.non_finite == x.size - finite.size
+        assert found.nan == np.isnan(x).sum()
         assert found.zeros == int((x == 0).sum())
         assert (found.low, found.high) == (finite.min(), finite.max())
         assert found.total == pytest.approx(finite.sum(), rel=1e-6)
