@@ -119,12 +119,13 @@ class Recorder:
     def _close(self, call: Call, result: Any) -> Any:
         import tensorflow as tf
 
-        if call.leaf and any(tensor.name in self._producer for tensor in self._tensors(result)):
+        known = self._producer.keys() | {tensor.name for tensor in call.inputs}
+        if call.leaf and any(tensor.name in known for tensor in self._tensors(result)):
             # A layer that hands its input through (Dropout at inference) gets a tensor of its own.
             result = tf.nest.map_structure(
                 lambda value: (
                     tf.identity(value)
-                    if tf.is_tensor(value) and getattr(value, "name", None) in self._producer
+                    if tf.is_tensor(value) and getattr(value, "name", None) in known
                     else value
                 ),
                 result,

@@ -71,6 +71,8 @@ def spatial(call: CallFacts) -> bool:
     return len(shape) == 2 and shape[0] >= 4 and shape[1] > 1
 
 
+MOST_EXTRA_TOKENS = 17
+"""Class token and registers in front of a grid's tokens."""
 SMALLEST_GRID = 4
 """Cells a side below which a map shows nothing, where there is a finer one before."""
 _POOLS = frozenset({"MaxPooling2D", "AveragePooling2D"})
@@ -83,16 +85,22 @@ _READOUT = frozenset({
 
 
 def token_grid(tokens: int, image: Sequence[int]) -> tuple[int, int, int] | None:
-    """Return rows, columns and leading extra tokens (class token) of tokens; None where no grid fits.
+    """Return rows, columns and leading extra tokens of tokens; None where no grid fits.
+
+    Up to two (class, distillation) always, up to 17 (with registers, Darcet et al. 2023, Vision Transformers
+    Need Registers) where the grid has three times as many and four a side.
 
     Args:
         tokens: how many.
         image: its height and width first: rows and columns have their ratio.
     """
     height, width = image[:2]
-    for extra in (0, 1, 2):
+    for extra in range(MOST_EXTRA_TOKENS + 1):
         count = tokens - extra
-        for rows in range(2, count // 2 + 1):
+        least = 2 if extra <= 2 else 4
+        if extra > 2 and count < 3 * extra:
+            break
+        for rows in range(least, count // least + 1):
             columns = count // rows
             if (
                 rows * columns == count

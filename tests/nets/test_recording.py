@@ -14,6 +14,7 @@ from keras import layers, ops
 from reportgen.errors import ModelError
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.nets.recording import Recorder, recorded_by
+from reportgen.network.calls import choose_features
 from reportgen.network.facts import InputRef
 
 PICTURE = InputRef("picture")
@@ -352,3 +353,32 @@ def test_names_that_look_like_calls_and_inputs_are_names():
         "sum": ("sum", ("d#3", "d#2")),
         "output:sum": ("output:sum", ("sum",)),
     }
+
+
+class Dropped(layers.Layer):
+    """Ends in a Dropout that reads what no layer made."""
+
+    def __init__(self):
+        super().__init__(name="block")
+        self.see, self.drop = layers.Conv2D(4, 3, name="see"), layers.Dropout(0.5, name="drop")
+
+    def build(self, shape):
+        self.see.build(shape)
+        self.built = True
+
+    def call(self, inputs):
+        return self.drop(ops.relu(self.see(inputs)))
+
+
+def test_a_dropout_behind_an_operation_of_no_layer_does_not_read_itself():
+    start = keras.Input((8, 8, 3), name="picture")
+    x = layers.GlobalAveragePooling2D(name="pool")(Dropped()(start))
+    facts = KerasNetwork(keras.Model(start, layers.Dense(2, name="head")(x))).facts
+    assert {call.id: call.inputs for call in facts.calls} == {
+        "block": (InputRef("picture"),),
+        "block/see": (InputRef("picture"),),
+        "block/drop": ("block/see",),
+        "pool": ("block/drop",),
+        "head": ("pool",),
+    }
+    assert choose_features(facts.calls, "head", "picture", (8, 8, 3)) == "block/see"
