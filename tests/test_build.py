@@ -775,3 +775,13 @@ def test_report_json_is_one_line_of_plain_json(tmp_path):
 
     parsed = json.loads(data, parse_constant=refuse)
     assert list(parsed)[:3] == ["schema", "reportgen", "summary"]
+
+
+def test_probes_that_are_one_picture_prove_no_constant_output():
+    picture = np.random.default_rng(3).uniform(0, 1, (1, 12, 12, 3)).astype(np.float32)
+    noise = np.random.default_rng(4).uniform(-1e-4, 1e-4, (8, 12, 12, 3)).astype(np.float32)
+    for probes in (np.repeat(picture, 8, axis=0), picture + noise):
+        report = build_report(models.saved("classifier"), probes=probes, sections="probes").report
+        assert "constant-output" not in {finding.rule for finding in report.findings}
+        reasons = {check.rule: check.reason for check in report.not_applicable}
+        assert reasons["constant-output"] == "fewer than four different probes"

@@ -103,6 +103,8 @@ def constant_output(facts: Facts) -> Judgement:
     outputs = [o for _, o in _classified(facts)]
     if len(outputs) < LEAST_PROBES or facts.probes is None:
         return NotJudged("fewer than four classification probes")
+    if facts.probes.different is not None and facts.probes.different < LEAST_PROBES:
+        return NotJudged("fewer than four different probes")
     if len({o.top[0].index for o in outputs}) > 1:
         return []
     name = outputs[0].top[0].name

@@ -232,7 +232,8 @@ def _fit_rows(
     probes: list[Probe] = []
     variants: list[Variant] = []
     notices, resized = list(listing.notices), 0
-    full_scale = white_of([row[1][target.name] for row in rows if target.name in row[1]], notices)
+    pictures = [row[1][target.name] for row in rows if target.name in row[1]]
+    full_scale = white_of(pictures, notices) if image_input([target]) is not None else None
     for name, arrays, label in rows:
         notes: tuple[str, ...] = ()
         for key, array in arrays.items():

@@ -190,6 +190,10 @@ def test_few_are_information_and_the_cause_is_named_once():
     broken = judge([weights(change(KERNEL, nan=1)), activations(row(non_finite=5))])
     assert [f.rule for f in broken.findings] == ["non-finite-weights"]
     collapsed = judge([FIRES["constant-output"][0]])
+    same = [probe(i, 3, gap=97.0 + i) for i in range(4)]
+    alike = judge([probes(*same, controls=SAME, different=3)]).findings
+    assert "constant-output" not in {f.rule for f in alike}
+    assert judge([probes(*same, controls=SAME, different=4)]).findings == collapsed.findings
     assert [f.rule for f in collapsed.findings] == ["constant-output"]
 
 

@@ -311,6 +311,7 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
         normalization: None without a BatchNormalization that has learned statistics.
         labelled: how many have a label that the classes know.
         correct: how many of those were right, for the first output.
+        different: how many inputs differ by more than a thousandth of their range, counted up to 4.
         mean_probability: of the decided class over the probes, where there are classes.
     """
 
@@ -323,3 +324,4 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     labelled: int = 0
     correct: int = 0
     chosen: bool = False
+    different: int | None = None

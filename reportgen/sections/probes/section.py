@@ -34,6 +34,8 @@ from reportgen.report.leaves import Notice
 from reportgen.sections.probes.predictions import read_output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from reportgen.context import Context, Probes
@@ -216,9 +218,31 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
         labelled=len(verdicts),
         correct=sum(bool(v) for v in verdicts),
         chosen=probes.chosen,
+        different=_different(prepared.inputs),
     )
     notices = (*probes.notices, *prepared.notices, *_notices(probes, results))
     return Collected(content, _sentence(content), notices)
+
+
+def _different(inputs: Mapping[str, NDArray[Any]], most: int = 4) -> int:
+    """Count inputs that differ from those before by more than a thousandth of their range, up to ``most``."""
+    found: list[list[NDArray[Any]]] = []
+    for row in range(len(next(iter(inputs.values())))):
+        if len(found) == most:
+            break
+        values = [
+            np.nan_to_num(array[row].astype(np.float64), posinf=0, neginf=0)
+            for array in inputs.values()
+            if array.size
+        ]
+        if not any(all(map(_alike, values, held)) for held in found):
+            found.append(values)
+    return len(found)
+
+
+def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    span = max(one.max(), other.max()) - min(one.min(), other.min())
+    return bool(np.abs(one - other).max() <= span / 1000)
 
 
 def _with_other_readings(

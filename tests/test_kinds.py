@@ -1,0 +1,56 @@
+"""Kinds of networks that are not an image classifier of plain layers: each gets the truth."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from reportgen import build_report
+
+RNG = np.random.default_rng(7)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "layer"),
+    [
+        ((None,), (4, 10), lambda: [layers.Embedding(50, 4), layers.GlobalAveragePooling1D()]),
+        ((1,), (4, 1), lambda: [layers.CategoryEncoding(50, output_mode="one_hot")]),
+    ],
+)
+def test_ids_are_no_grey_values_and_open_lengths_no_batch(shape, given, layer):
+    start = keras.Input(shape, dtype="int32")
+    x = start
+    for one in (*layer(), layers.Dense(3, activation="softmax")):
+        x = one(x)
+    model = keras.Model(start, x)
+    ids = np.random.default_rng(0).integers(0, 50, given)
+    report = build_report(model, probes=ids, quick=True).report
+    overview, probes = (
+        next(s for s in report.sections if s.kind == kind) for kind in ("overview", "probes")
+    )
+    assert overview.content.input_shapes == (given[1:],)
+    assert not any("0..255" in notice.text for notice in probes.notices)
+    shown = [probe.outputs[0].top[0].probability for probe in probes.content.probes]
+    np.testing.assert_allclose(shown, model.predict(ids, verbose=0).max(axis=1), rtol=1e-4)
+
+
+def test_several_inputs_of_open_sizes_keep_their_own():
+    text, image = (
+        keras.Input((None,), dtype="int32", name="text"),
+        keras.Input((None, None, 3), name="image"),
+    )
+    read = layers.GlobalAveragePooling1D()(layers.Embedding(50, 4)(text))
+    seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
+    joined = layers.Concatenate()([read, seen])
+    model = keras.Model([text, image], layers.Dense(3, activation="softmax")(joined))
+    given = {
+        "text": RNG.integers(0, 50, (4, 12)),
+        "image": RNG.uniform(0, 1, (4, 20, 30, 3)).astype(np.float32),
+    }
+    report = build_report(model, probes=given, sections="overview,probes").report
+    overview, probes = (section.content for section in report.sections)
+    assert overview.input_shapes == ((12,), (20, 30, 3))
+    shown = [probe.outputs[0].top[0].probability for probe in probes.probes]
+    np.testing.assert_allclose(shown, model.predict(given, verbose=0).max(axis=1), rtol=1e-4)
