@@ -88,7 +88,8 @@ def kernel_at_initialisation(facts: Facts) -> Judgement:
     Of 291 trained kernels of 200 to 8,192 values in 103 small networks that learned, and of 298 in 12
     published ones, none is warned of, and of those with 100 to 199 values none is mentioned; all of 306 and
     310 fresh ones of 200 values or more are found. What is missed: a kernel under 5,000 values that was
-    drawn anew from a normal distribution beside a bias or normalisation that moved.
+    drawn anew from a normal distribution beside a bias or normalisation that moved. Where all of four or more
+    are fresh, the network was never trained: one finding.
     """
     if facts.weights is None:
         return NO_WEIGHTS
@@ -106,6 +107,9 @@ def kernel_at_initialisation(facts: Facts) -> Judgement:
                 + ("all where its generator puts them" if fit.drawn else "none outside its support")
             )
             hits.append(Hit(text, _at(v), "warning" if v.count >= LEAST_FOR_WARNING else "info"))
+    warned = [hit for hit in hits if hit.severity == "warning"]
+    if warned and len(hits) == len(judged) >= LEAST_OF_A_KIND:
+        return [Hit(f"all {len(hits)} kernels: the network was never trained, or never loaded")]
     return hits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -208,6 +209,7 @@ def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, ND
             first, *others = holders[id(variable)]
             if first is not node:
                 continue
+            initializer = _initializer(node.operation, variable.name)
             yield (
                 VariableFacts(
                     path=unique_path(variable.name, node.path or None, taken),
@@ -218,10 +220,9 @@ def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, ND
                     shape=tuple(int(n) for n in variable.shape),
                     dtype=str(variable.dtype),
                     trainable=id(variable) in trainable,
-                    initializer=_initializer_name(_initializer(node.operation, variable.name)),
-                    initializer_config=_initializer_config(
-                        _initializer(node.operation, variable.name)
-                    ),
+                    initializer=_initializer_name(initializer),
+                    initializer_config=_initializer_config(initializer),
+                    fans=_fans(node.operation, variable.name, initializer),
                     compute_dtype=str(getattr(node.operation, "compute_dtype", "")),
                     shared_by=tuple(other.path for other in others),
                 ),
@@ -261,6 +262,18 @@ def _initializer_config(initializer: Any | None) -> dict[str, float | str]:
         for key, item in config.items()
         if isinstance(item, float | int | str) and not isinstance(item, bool) and key != "seed"
     }
+
+
+def _fans(layer: Any, name: str, initializer: Any | None) -> tuple[int, int] | None:
+    """Return fan-in and fan-out of an EinsumDense by its equation, where this Keras draws by them."""
+    equation = getattr(layer, "equation", None)
+    if name != "kernel" or not isinstance(equation, str) or not hasattr(initializer, "input_axes"):
+        return None
+    left, _, result = equation.replace("...", "").partition("->")
+    inputs, _, kernel = left.partition(",")
+    sizes = dict(zip(kernel, (int(n) for n in layer.kernel.shape), strict=False))
+    fan_in = prod(sizes[axis] for axis in kernel if axis in inputs and axis not in result)
+    return fan_in, prod(sizes[axis] for axis in kernel if axis in result and axis not in inputs)
 
 
 def to_numpy(value: Any) -> NDArray[Any]:

@@ -139,6 +139,8 @@ class VariableFacts(msgspec.Struct, frozen=True):
             ``embeddings`` or ``other``.
         initializer: name of the declared initializer, as in ``glorot_uniform``.
         initializer_config: its numbers and words, as in ``scale``, ``mode``, ``stddev``.
+        fans: fan-in and fan-out by the axes of its equation, as Keras draws an EinsumDense from 3.14 on; None
+            of others, and before.
         compute_dtype: the type that the layer computes in.
         shared_by: paths of further layers that hold the same variable.
     """
@@ -154,6 +156,7 @@ class VariableFacts(msgspec.Struct, frozen=True):
     initializer: str | None = None
     initializer_config: dict[str, float | str] = {}
     compute_dtype: str = ""
+    fans: tuple[int, int] | None = None
     shared_by: tuple[str, ...] = ()
 
 

@@ -97,8 +97,27 @@ def test_biases_that_a_whole_class_of_layers_lacks_are_information():
     assert found(BIAS, BIAS, BIAS, BIAS, MOVED) == ["warning"] * 4
 
 
+def test_a_network_that_was_never_trained_is_one_finding():
+    """With their number; where one kernel has moved, each other stands for itself."""
+    fresh_fit = InitialFit("glorot_uniform", True, 0.01, 5_000, 0, drawn=True)
+    fresh = [
+        change(KERNEL, path=f"c{i}/kernel", layer=f"c{i}", health=change(HEALTH, initial=fresh_fit))
+        for i in range(5)
+    ]
+    (found,) = judge([weights(*fresh)]).findings
+    assert (found.rule, found.severity, found.where.layer) == (
+        "kernel-at-initialisation",
+        "warning",
+        "",
+    )
+    assert "all 5 kernels" in found.observed
+    trained = change(KERNEL, path="t/kernel", layer="t")
+    assert len(judge([weights(*fresh, trained)]).findings) == 5
+    assert len(judge([weights(*fresh[:3])]).findings) == 3
+
+
 def untrained(model):
-    """Return name, size and severity of every kernel that is said to be fresh."""
+    """Return name, size and severity of every kernel that is said to be fresh; layers are judged alone."""
     network = KerasNetwork(model, images=1)
 
     class Nowhere:
@@ -109,10 +128,16 @@ def untrained(model):
         Context(network, Inputs(Settings()), Tools(Nowhere()), (), (), {}), None
     ).content
     sizes = {v.path: v.count for v in content.variables}
-    found = judge([Section("weights", "Weights", content=content)]).findings
+    alone = [
+        msgspec.structs.replace(
+            content, variables=tuple(v for v in content.variables if v.layer == layer)
+        )
+        for layer in {v.layer for v in content.variables}
+    ]
     return {
         (f.where.variable, sizes[f.where.variable], f.severity)
-        for f in found
+        for one in alone
+        for f in judge([Section("weights", "Weights", content=one)]).findings
         if f.rule == "kernel-at-initialisation"
     }
 

@@ -365,3 +365,27 @@ def test_a_model_of_one_layer_and_one_of_none():
     empty = KerasNetwork(keras.Model(entry, layers.Activation("relu", name="only")(entry)))
     assert paths(empty) == []
     assert empty.facts.parameters == empty.facts.weight_bytes == 0
+
+
+def test_an_einsum_is_drawn_by_the_axes_of_its_equation():
+    """Held against the spread of what Keras draws: fan-in and fan-out are read off the values."""
+    keras.utils.set_random_seed(3)
+    start = keras.Input((8, 64))
+    x = layers.MultiHeadAttention(4, 32, kernel_initializer="he_uniform", name="heads")(
+        start, start
+    )
+    x = layers.EinsumDense(
+        "abc,cde->abde", (8, 16, 8), kernel_initializer="he_uniform", name="sum"
+    )(x)
+    network = KerasNetwork(keras.Model(start, layers.Reshape((8, 128))(x)))
+    found = {facts.path: (facts, array) for facts, array in network.variables()}
+    for path in (
+        "heads/query/kernel",
+        "heads/value/kernel",
+        "heads/attention_output/kernel",
+        "sum/kernel",
+    ):
+        facts, array = found[path]
+        assert 6 / np.abs(array).max() ** 2 == pytest.approx(facts.fans[0], rel=0.02)
+        assert np.prod(facts.fans) == array.size
+    assert found["sum/kernel"][0].fans == (64, 128)

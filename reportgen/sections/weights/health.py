@@ -47,14 +47,26 @@ class Initial(NamedTuple):
         return {"uniform": self.scale, "truncated": 2 * self.scale}.get(self.kind, math.inf)
 
 
+class Initials(NamedTuple):
+    """Distributions that a kernel may have started from.
+
+    Attributes:
+        declared: by its layer; None where it declares none that is known.
+        fans: fan-in and fan-out, for the standard ones.
+    """
+
+    declared: Initial | None
+    fans: tuple[int, int]
+
+
 def kernel_health(
-    array: NDArray[Any], declared: Initial | None = None, layer_class: str = ""
+    array: NDArray[Any], initials: Sequence[Initials] = (), layer_class: str = ""
 ) -> KernelHealth | None:
     """Measure a kernel (…, inputs, outputs).
 
     Args:
         array: floating-point, of rank two or more.
-        declared: what the layer says that its values were drawn from.
+        initials: what its values may have been drawn from; the standard ones of its shape when empty.
         layer_class: tells depthwise (h, w, channels, multiplier) and transposed kernels
             (h, w, outputs, inputs) apart.
 
@@ -89,7 +101,7 @@ def kernel_health(
         dominance=six_digits(top * top / square) if square else None,
         sqnr=six_digits(int8_sqnr(matrix, top)) if square else None,
         range_ratio=_range_ratio(matrix) if square else None,
-        initial=initial_fit(values, declared),
+        initial=_best_fit(values, initials or (Initials(None, fans_of(values.shape)),)),
         spectrum=spectrum(matrix, norms, product),
         levels=levels(matrix),
     )
@@ -156,20 +168,20 @@ def batch_norm_health(
 # -- initialisation ------------------------------------------------------------------------------
 
 
-def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """Return fan-in and fan-out as ``keras.initializers`` counts them."""
+def fans_of(shape: Sequence[int]) -> tuple[int, int]:
+    """Return fan-in and fan-out of a shape as ``keras.initializers`` counts them."""
     if len(shape) == 2:
         return shape[0], shape[1]
     field = math.prod(shape[:-2])
     return shape[-2] * field, shape[-1] * field
 
 
-def standard_initials(shape: Sequence[int]) -> tuple[Initial, ...]:
-    """Return the variance-scaling initializers of Keras for a kernel of this shape.
+def standard_initials(fans: tuple[int, int]) -> tuple[Initial, ...]:
+    """Return the variance-scaling initializers of Keras for this fan-in and fan-out.
 
     Glorot and Bengio (2010), He et al. (2015), LeCun et al. (1998).
     """
-    fan_in, fan_out = fans(shape)
+    fan_in, fan_out = fans
     found = []
     for name, variance in (
         ("glorot", 2 / (fan_in + fan_out)),
@@ -182,23 +194,23 @@ def standard_initials(shape: Sequence[int]) -> tuple[Initial, ...]:
 
 
 def declared_initial(
-    name: str | None, config: Mapping[str, float | str], shape: Sequence[int]
+    name: str | None, config: Mapping[str, float | str], fans: tuple[int, int]
 ) -> Initial | None:
     """Return the distribution that a layer declares; None for others, as orthogonal or zeros.
 
     Args:
         name: of the initializer's class, as in ``variance_scaling``.
         config: its numbers and words.
-        shape: of the kernel.
+        fans: fan-in and fan-out of the kernel.
     """
-    if name is None or len(shape) < 2:
+    if name is None:
         return None
-    known = {initial.name: initial for initial in standard_initials(shape)}
+    known = {initial.name: initial for initial in standard_initials(fans)}
     if name in known:
         return known[name]
     number = {key: value for key, value in config.items() if isinstance(value, float | int)}
     if name == "variance_scaling" and "scale" in number:
-        fan_in, fan_out = fans(shape)
+        fan_in, fan_out = fans
         mode = str(config.get("mode", "fan_in"))
         fan = {"fan_in": fan_in, "fan_out": fan_out}.get(mode, (fan_in + fan_out) / 2)
         variance = number["scale"] / max(1.0, fan)
@@ -249,7 +261,12 @@ def ks_distance(ordered: NDArray[Any], initial: Initial) -> float:
     return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
 
 
-def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | None:
+def _best_fit(array: NDArray[Any], initials: Sequence[Initials]) -> InitialFit | None:
+    found = [fit for one in initials if (fit := initial_fit(array, one)) is not None]
+    return min(found, key=lambda fit: (not fit.drawn, not fit.declared, fit.distance), default=None)
+
+
+def initial_fit(array: NDArray[Any], initials: Initials) -> InitialFit | None:
     """Return the initializer that a kernel is nearest to; None below 100 values and for constants."""
     flat = array.reshape(-1)
     if flat.size < LEAST_FOR_KS:
@@ -259,8 +276,9 @@ def initial_fit(array: NDArray[Any], declared: Initial | None) -> InitialFit | N
     if ordered[0] == ordered[-1]:
         return None
     top = _top(flat)
+    declared, fans = initials
     name = declared.name if declared else ""
-    candidates = [c for c in standard_initials(array.shape) if c.name != name]
+    candidates = [c for c in standard_initials(fans) if c.name != name]
     known = [*([declared] if declared and declared.scale > 0 else []), *candidates]
     inside = [initial for initial in known if top <= initial.support * (1 + 1e-5)]
     fits = [(ks_distance(ordered, initial), initial) for initial in inside or known[:1]]

@@ -15,7 +15,13 @@ from reportgen.numerics import describe, digest, dtype_size, finite_number
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.report.leaves import Notice
-from reportgen.sections.weights.health import batch_norm_health, declared_initial, kernel_health
+from reportgen.sections.weights.health import (
+    Initials,
+    batch_norm_health,
+    declared_initial,
+    fans_of,
+    kernel_health,
+)
 from reportgen.wording import share_text
 
 if TYPE_CHECKING:
@@ -114,14 +120,21 @@ def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:
         digest=digest(array),
         initializer=facts.initializer,
         compute_dtype=facts.compute_dtype,
-        health=kernel_health(
-            array,
-            declared_initial(facts.initializer, facts.initializer_config, facts.shape),
-            facts.layer_class,
-        )
+        health=kernel_health(array, _initials(facts), facts.layer_class)
         if facts.role in {"kernel", "embeddings"}
         else None,
         shared_by=facts.shared_by,
+    )
+
+
+def _initials(facts: VariableFacts) -> tuple[Initials, ...]:
+    """Return what a kernel may have been drawn from: by its shape and, of some layers, by their equation."""
+    if len(facts.shape) < 2:
+        return ()
+    fans = dict.fromkeys([fans_of(facts.shape), facts.fans or fans_of(facts.shape)])
+    return tuple(
+        Initials(declared_initial(facts.initializer, facts.initializer_config, pair), pair)
+        for pair in fans
     )
 
 

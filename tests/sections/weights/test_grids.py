@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reportgen.sections.weights.grids import drawn, levels
-from reportgen.sections.weights.health import declared_initial, initial_fit
+from reportgen.sections.weights.health import Initials, declared_initial, fans_of, initial_fit
 
 RNG = np.random.default_rng(7)
 SHAPES = [(3, 3, 3, 8), (64, 10), (3, 3, 16, 32), (5, 5, 1, 4)]
@@ -18,13 +18,17 @@ UNIFORM = {
 }
 
 
+def initials(name, shape):
+    return Initials(declared_initial(name, {}, fans_of(shape)), fans_of(shape))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", UNIFORM)
 def test_what_keras_draws_stands_on_the_places_of_its_generator(name, shape):
     for seed in range(20):
         kernel = np.asarray(UNIFORM[name](seed=seed)(shape))
         for said in (name, "he_normal", None):
-            fit = initial_fit(kernel, declared_initial(said, {}, shape))
+            fit = initial_fit(kernel, initials(said, shape))
             assert (fit.initializer, fit.drawn, fit.outside) == (name, True, 0)
 
 
@@ -33,9 +37,9 @@ def test_the_smallest_step_takes_values_off_these_places(shape):
     for seed in range(20):
         kernel = np.asarray(keras.initializers.GlorotUniform(seed=seed)(shape))
         step = RNG.normal(0, 1e-6, shape).astype(np.float32)
-        assert not initial_fit(kernel + step, declared_initial("glorot_uniform", {}, shape)).drawn
+        assert not initial_fit(kernel + step, initials("glorot_uniform", shape)).drawn
         some = np.where(RNG.random(shape) < 0.3, kernel + step, kernel)  # dead units do not move
-        assert not initial_fit(some, declared_initial("glorot_uniform", {}, shape)).drawn
+        assert not initial_fit(some, initials("glorot_uniform", shape)).drawn
 
 
 def test_drawn_needs_values_and_single_precision():

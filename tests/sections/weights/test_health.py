@@ -13,9 +13,10 @@ from scipy import stats
 
 from reportgen.sections.weights.health import (
     Initial,
+    Initials,
     batch_norm_health,
     declared_initial,
-    fans,
+    fans_of,
     initial_fit,
     kernel_health,
     ks_distance,
@@ -49,26 +50,33 @@ def test_ks_distance_is_scipys(kind):
 
 @pytest.mark.parametrize("shape", [(3, 3, 16, 32), (64, 10), (5, 5, 8, 1), (16, 4, 8)])
 def test_fresh_kernels_are_near_their_initializer_and_trained_ones_are_not(shape):
-    for initial in standard_initials(shape):
+    for initial in standard_initials(fans_of(shape)):
         fresh = draw(initial, shape).astype(np.float32)
-        fit = initial_fit(fresh, initial)
+        fit = initial_fit(fresh, Initials(initial, fans_of(shape)))
         assert fit.declared
         assert fit.outside == 0
         assert fit.distance < max(0.045, 1.63 / math.sqrt(fit.sample))
         trained = fresh * 3 + RNG.normal(0, initial.scale, shape).astype(np.float32)
-        fit = initial_fit(trained, initial)
+        fit = initial_fit(trained, Initials(initial, fans_of(shape)))
         assert fit.outside > 0 or fit.distance > 1.63 / math.sqrt(fit.sample)
 
 
 def test_declared_initializers_have_their_numbers():
     shape = (3, 3, 4, 8)
-    assert fans(shape) == (36, 72)
+    assert fans_of(shape) == (36, 72)
     config = {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"}
-    assert declared_initial("variance_scaling", config, shape).scale == math.sqrt(3 * 2 / 72)
-    assert declared_initial("random_normal", {"mean": 0.0, "stddev": 0.1}, shape).scale == 0.1
-    assert declared_initial("random_uniform", {"minval": -0.2, "maxval": 0.2}, shape).scale == 0.2
-    assert declared_initial("orthogonal", {}, shape) is None
-    assert declared_initial(None, {}, shape) is None
+    assert declared_initial("variance_scaling", config, fans_of(shape)).scale == math.sqrt(
+        3 * 2 / 72
+    )
+    assert (
+        declared_initial("random_normal", {"mean": 0.0, "stddev": 0.1}, fans_of(shape)).scale == 0.1
+    )
+    assert (
+        declared_initial("random_uniform", {"minval": -0.2, "maxval": 0.2}, fans_of(shape)).scale
+        == 0.2
+    )
+    assert declared_initial("orthogonal", {}, fans_of(shape)) is None
+    assert declared_initial(None, {}, fans_of(shape)) is None
 
 
 def test_filters_are_counted():
