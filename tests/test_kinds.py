@@ -54,3 +54,36 @@ def test_several_inputs_of_open_sizes_keep_their_own():
     assert overview.input_shapes == ((12,), (20, 30, 3))
     shown = [probe.outputs[0].top[0].probability for probe in probes.probes]
     np.testing.assert_allclose(shown, model.predict(given, verbose=0).max(axis=1), rtol=1e-4)
+
+
+def normalised(steps, images, *, momentum=0.99):
+    """Return a classifier whose BatchNormalization saw so many batches of these images."""
+    start = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, use_bias=False)(start)
+    x = layers.ReLU()(layers.BatchNormalization(momentum=momentum)(x))
+    head = layers.Dense(4, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(start, head)
+    model.compile(keras.optimizers.SGD(1e-6), "sparse_categorical_crossentropy")
+    for _ in range(steps):
+        model.train_on_batch(images, np.zeros(len(images), int))
+    return model
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "momentum", "judged"), [(2, 0.99, False), (100, 0.9, True), (400, 0.99, True)]
+)
+def test_averages_of_two_steps_are_no_measure_of_the_inputs(
+    steps, momentum, judged, stored, tmp_path
+):
+    """The training's own images lie far from averages that have not left their start."""
+    keras.utils.set_random_seed(1)
+    images = (RNG.uniform(0, 1, (16, 12, 12, 3)) * 9 + 40).astype(np.float32)
+    model = normalised(steps, images, momentum=momentum)
+    if stored:
+        model.save(tmp_path / "model.keras")
+        model = tmp_path / "model.keras"
+    report = build_report(model, probes=images[:8], sections="probes").report
+    assert "input-range" not in {finding.rule for finding in report.findings}
+    reasons = {check.rule: check.reason for check in report.not_applicable}
+    assert ("input-range" in reasons) == (not judged)

@@ -13,6 +13,7 @@ from reportgen.findings.facts import (
     Rule,
 )
 from reportgen.report.findings import Where
+from reportgen.wording import share_text
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import (
@@ -48,7 +49,8 @@ def parameters_in_one_layer(facts: Facts) -> Judgement:
     limit = facts.thresholds["parameters-in-one-layer"]
     return [
         Hit(
-            f"{row.parameters:,} of {total:,} ({row.parameters / total:.0%})", Where(layer=row.path)
+            f"{row.parameters:,} of {total:,} ({share_text(row.parameters, total)})",
+            Where(layer=row.path),
         )
         for row in facts.architecture.layers
         if row.path not in inner and row.parameters > limit * total

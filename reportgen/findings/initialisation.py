@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are, plural
 from reportgen.report.findings import Where
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def bias_at_initial_value(facts: Facts) -> Judgement:
     added = {kind for kind, zero in kinds.items() if all(zero) and len(zero) >= LEAST_OF_A_KIND}
     return [
         Hit(
-            f"all {plural(v.count, 'value')} are zero, its kernel is not as initialised",
+            f"{all_are('zero', v.count)}, its kernel is not as initialised",
             _at(v),
             "info" if v.layer_class in added else "warning",
         )

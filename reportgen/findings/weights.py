@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, channels_of, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are, channels_of, plural
 from reportgen.report.findings import Where
+from reportgen.wording import share_text
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import Facts, Judgement
@@ -42,7 +43,7 @@ def all_zero(facts: Facts) -> Judgement:
     if facts.weights is None:
         return NO_WEIGHTS
     return [
-        Hit(f"all {plural(v.count, 'value')} are zero", _at(v))
+        Hit(all_are("zero", v.count), _at(v))
         for v in facts.weights.variables
         if v.role in _WEIGHTY and v.count and v.zeros == v.count
     ]
@@ -163,7 +164,8 @@ def duplicate_filters(facts: Facts) -> Judgement:
             continue
         share = v.health.duplicates / v.health.filters
         plain = "Depthwise" in v.layer_class or v.health.each < LEAST_EACH
-        text = f"{v.health.duplicates} of {plural(v.health.filters, 'filter')} ({share:.0%})"
+        said = share_text(v.health.duplicates, v.health.filters)
+        text = f"{v.health.duplicates} of {plural(v.health.filters, 'filter')} ({said})"
         level: Severity = "info" if plain or share < limit else "warning"
         hits.append(Hit(text, _at(v, v.health.duplicate_filters, v.health.duplicates), level))
     return hits

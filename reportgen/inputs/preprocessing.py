@@ -377,7 +377,8 @@ def _match(inputs: dict[str, NDArray[Any]], network: Network) -> tuple[str, floa
 
 
 def _untouched(measured: NormalizationInput) -> bool:
-    return not measured.moving_mean.any() and bool((measured.moving_variance == 1).all())
+    fresh = not measured.moving_mean.any() and bool((measured.moving_variance == 1).all())
+    return fresh or not measured.settled
 
 
 def _distance(measured: NormalizationInput) -> float:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from reportgen.nets.traceable import TraceableModel
 
 
+_LEAST_OF_START = 0.1
+_ROUNDED = 0.99
+
+
 class FirstNormalization:
     """The network up to its first BatchNormalization.
 
@@ -32,6 +36,7 @@ class FirstNormalization:
     def __init__(self, model: TraceableModel, path: str) -> None:
         self._model, self._path = model, path
         self._layer = next(node.operation for node in model.nodes if node.path == path)
+        self._settled = _settled(model, self._layer)
         self._functions: dict[int, Any] = {}
 
     def measure(self, inputs: Mapping[str, NDArray[Any]], size: int) -> NormalizationInput:
@@ -58,6 +63,7 @@ class FirstNormalization:
             np.asarray(variance, np.float64),
             to_numpy(layer.moving_mean).astype(np.float64),
             to_numpy(layer.moving_variance).astype(np.float64),
+            self._settled,
         )
 
     def _trace(self, size: int) -> Any:
@@ -89,6 +95,26 @@ class FirstNormalization:
             return function.get_concrete_function(
                 self._model.signature(size), tf.TensorSpec((), tf.int32)
             )
+
+
+def _settled(model: TraceableModel, layer: Any) -> bool:
+    """Tell whether a moving average has left the 0 and 1 that it starts from.
+
+    After n steps 1 - mⁿ of it is the data, with m the momentum (Ioffe and Szegedy, 2015). Where the optimizer
+    says n, nine tenths must be; unless a variance is smaller than mⁿ, which no n steps from 1 reach. Where none
+    does, variances of all layers that are within a factor of two of 1 say that few steps were made.
+    """
+    steps = getattr(getattr(model.model, "optimizer", None), "iterations", None)
+    own = to_numpy(layer.moving_variance).astype(np.float64)
+    if steps is not None:
+        start = float(layer.momentum) ** int(steps)
+        return start <= _LEAST_OF_START or bool(own.min() < _ROUNDED * start)
+    variances = np.concatenate([
+        to_numpy(node.operation.moving_variance).reshape(-1).astype(np.float64)
+        for node in model.nodes
+        if type(node.operation) is type(layer)
+    ])  # fmt: skip
+    return bool(((variances < 0.5) | (variances > 2)).any())
 
 
 class _Reached(BaseException):

@@ -132,6 +132,8 @@ def activation_name(operation: Any) -> str | None:
     activation = getattr(operation, "activation", None)
     if activation is None:
         return None
+    if isinstance(activation, str):
+        return activation
     name = getattr(activation, "__name__", None) or getattr(activation, "name", None)
     return str(name or type(activation).__name__)
 

@@ -73,6 +73,7 @@ class NormalizationInput(NamedTuple):
         variance: (channels,).
         moving_mean: (channels,) as the layer stores it.
         moving_variance: (channels,).
+        settled: whether these have left the 0 and 1 that they start from.
     """
 
     layer: str
@@ -80,6 +81,7 @@ class NormalizationInput(NamedTuple):
     variance: NDArray[Any]
     moving_mean: NDArray[Any]
     moving_variance: NDArray[Any]
+    settled: bool = True
 
 
 AimKind = Literal["linear", "norm", "error"]

@@ -21,7 +21,7 @@ from reportgen.sections.architecture.diagram import (
     draw_in_columns,
 )
 from reportgen.sections.architecture.folding import fold, members, whole_graph
-from reportgen.wording import size_text
+from reportgen.wording import share_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -273,14 +273,19 @@ def _sentence(content: ArchitectureContent, facts: NetworkFacts) -> str:
         key=lambda row: row.parameters,
         default=None,
     )
-    parts = [f"{content.layer_count} layers in {content.overview_nodes} groups"]
+    layers, groups = content.layer_count, content.overview_nodes
+    parts = [f"{layers} layer{'' if layers == 1 else 's'}"]
+    if (
+        groups <= layers
+    ):  # of layers that are called again and again there are more groups than layers
+        parts[0] += f" in {groups} group{'' if groups == 1 else 's'}"
     if folds:
         parts.append(folds)
     if shared:
         parts.append(f"{shared} layer{'s are' if shared > 1 else ' is'} called more than once")
     if heaviest is not None and heaviest.parameters and facts.parameters:
-        share = heaviest.parameters / facts.parameters
-        parts.append(f"{heaviest.path} holds {share:.0%} of the parameters")
+        share = share_text(heaviest.parameters, facts.parameters)
+        parts.append(f"{heaviest.path} holds {share} of the parameters")
     return "; ".join(parts) + "."
 
 
