@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 from reportgen import build_report
+from reportgen.nets.keras_network import KerasNetwork
 
 RNG = np.random.default_rng(7)
 
@@ -87,3 +89,56 @@ def test_averages_of_two_steps_are_no_measure_of_the_inputs(
     assert "input-range" not in {finding.rule for finding in report.findings}
     reasons = {check.rule: check.reason for check in report.not_applicable}
     assert ("input-range" in reasons) == (not judged)
+
+
+# -- preprocessing inside of the network -----------------------------------------------------------
+
+
+def with_preprocessing(function):
+    start = keras.Input((16, 12, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(layers.ZeroPadding2D()(function(start)))
+    head = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(start, head)
+
+
+@pytest.mark.parametrize(
+    ("function", "mode", "factor"),
+    [
+        (keras.applications.vgg16.preprocess_input, "none", 1.0),
+        (keras.applications.mobilenet_v2.preprocess_input, "none", 1 / 127.5),
+        (keras.applications.densenet.preprocess_input, "none", 1 / (255 * 0.229)),
+        (lambda x: x / 255.0, "none", 1 / 255),
+        (lambda x: x * 2.0 - 1.0, "unit", 2.0),
+        (lambda x: x[..., ::-1] / 255.0, "none", 1 / 255),
+    ],
+)
+def test_operations_in_front_say_what_a_network_expects(function, mode, factor, tmp_path):
+    model = with_preprocessing(function)
+    facts = KerasNetwork(model).facts
+    ones = np.zeros((2, 1, 1, 3), np.float32)
+    ones[1] = 1
+    black, white = np.asarray(function(keras.ops.convert_to_tensor(ones))).reshape(2, 3)
+    np.testing.assert_allclose(sorted(facts.rescaling.scale), sorted(white - black), rtol=1e-4)
+    np.testing.assert_allclose(sorted(facts.rescaling.offset), sorted(black), rtol=1e-4, atol=1e-6)
+    assert facts.rescaling.scale[0] == pytest.approx(factor, rel=1e-3)
+    for number in range(2):
+        picture = RNG.integers(0, 255, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    report = build_report(model, probes=tmp_path, sections="probes").report
+    (section,) = report.sections
+    assert section.content.preprocessing.mode == mode
+    assert not any("cannot be told" in notice.text for notice in section.notices)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x,
+        layers.RandomFlip(),
+        lambda x: x * x,
+        lambda x: x / keras.ops.max(x),
+        lambda x: keras.ops.concatenate([x[..., :1]] * 3, axis=-1),
+    ],
+)
+def test_what_is_no_factor_and_number_of_each_channel_says_nothing(function):
+    assert KerasNetwork(with_preprocessing(function)).facts.rescaling is None

@@ -18,8 +18,8 @@ RANGES = {
     "uint16": (0.0, 65535.0),
 }
 """Least and largest value that each way of feeding an image has."""
-_USUAL = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))
-"""Ranges that a Rescaling brings images to."""
+_USUAL = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5), (-116.3, 138.7), (-2.1, 2.5))
+"""Ranges that images are brought to; the last two by the means of ImageNet's channels, and their spread."""
 _WORDS = {"none": "0..255", "unit": "0..1", "symmetric": "-1..1", "uint16": "0..65535"}
 _EQUAL = 0.8
 """The nearest range's distance must be below this part of the second's, else both are said to fit."""
@@ -42,9 +42,9 @@ class Expected(NamedTuple):
 def expected_by(rescaling: InputRescaling, images: NDArray[Any] | None) -> Expected:
     """Return how images are to be fed to a Rescaling or Normalization in front.
 
-    A Rescaling brings the range that it expects to 0..1 or -1..1, so its factor tells that range: 1/255 and
-    1/127.5 expect 0..255, 2 expects 0..1. A Normalization holds mean and variance of the values that it was
-    adapted to: they are held against those of the images.
+    A Rescaling, or operations that do the same, bring the range that they expect to a usual one, so their
+    factor tells it: 1/255 and 1/127.5 expect 0..255, 2 expects 0..1. A Normalization holds mean and variance of
+    the values that it was adapted to: they are held against those of the images.
 
     Args:
         rescaling: the layer's numbers.
@@ -69,12 +69,12 @@ def expected_by(rescaling: InputRescaling, images: NDArray[Any] | None) -> Expec
 
 
 def _of_factor(rescaling: InputRescaling) -> dict[str, float]:
-    """Return how far each range ends from a usual one, once it is rescaled."""
+    """Return how far each range ends from a usual one, once it is rescaled, in parts of that one."""
     scale, offset = float(np.mean(rescaling.scale)), float(np.mean(rescaling.offset))
     found = {}
     for mode, ends in RANGES.items():
         low, high = sorted(end * scale + offset for end in ends)
-        found[mode] = min(abs(low - a) + abs(high - b) for a, b in _USUAL)
+        found[mode] = min((abs(low - a) + abs(high - b)) / (b - a) for a, b in _USUAL)
     return found
 
 

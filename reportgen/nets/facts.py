@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from reportgen.nets import structure
 from reportgen.nets.failures import cause
 from reportgen.nets.heads import output_facts
+from reportgen.nets.own_range import input_rescaling
 from reportgen.nets.signature import declared_outputs, symbolic_outputs
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
-from reportgen.network.facts import InputRescaling, NetworkFacts, TensorFacts
+from reportgen.network.facts import NetworkFacts, TensorFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.blocks import ForwardBlocks
-    from reportgen.nets.structure import Node
     from reportgen.nets.traceable import TraceableModel
-    from reportgen.network.facts import CallFacts, OutputFacts
+    from reportgen.network.facts import OutputFacts
 
 _NEAR_ONE = 1e-3
 """What float16 rounds off of a distribution."""
@@ -63,7 +63,9 @@ def network_facts(
         optimizer=optimizer_name(model, compiled),
         learning_rate=learning_rate(model, compiled),
         loss=loss_name(model, compiled),
-        rescaling=_input_rescaling(calls, traceable.nodes),
+        rescaling=input_rescaling(traceable, traced, blocks.size)
+        if traced and not problem
+        else None,
         trace_problem=cause(problem) if problem and not traced else None,
         run_problem=cause(problem) if problem else None,
         versions=_versions(),
@@ -118,39 +120,6 @@ def _common(shape: Sequence[int | None], other: Sequence[int | None]) -> tuple[i
     if len(shape) != len(other):
         return tuple(shape)
     return tuple(a if a == b else None for a, b in zip(shape, other, strict=True))
-
-
-def _input_rescaling(calls: tuple[CallFacts, ...], nodes: Sequence[Node]) -> InputRescaling | None:
-    """Return what the Rescaling or Normalization in front of the first weights does."""
-    layers = {node.path: node.operation for node in nodes}
-    for call in calls:
-        if not call.leaf:
-            continue
-        if call.layer not in layers:  # made while it was called
-            continue
-        if call.class_name == "Rescaling":
-            scale, offset = (
-                _numbers(getattr(layers[call.layer], name)) for name in ("scale", "offset")
-            )
-            return InputRescaling(call.layer, scale, offset)
-        if call.class_name == "Normalization":
-            return _of_normalization(call.layer, layers[call.layer])
-        if "Conv" in call.class_name or call.class_name in {"Dense", "EinsumDense"}:
-            return None
-    return None
-
-
-def _of_normalization(path: str, layer: Any) -> InputRescaling:
-    mean = np.array(_numbers(layer.mean))
-    std = np.maximum(np.sqrt(np.array(_numbers(layer.variance))), 1e-7)  # Keras's own floor
-    inverted = bool(getattr(layer, "invert", False))
-    scale, offset = (std, mean) if inverted else (1 / std, -mean / std)
-    return InputRescaling(path, tuple(scale.tolist()), tuple(offset.tolist()), adapted=True)
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    array = np.asarray(value, np.float64)
-    return tuple(array.reshape(-1).tolist())
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
