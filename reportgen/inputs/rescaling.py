@@ -18,8 +18,10 @@ RANGES = {
     "uint16": (0.0, 65535.0),
 }
 """Least and largest value that each way of feeding an image has."""
-_USUAL = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5), (-116.3, 138.7), (-2.1, 2.5))
-"""Ranges that images are brought to; the last two by the means of ImageNet's channels, and their spread."""
+_USUAL = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))
+"""Ranges that images are brought to."""
+_OF_CHANNELS = ((-116.3, 138.7), (-2.1, 2.5))
+"""Likewise with a number for each channel: less the means of ImageNet's, and in their standard deviations."""
 _WORDS = {"none": "0..255", "unit": "0..1", "symmetric": "-1..1", "uint16": "0..65535"}
 _EQUAL = 0.8
 """The nearest range's distance must be below this part of the second's, else both are said to fit."""
@@ -71,10 +73,11 @@ def expected_by(rescaling: InputRescaling, images: NDArray[Any] | None) -> Expec
 def _of_factor(rescaling: InputRescaling) -> dict[str, float]:
     """Return how far each range ends from a usual one, once it is rescaled, in parts of that one."""
     scale, offset = float(np.mean(rescaling.scale)), float(np.mean(rescaling.offset))
+    usual = (*_USUAL, *_OF_CHANNELS) if len(set(rescaling.offset)) > 1 else _USUAL
     found = {}
     for mode, ends in RANGES.items():
         low, high = sorted(end * scale + offset for end in ends)
-        found[mode] = min((abs(low - a) + abs(high - b)) / (b - a) for a, b in _USUAL)
+        found[mode] = min((abs(low - a) + abs(high - b)) / (b - a) for a, b in usual)
     return found
 
 
