@@ -6,14 +6,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint bench soak pins test-latest clean
+.PHONY: demo test lint bench soak pins test-latest test-oldest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reportgen demo -o reportgen-demo
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20 $(TESTS)
+	$(BIN)/python -m pytest $(SPREAD) --durations=20 $(TESTS)
 
 lint: $(VENV)/.tested chromium
 	$(BIN)/ruff check .
@@ -26,10 +27,19 @@ soak: $(VENV)/.tested chromium
 	REPORTGEN_SOAK=1 $(BIN)/python -m pytest $(TESTS)
 
 # The newest releases that the declared versions allow, in an environment of their own.
-test-latest:
+test-latest: chromium
 	$(MAKE) VENV=.venv-latest .venv-latest/.python
 	.venv-latest/bin/python -m pip install --quiet --upgrade -e . -r requirements/test.in
-	.venv-latest/bin/python -m pytest $(TESTS)
+	.venv-latest/bin/python -m pytest $(SPREAD) $(TESTS)
+
+# The oldest releases that pyproject.toml declares, likewise (on Python 3.11 or 3.12); without the large models,
+# which a newer Keras has written.
+test-oldest: chromium
+	$(MAKE) VENV=.venv-oldest .venv-oldest/.python
+	.venv-oldest/bin/python -m pip install --quiet --upgrade -r requirements/oldest.txt -r requirements/test.in
+	.venv-oldest/bin/python -m pip install --quiet --no-deps -e .
+	.venv-oldest/bin/python -m pip check
+	env -u REPORTGEN_MODELS .venv-oldest/bin/python -m pytest $(SPREAD) $(TESTS)
 
 bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/run.py
@@ -69,4 +79,4 @@ chromium:
 	fi
 
 clean:
-	rm -rf .venv .venv-latest .venv-pins reportgen-demo build dist *.egg-info
+	rm -rf .venv .venv-latest .venv-oldest .venv-pins reportgen-demo build dist *.egg-info

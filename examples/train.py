@@ -17,7 +17,9 @@ seen.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import zipfile
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -126,7 +128,27 @@ def train(data: dict[str, np.ndarray], out: Path) -> keras.Model:
         verbose=2,
     )
     model.save(out / "model.keras", include_optimizer=False)
+    leave_out_new_arguments(out / "model.keras")
     return model
+
+
+def leave_out_new_arguments(path: Path) -> None:
+    """Take from a saved model what says nothing and what Keras 3.13 does not know: the demo runs there too."""
+    new = {
+        "input_axes": None, "output_axes": None,  # of initializers
+        "renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99,  # of BatchNormalization
+    }  # fmt: skip
+
+    def without(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        return {key: value for key, value in pairs if (key, value) not in new.items()}
+
+    with zipfile.ZipFile(path) as archive:
+        parts = [(info, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in parts:
+            changed = info.filename == "config.json"
+            config = json.loads(content, object_pairs_hook=without) if changed else None
+            archive.writestr(info, json.dumps(config) if changed else content)
 
 
 def save_probes(data: dict[str, np.ndarray], out: Path) -> None:

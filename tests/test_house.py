@@ -39,6 +39,17 @@ def test_pins_hold_everything_that_is_declared():
     assert {name.lower().replace("_", "-") for name in wanted} <= pins
 
 
+def test_the_oldest_pins_are_the_lowest_versions_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["tensorboard"]]
+    lowest = dict(re.match(r"([\w-]+)>=([\w.]+)", text).groups() for text in declared)
+    lines = (ROOT / "requirements" / "oldest.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert pins.keys() == lowest.keys()
+    for name, version in lowest.items():
+        assert re.fullmatch(rf"{re.escape(version)}(\.0)*", pins[name]), name
+
+
 def test_every_section_has_taken_its_steps():
     assert tuple(maker.kind for maker in SECTIONS) == settings.SECTIONS
     for name in settings.SECTIONS:

@@ -540,7 +540,8 @@ def predicted(name: str) -> dict[str, np.ndarray]:
     else:
         size = model.inputs[0].shape[0] if name == "fixed_batch" else COUNT
         result = model.predict(arranged, batch_size=size, verbose=0)
-    if isinstance(result, dict):
-        return {key: np.asarray(value) for key, value in result.items()}
     listed = result if isinstance(result, list | tuple) else [result]
-    return {key: np.asarray(value) for key, value in zip(case.heads, listed, strict=True)}
+    named = result if isinstance(result, dict) else dict(zip(case.heads, listed, strict=True))
+    arrays = {key: np.asarray(value) for key, value in named.items()}
+    # NumPy 1 compares bfloat16 with nothing else.
+    return {k: a if a.dtype.kind in "fiub" else a.astype(np.float32) for k, a in arrays.items()}

@@ -7,6 +7,7 @@ import struct
 import threading
 import warnings
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 Read = TypeVar("Read")
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "AVIF")
+FORMATS = (
+    "PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA",
+    *(("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()),  # Pillow fails on a name that it does not know
+)  # fmt: skip
 """Only these decoders are tried: none of them runs another program on the file."""
 SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",

@@ -79,7 +79,7 @@ class TraceableModel:
         """Build what is not built, so that nothing is created while tracing."""
         import tensorflow as tf
 
-        if self.model.built and is_graph(self.model):
+        if (built := self.model.built) and is_graph(self.model):
             return
         zeros = {
             name: tf.zeros((self.block, *self.shapes[name]), dtype)
@@ -89,7 +89,8 @@ class TraceableModel:
             with on_device(self.device):
                 self.call(zeros)
         except Exception as error:
-            if not self.model.built:
+            # Not as it is now: Keras 3.13 builds a Sequential for sizes on which it cannot be called.
+            if not built:
                 raise ModelError(
                     f"The model {self.model.name!r} is not built and cannot be called on an "
                     "input of shape "

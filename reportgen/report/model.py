@@ -161,7 +161,9 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
         head: Any = msgspec.json.decode(data)
         schema = head["schema"]
         major, minor = int(schema[0]), int(schema[1])
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError):
+    except (  # msgspec's own is no ValueError in older releases
+        msgspec.DecodeError, ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError
+    ):  # fmt: skip
         raise ReportError(f"{origin} is not a report of reportgen.") from None
     if major > SCHEMA_MAJOR:
         raise ReportError(

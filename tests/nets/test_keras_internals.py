@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import tomllib
+from pathlib import Path
 
 import keras
 import models
@@ -19,6 +21,7 @@ from reportgen.nets import keras_internals, structure, tensorflow_internals
 from reportgen.nets.axes import channels_first_inputs
 from reportgen.nets.keras_network import KerasNetwork
 
+ROOT = Path(__file__).parents[2]
 STAND_INS = (
     "_layers_by_attributes",
     "_weights_without_inner",
@@ -101,6 +104,15 @@ def test_no_optimizer_or_registry_needs_what_stands_in():
     assert not keras_internals.is_scheduled(keras.optimizers.Adam(0.5))
     assert keras_internals.registered_symbol("keras.layers", "Dense") is layers.Dense
     assert all(vars(m)["Dense"] for m in keras_internals.modules_of_layers()[:1])
+
+
+def test_the_versions_told_are_those_declared_and_tested():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    oldest, newest = keras_internals.SEEN
+    assert any(text.startswith(f"keras>={oldest};") for text in declared)
+    for file, version in (("oldest", oldest), ("test", newest)):
+        pins = (ROOT / "requirements" / f"{file}.txt").read_text().splitlines()
+        assert f"keras=={version}" in pins
 
 
 # -- what stands in says the same ------------------------------------------------------------------

@@ -300,7 +300,7 @@ def test_what_may_be_named_does_nothing_but_compute(tmp_path):
     assert result["changed"] == {}
     assert list(tmp_path.iterdir()) == []
     ran = [name for name, did in result["ran"].items() if did]
-    assert len(ran) > 580
+    assert len(ran) > 0.82 * len(result["ran"]) > 500  # Keras grows with every release
     assert sum(name.startswith("keras.layers.") for name in ran) > 120
 
 
