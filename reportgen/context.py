@@ -185,7 +185,7 @@ def _check_bands(context: Context) -> None:
 def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
     """Read and preprocess a sample; without class names the folders' are taken where they fit."""
     network, inputs = context.network, context.inputs
-    listing = _numbered(first_images(listing, context.specs, inputs.settings), context)
+    listing = _with_class_numbers(first_images(listing, context.specs, inputs.settings), context)
     found = read_probes(listing, context.specs, inputs.settings)
     if not context.classes and (names := _fitting_names(listing, context)):
         text = (
@@ -207,7 +207,7 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
     return Probes(found, prepared, feeder(prepared, found, inputs.preprocess)), context
 
 
-def _numbered(listing: Listing, context: Context) -> Listing:
+def _with_class_numbers(listing: Listing, context: Context) -> Listing:
     """Read labels that are texts of digits, and say how where classes are called by digits."""
     given = [item.label for item in listing.items]
     column = given[0] if len(given) == 1 and isinstance(given[0], np.ndarray) else None
@@ -246,7 +246,9 @@ def _other_names(folders: tuple[str, ...], context: Context) -> bool:
 
 def _with_data(context: Context, source: DataSource) -> Context:
     """Add the data set, preprocessed as a sample of it asks for."""
-    listing = _numbered(first_images(source.listing, context.specs, context.settings), context)
+    listing = _with_class_numbers(
+        first_images(source.listing, context.specs, context.settings), context
+    )
     source = source._replace(listing=listing)
     sample, context = _read(listing.with_single_labels(), context)
     data = DataSet(source, context.specs, context.settings)

@@ -88,11 +88,11 @@ def as_numbers(labels: Sequence[Any], names: Sequence[str]) -> tuple[list[Any], 
     if parts <= set(names):
         return list(labels), "The labels are taken for the names of classes, not for their numbers."
     return [
-        _numbered(label) for label in labels
+        _label_number(label) for label in labels
     ], "The labels are taken for the numbers of classes."
 
 
-def _numbered(label: Any) -> Any:
+def _label_number(label: Any) -> Any:
     if not isinstance(label, str) or not label.strip():
         return label
     found = tuple(index_of(part.strip()) or 0 for part in label.split("|") if part.strip())

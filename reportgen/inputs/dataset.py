@@ -17,9 +17,9 @@ from reportgen.errors import DataError, ProbeError
 from reportgen.inputs.fitting import (
     as_batch,
     by_input,
-    channels_last,
     image_input,
     typed,
+    with_channels_last,
     with_zeros,
 )
 from reportgen.inputs.images import decode, decode_mask, fit
@@ -299,7 +299,7 @@ class DataSet:
         specs = {spec.name: spec for spec in self._inputs}
         named = by_input(source, self._inputs, self._target)
         return {
-            key: channels_last(array, specs[key])
+            key: with_channels_last(array, specs[key])
             if array.ndim == len(specs[key].shape)
             else as_batch(array, specs[key])[0]
             for key, array in named.items()

@@ -123,7 +123,7 @@ def by_input(
     )
 
 
-def channels_last(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
+def with_channels_last(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     """Move the channels of images behind, where they stand in front and can stand nowhere else.
 
     Args:
@@ -139,7 +139,7 @@ def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     Raises:
         ProbeError: it does not fit, or its probes hold no values.
     """
-    array = channels_last(array, spec)
+    array = with_channels_last(array, spec)
     batch = array if is_batch(array.shape, spec.shape) else array[None]
     if 0 in batch.shape[1:]:
         raise ProbeError(f"An array of shape {array.shape} holds no values: one of its axes is 0.")

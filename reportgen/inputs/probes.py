@@ -12,12 +12,12 @@ from reportgen.errors import ProbeError
 from reportgen.inputs.fitting import (
     as_batch,
     by_input,
-    channels_last,
     image_input,
     row_labels,
     spec_of,
     typed,
     white_of,
+    with_channels_last,
     with_zeros,
 )
 from reportgen.inputs.images import decode, fit, orientation_text
@@ -199,7 +199,7 @@ def _read_arrays(listing: Listing, inputs: Sequence[InputShape], settings: Setti
     for item in listing.items:
         named = by_input(item.source, inputs, target)  # type: ignore[arg-type]
         batches = {name: as_batch(array, spec_of(inputs, name)) for name, array in named.items()}
-        moved |= any(channels_last(a, spec_of(inputs, k)) is not a for k, a in named.items())
+        moved |= any(with_channels_last(a, spec_of(inputs, k)) is not a for k, a in named.items())
         counts = {len(batch) for batch in batches.values()}
         if len(counts) != 1:
             raise ProbeError(f"The inputs have different numbers of probes: {sorted(counts)}.")

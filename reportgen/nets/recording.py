@@ -186,7 +186,7 @@ class Recorder:
             flops=call_flops(call.operation, [_image_shape(t) for t in call.inputs], shapes),
             leaf=call.leaf,
             merges=() if call.leaf else self._merges(call),
-            folds=bool(call.outputs) and _rows(call.outputs[0]) != self._rows,
+            splits_batch=bool(call.outputs) and _rows(call.outputs[0]) != self._rows,
         )
 
     def _merges(self, call: Call) -> tuple[Source, ...]:

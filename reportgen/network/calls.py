@@ -185,7 +185,7 @@ def _between(
 
 
 def _has_places(call: CallFacts, shape: Sequence[int]) -> bool:
-    if not spatial(call) or call.folds:
+    if not spatial(call) or call.splits_batch:
         return False
     found = call.shapes[0]
     return len(found) == 3 or token_grid(found[0], shape) is not None

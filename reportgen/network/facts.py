@@ -112,7 +112,7 @@ class CallFacts(msgspec.Struct, frozen=True):
         leaf: whether no other recorded call happens inside it.
         merges: for a call that is no leaf and makes outputs itself: the calls inside it that these
             come from.
-        folds: whether the first dimension of its output is not that of the images, as of windows.
+        splits_batch: whether the first dimension of its output is not that of the images, as of windows.
     """
 
     id: CallId
@@ -126,7 +126,7 @@ class CallFacts(msgspec.Struct, frozen=True):
     flops: int
     leaf: bool
     merges: tuple[Source, ...] = ()
-    folds: bool = False
+    splits_batch: bool = False
 
 
 class VariableFacts(msgspec.Struct, frozen=True):

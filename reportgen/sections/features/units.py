@@ -67,7 +67,9 @@ def default_layers(calls: Sequence[CallFacts]) -> list[CallFacts]:
     """Return four calls spread over the depth, with channels and, where there are such, places."""
     by_id = {call.id: call for call in calls}
     chosen = [by_id[name] for name in choose_calls(calls)]
-    usable = [call for call in chosen if not call.folds and call.shapes and call.shapes[0][-1] > 1]
+    usable = [
+        call for call in chosen if not call.splits_batch and call.shapes and call.shapes[0][-1] > 1
+    ]
     # The last of each resolution: neighbours see the same.
     places = {call.shapes[0][:-1]: call for call in usable if len(call.shapes[0]) > 1}
     candidates = [call for call in usable if call in places.values()] if len(places) > 2 else usable
@@ -140,7 +142,7 @@ def _call(layer: str, text: str, facts: NetworkFacts) -> CallFacts:
             f"did you mean {near[0]!r}?" if near else f"one is {usable[-1].id!r}." if usable else ""
         )
         raise UsageError(f"--units {text}: there is no layer {layer!r} with channels; {hint}")
-    if found[0].folds:
+    if found[0].splits_batch:
         raise UsageError(
             f"--units {text}: {layer} folds places into the batch; its rows are no images."
         )
