@@ -1,13 +1,14 @@
 # make demo    installs reportgen into .venv and builds the example report
 # make test    installs what the tests need and runs lint, types, import contracts and tests
 # make bench   measures speed and memory (see benchmarks/README.md)
+# make zoo     makes a report of each of many architectures with random weights, some of keras-hub (half an hour)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: demo test lint bench soak pins test-latest clean
+.PHONY: demo test lint bench zoo soak pins test-latest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reportgen demo -o reportgen-demo
@@ -33,6 +34,17 @@ test-latest:
 
 bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/run.py
+
+# keras-hub brings a tokenizer, a client of a model hub and more: none of it belongs where the tests run.
+zoo: .venv-zoo/.zoo
+	.venv-zoo/bin/python benchmarks/zoo.py -o .cache/zoo.md
+
+.venv-zoo/.zoo: pyproject.toml requirements/test.txt requirements/zoo.txt
+	$(MAKE) VENV=.venv-zoo .venv-zoo/.python
+	.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/zoo.txt
+	.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-zoo/bin/python -m pip check --disable-pip-version-check
+	touch $@
 
 pins:
 	$(MAKE) VENV=.venv-pins .venv-pins/.python
@@ -69,4 +81,4 @@ chromium:
 	fi
 
 clean:
-	rm -rf .venv .venv-latest .venv-pins reportgen-demo build dist *.egg-info
+	rm -rf .venv .venv-latest .venv-pins .venv-zoo reportgen-demo build dist *.egg-info

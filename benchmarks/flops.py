@@ -8,8 +8,10 @@ does not look into functions and loops.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -17,26 +19,50 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.ops import special_math_ops
 
 from reportgen.nets.keras_network import KerasNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 NAMES = ("ResNet50", "EfficientNetB0", "ResNet152", "MobileNetV2", "DenseNet121")
 
 
-def profiled(model: keras.Model) -> int:
-    """Return what TensorFlow's profiler counts for one image of each input; no function is made on the way."""
-    given = [tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
-
-    def run(*tensors: tf.Tensor) -> object:
-        flat = list(tensors)
-        packed = keras.tree.pack_sequence_as(model.input, flat) if len(flat) > 1 else flat[0]
-        return model(packed, training=False)
-
+@contextlib.contextmanager
+def in_operations_that_the_profiler_knows() -> Iterator[None]:
+    """Let TensorFlow make no functions, and of an einsum what its first version made of it."""
+    einsum = special_math_ops._einsum_v2  # noqa: SLF001
+    special_math_ops._einsum_v2 = lambda equation, *inputs, **_: special_math_ops._einsum_v1(  # noqa: SLF001
+        equation, *inputs
+    )
     tf.config.run_functions_eagerly(run_eagerly=True)
     try:
-        function = tf.compat.v1.wrap_function(run, given)
+        yield
     finally:
         tf.config.run_functions_eagerly(run_eagerly=False)
+        special_math_ops._einsum_v2 = einsum  # noqa: SLF001
+
+
+def profiled(model: keras.Model, shapes: Mapping[str, tuple[int, ...]] | None = None) -> int:
+    """Return what TensorFlow's profiler counts for one image; no function is made on the way.
+
+    Args:
+        model: a graph of layers.
+        shapes: of its inputs by name without the batch dimension, where the model leaves sizes open.
+    """
+    sizes = shapes or {tensor.name: tensor.shape[1:] for tensor in model.inputs}
+    given = [
+        tf.TensorSpec((1, *sizes[tensor.name]), tensor.dtype, tensor.name)
+        for tensor in model.inputs
+    ]
+
+    def run(*tensors: tf.Tensor) -> object:
+        packed = keras.tree.pack_sequence_as(model._inputs_struct, list(tensors))  # noqa: SLF001
+        return model(packed, training=False)
+
+    with in_operations_that_the_profiler_knows():
+        function = tf.compat.v1.wrap_function(run, given)
     frozen = convert_variables_to_constants_v2(function)
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
