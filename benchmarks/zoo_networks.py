@@ -297,10 +297,7 @@ def _segformer() -> keras.Model:
 
 def _basnet() -> keras.Model:
     backbone = models.BASNetBackbone(
-        image_encoder=_resnet((None, None, 3)),
-        num_classes=1,
-        image_shape=SMALL,
-        projection_filters=8,
+        image_encoder=_resnet((None, None, 3)), num_classes=1, image_shape=SMALL
     )
     return models.BASNetImageSegmenter(backbone)
 

@@ -132,15 +132,17 @@ class Recorder:
     def _close(self, call: Call, result: Any) -> Any:
         import tensorflow as tf
 
-        if call.leaf and any(tensor.name in self._producer for tensor in self._tensors(result)):
-            # A layer that hands its input through (Dropout at inference) gets a tensor of its own.
+        given = {tensor.name for tensor in call.inputs}
+
+        def handed_on(value: Any) -> bool:
+            name = getattr(value, "name", None)
+            return tf.is_tensor(value) and (name in self._producer or name in given)
+
+        if call.leaf and any(map(handed_on, self._tensors(result))):
+            # A layer that hands its input through (Dropout at inference) gets a tensor of its own, also
+            # where that input was made between layers.
             result = tf.nest.map_structure(
-                lambda value: (
-                    tf.identity(value)
-                    if tf.is_tensor(value) and getattr(value, "name", None) in self._producer
-                    else value
-                ),
-                result,
+                lambda value: tf.identity(value) if handed_on(value) else value, result
             )
         call.outputs = self._tensors(result)
         if call.layer:  # what the model itself computes stands between layers
