@@ -59,10 +59,18 @@ class GraphCosts:
                 self._of_images.add(operation)
 
     def _is_spread(self, operation: Any) -> bool:
-        """Return whether an operation repeats for every image what does not depend on it."""
-        if self._rows == 1 or operation.type not in {"BroadcastTo", "Const", "Fill", "Tile"}:
+        """Return whether an operation repeats for every image what does not depend on it.
+
+        By whatever means: its output has a row an image, none of what goes in has, and it is no weight.
+        """
+        if self._rows == 1 or operation.type in {"Placeholder", "ReadVariableOp"}:
             return False
-        shape = operation.outputs[0].shape
+        return any(map(self._has_rows, operation.outputs)) and not any(
+            map(self._has_rows, operation.inputs)
+        )
+
+    def _has_rows(self, tensor: Any) -> bool:
+        shape = tensor.shape
         return bool(shape.rank and shape.rank > 1 and shape[0] == self._rows)
 
     def of_range(self, spans: Iterable[tuple[int, int]]) -> Cost:

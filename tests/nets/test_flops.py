@@ -221,20 +221,31 @@ def test_windows_cost_the_same_however_many_images_are_run_at_once(images):
 class Queries(layers.Layer):
     """A product of learned vectors that are repeated for every image, and one of weights alone."""
 
-    def __init__(self):
+    def __init__(self, repeat):
         super().__init__()
+        self.repeat = repeat
         self.queries = self.add_weight(shape=(1, 3, 5), name="queries")
         self.down = self.add_weight(shape=(5, 2), name="down")
         self.up = self.add_weight(shape=(2, 5), name="up")
 
     def call(self, inputs):
-        repeated = ops.broadcast_to(self.queries, (ops.shape(inputs)[0], 3, 5))
+        repeated = self.repeat(self.queries, ops.shape(inputs)[0])
         return ops.concatenate([ops.matmul(repeated, ops.matmul(self.down, self.up)), inputs], 1)
 
 
 @pytest.mark.parametrize("images", [1, 4])
-def test_products_of_weights_count_once(images):
-    assert facts_of(Queries(), (6, 5), images=images).flops == 2 * 3 * 5 * 5 + 2 * 5 * 5 * 2
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        lambda x, rows: ops.broadcast_to(x, (rows, 3, 5)),
+        lambda x, rows: ops.repeat(x, rows, axis=0),
+        lambda x, rows: ops.tile(x, (rows, 1, 1)),
+        lambda x, rows: ops.reshape(ops.tile(x[0], (1, rows)), (rows, 3, 5)),
+    ],
+    ids=["broadcast", "repeat", "tile", "reshape"],
+)
+def test_products_of_weights_count_once(repeat, images):
+    assert facts_of(Queries(repeat), (6, 5), images=images).flops == 2 * 3 * 5 * 5 + 2 * 5 * 5 * 2
 
 
 def test_what_nothing_needs_does_not_count():
