@@ -431,6 +431,7 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 }
 SIZES = {
     "hub/SAM": {"boxes": (1, 2, 2), "labels": (1,), "masks": (1, 32, 32, 1), "points": (1, 2)},
+    "hub/SigLIP": {"token_ids": (16,)},
     "hub/Whisper": {"encoder_features": (60, 80)},
 }
 """Sizes of inputs that a network leaves open, where another than that of ``LENGTH`` and ``SIDE`` is needed."""
