@@ -1,6 +1,7 @@
 # make demo    installs reportgen into .venv and builds the example report
 # make test    installs what the tests need and runs lint, types, import contracts and tests
 # make bench   measures speed and memory (see benchmarks/README.md)
+# make zoo     makes a report of each of many architectures with random weights, some of keras-hub (half an hour)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint bench soak pins test-latest test-oldest clean
+.PHONY: demo test lint bench zoo soak pins test-latest test-oldest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reportgen demo -o reportgen-demo
@@ -43,6 +44,17 @@ test-oldest: chromium
 
 bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/run.py
+
+# keras-hub brings a tokenizer, a client of a model hub and more: none of it belongs where the tests run.
+zoo: .venv-zoo/.zoo
+	.venv-zoo/bin/python benchmarks/zoo.py -o .cache/zoo.md
+
+.venv-zoo/.zoo: pyproject.toml requirements/test.txt requirements/zoo.txt
+	$(MAKE) VENV=.venv-zoo .venv-zoo/.python
+	.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/zoo.txt
+	.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-zoo/bin/python -m pip check --disable-pip-version-check
+	touch $@
 
 pins:
 	$(MAKE) VENV=.venv-pins .venv-pins/.python
@@ -79,4 +91,4 @@ chromium:
 	fi
 
 clean:
-	rm -rf .venv .venv-latest .venv-oldest .venv-pins reportgen-demo build dist *.egg-info
+	rm -rf .venv .venv-latest .venv-oldest .venv-pins .venv-zoo reportgen-demo build dist *.egg-info

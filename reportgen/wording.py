@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 
 def count_text(value: int) -> str:
@@ -13,9 +13,10 @@ def count_text(value: int) -> str:
     return _scaled(value, 1000, ("", " K", " M", " G", " T"))
 
 
-def flops_text(value: int) -> str:
-    """Return 7.76 GFLOPs."""
-    return _scaled(value, 1000, (" FLOPs", " KFLOPs", " MFLOPs", " GFLOPs", " TFLOPs"))
+def flops_text(value: int, uncounted: Collection[str] = ()) -> str:
+    """Return 7.76 GFLOPs, or at least so many where operations are not counted."""
+    text = _scaled(value, 1000, (" FLOPs", " KFLOPs", " MFLOPs", " GFLOPs", " TFLOPs"))
+    return f"at least {text}" if uncounted else text
 
 
 def bytes_text(value: int) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
+import keras
 import models
 import numpy as np
 import pages
@@ -592,6 +594,25 @@ def test_flops_are_two_a_multiply_add(tmp_path):
     flops = pages.content(built(tmp_path, models.saved("classifier")), "overview")["flops"]
     multiplications = 10 * 10 * 4 * 27 + 100 * 7  # the convolution; the dense layer on 5x5x4
     assert 2 * multiplications <= flops <= 2.2 * multiplications
+
+
+def test_what_flops_lack_is_said_wherever_they_stand(tmp_path):
+    entry = keras.Input((6, 4), name="signal")
+    spectrum = keras.ops.rfft(entry)[0]
+    middle = keras.layers.Dense(2, name="middle")(spectrum)
+    model = keras.Model(entry, keras.layers.Dense(3, name="last")(middle))
+    data = built(tmp_path, model, sections=("overview", "architecture"))
+    architecture, dense = pages.content(data, "architecture"), 6 * 2 * (2 * 3 + 1)
+    rows = {row["path"]: (row["flops"], row["uncounted"]) for row in architecture["layers"]}
+    assert rows["middle"] == (dense, [])
+    assert rows["rfft"][1] == architecture["uncounted"] == ["RFFT"]
+    assert pages.content(data, "overview")["uncounted"] == ["RFFT"]
+    page = pages.read_page(tmp_path / "report")
+    said = " ".join(page.text)
+    assert dict(page.numbers)["FLOPs an image"].startswith("at least ")
+    assert "not counted: RFFT" in " ".join(said.split())
+    # the head, the overview, the layer and the total
+    assert len(re.findall(r"at least \d+\sFLOPs", said)) == 4
 
 
 # -- what is shown -------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ def network_facts(
         trace_problem=cause(problem) if problem and not traced else None,
         run_problem=cause(problem) if problem else None,
         versions=_versions(),
+        own_flops=traced.own.flops if traced else 0,
+        own_uncounted=traced.own.uncounted if traced else (),
     )
 
 

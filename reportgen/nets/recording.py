@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from reportgen.nets.flops import call_flops
+from reportgen.nets.flops import Cost, GraphCosts
 from reportgen.nets.keras_internals import calls_handled
 from reportgen.nets.structure import unique_path
 from reportgen.network.facts import CallFacts, InputRef
@@ -67,11 +67,16 @@ class Recorder:
         self._producer: dict[str, Source] = {}
         self._graph: Any = None
         self._rows: int | None = None
+        self._given: list[Any] = []
+        self._spans: dict[Call, list[tuple[int, int]]] = {}
+        self._mark = 0
+        self._costs: dict[Call, Cost] | None = None
 
     def start(self, inputs: Mapping[str, Any], graph: Any) -> None:
         """Begin in ``graph``; ``inputs`` are its input tensors by name."""
         self._graph = graph
         self._rows = _rows(next(iter(inputs.values())))
+        self._given = list(inputs.values())
         self._producer.update({tensor.name: InputRef(name) for name, tensor in inputs.items()})
 
     def run(self, operation: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -87,8 +92,16 @@ class Recorder:
             self.failed = self.failed or call.layer
             raise
         finally:
+            self._assign_operations()
             self._stack.pop()
         return self._close(call, result)
+
+    def _assign_operations(self) -> None:
+        """Give the operations that were made since the last time to the innermost call that runs."""
+        made = self._graph.version
+        if self._stack:
+            self._spans.setdefault(self._stack[-1], []).append((self._mark, made))
+        self._mark = made
 
     def _open(self, operation: Any, args: Any, kwargs: Any) -> Call:
         parent = self._stack[-1] if self._stack else None
@@ -104,6 +117,7 @@ class Recorder:
             self._before(call)
         if parent is not None:
             parent.leaf = False
+        self._assign_operations()
         self._stack.append(call)
         self.calls.append(call)
         return call
@@ -119,16 +133,17 @@ class Recorder:
     def _close(self, call: Call, result: Any) -> Any:
         import tensorflow as tf
 
-        known = self._producer.keys() | {tensor.name for tensor in call.inputs}
-        if call.leaf and any(tensor.name in known for tensor in self._tensors(result)):
-            # A layer that hands its input through (Dropout at inference) gets a tensor of its own.
+        given = {tensor.name for tensor in call.inputs}
+
+        def handed_on(value: Any) -> bool:
+            name = getattr(value, "name", None)
+            return tf.is_tensor(value) and (name in self._producer or name in given)
+
+        if call.leaf and any(map(handed_on, self._tensors(result))):
+            # A layer that hands its input through (Dropout at inference) gets a tensor of its own, also
+            # where that input was made between layers.
             result = tf.nest.map_structure(
-                lambda value: (
-                    tf.identity(value)
-                    if tf.is_tensor(value) and getattr(value, "name", None) in known
-                    else value
-                ),
-                result,
+                lambda value: tf.identity(value) if handed_on(value) else value, result
             )
         call.outputs = self._tensors(result)
         if call.layer:  # what the model itself computes stands between layers
@@ -165,12 +180,27 @@ class Recorder:
         """Return what was recorded, in the order of execution."""
         return tuple(self._fact(call) for call in self.calls)
 
+    def own_cost(self) -> Cost:
+        """Return what the model itself costs between its layers' calls."""
+        costs = [self._cost(call) for call in self.calls if not call.layer]
+        names = dict.fromkeys(name for cost in costs for name in cost.uncounted)
+        return Cost(sum(cost.flops for cost in costs), tuple(names))
+
+    def _cost(self, call: Call) -> Cost:
+        """Return what a call's own operations cost for one image."""
+        if self._costs is None:
+            returned = [tensor for call in self.calls if not call.layer for tensor in call.outputs]
+            graph = GraphCosts(self._graph.get_operations(), self._given, returned, self._rows or 1)
+            self._costs = {at: graph.of_range(spans) for at, spans in self._spans.items()}
+        return self._costs.get(call, Cost())
+
     def _fact(self, call: Call) -> CallFacts:
         shapes = tuple(_image_shape(tensor) for tensor in call.outputs)
         dtypes = tuple(tensor.dtype.name for tensor in call.outputs)
         inputs = dict.fromkeys(
             source for tensor in call.inputs for source in self.sources(tensor) if source != call.id
         )
+        cost = self._cost(call)
         return CallFacts(
             id=call.id,
             layer=call.layer,
@@ -183,7 +213,8 @@ class Recorder:
                 _elements(shape) * dtype_size(dtype)
                 for shape, dtype in zip(shapes, dtypes, strict=True)
             ),
-            flops=call_flops(call.operation, [_image_shape(t) for t in call.inputs], shapes),
+            flops=cost.flops,
+            uncounted=cost.uncounted,
             leaf=call.leaf,
             merges=() if call.leaf else self._merges(call),
             splits_batch=bool(call.outputs) and _rows(call.outputs[0]) != self._rows,

@@ -130,9 +130,7 @@ def activation_name(operation: Any) -> str | None:
             class_name, class_name.lower()
         )
     activation = getattr(operation, "activation", None)
-    if activation is None:
-        return None
-    if isinstance(activation, str):
+    if activation is None or isinstance(activation, str):  # some layers keep the name alone
         return activation
     name = getattr(activation, "__name__", None) or getattr(activation, "name", None)
     return str(name or type(activation).__name__)

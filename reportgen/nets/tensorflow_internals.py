@@ -101,3 +101,18 @@ def set_gradient(node: Any, name: bytes) -> None:
     Seen in TensorFlow 2.18 to 2.21; nothing stands in.
     """
     node.attr[_GRADIENT].s = name
+
+
+def function_graph(graph: Any, name: str) -> Any | None:
+    """Return the graph of a function that an operation calls, by ``Graph._get_function``.
+
+    The documented ``Graph.as_graph_def`` holds every constant again, and of functions no shapes.
+
+    Seen in TensorFlow 2.21; nothing stands in: what the operation costs is said not to be counted.
+
+    Args:
+        graph: that holds the operation.
+        name: of the function.
+    """
+    look_up = getattr(graph, "_get_function", None)
+    return getattr(look_up(name), "graph", None) if look_up is not None else None

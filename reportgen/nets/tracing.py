@@ -16,6 +16,7 @@ from reportgen.network.facts import OutputFacts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from reportgen.nets.flops import Cost
     from reportgen.nets.moments import WatchedCalls
     from reportgen.nets.recording import Call
     from reportgen.nets.traceable import TraceableModel
@@ -39,6 +40,7 @@ class Traced(NamedTuple):
         watched: which channels of the columns are whose; None where activations are not watched.
         positions: values an image and channel, by call.
         exact: whether NaN and infinity are left out of the moments and counted.
+        own: what the model itself costs between its layers' calls.
     """
 
     function: Any
@@ -50,6 +52,7 @@ class Traced(NamedTuple):
     watched: WatchedCalls | None
     positions: dict[CallId, int]
     exact: bool
+    own: Cost
 
 
 def trace_forward(
@@ -106,6 +109,7 @@ def trace_forward(
         watched[0] if watched else None,
         positions,
         exact,
+        recorder.own_cost(),
     )
 
 

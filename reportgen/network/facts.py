@@ -113,6 +113,7 @@ class CallFacts(msgspec.Struct, frozen=True):
         merges: for a call that is no leaf and makes outputs itself: the calls inside it that these
             come from.
         splits_batch: whether the first dimension of its output is not that of the images, as of windows.
+        uncounted: TensorFlow's types of its own operations that ``flops`` leaves out, each once.
     """
 
     id: CallId
@@ -127,6 +128,7 @@ class CallFacts(msgspec.Struct, frozen=True):
     leaf: bool
     merges: tuple[Source, ...] = ()
     splits_batch: bool = False
+    uncounted: tuple[str, ...] = ()
 
 
 class VariableFacts(msgspec.Struct, frozen=True):
@@ -182,6 +184,8 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     Attributes:
         layers: every layer at every depth.
         calls: the recorded forward pass; empty where it could not be traced.
+        own_flops: what the model computes itself, between its layers, for one image.
+        own_uncounted: like a call's.
         trace_problem: why it could not be traced.
         run_problem: why no image can be run through it here.
         rescaling: of the input by a layer of the network's own, in front of its first weights.
@@ -205,6 +209,19 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     trace_problem: str | None = None
     run_problem: str | None = None
     versions: tuple[tuple[str, str], ...] = ()
+    own_flops: int = 0
+    own_uncounted: tuple[str, ...] = ()
+
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations for one image, two a multiply-add; None where they are not known."""
+        return self.own_flops + sum(call.flops for call in self.calls) if self.calls else None
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Types of operations that ``flops`` leaves out: where there are any, it is a lower bound."""
+        named = (*self.own_uncounted, *(name for call in self.calls for name in call.uncounted))
+        return tuple(dict.fromkeys(named))
 
     def output(self, name: str) -> OutputFacts:
         """Return the output of this name."""

@@ -102,7 +102,10 @@ def _of_overview(content: OverviewContent) -> list[Number]:
     ]
     if content.flops is not None:
         exact = f"{content.flops:,} for one image, 2 a multiply-add"
-        numbers.append(Number("FLOPs an image", flops_text(content.flops), exact))
+        if content.uncounted:
+            exact = f"at least {exact}; not counted: {', '.join(content.uncounted)}"
+        text = flops_text(content.flops, content.uncounted)
+        numbers.append(Number("FLOPs an image", text, exact))
     exact = f"{content.weight_bytes:,} bytes"
     numbers.append(Number("weights", bytes_text(content.weight_bytes), exact))
     return numbers

@@ -217,6 +217,25 @@ def test_dropouts_in_a_row_stay_apart():
     ]
 
 
+class Between(layers.Layer):
+    """Drops out of what it made itself."""
+
+    def __init__(self):
+        super().__init__(name="between")
+        self.drop = layers.Dropout(0.5, name="drop")
+
+    def call(self, inputs):
+        return self.drop(inputs + 1)
+
+
+def test_a_layer_that_hands_on_what_was_made_between_layers_stays_connected():
+    entry = keras.Input((4,), name="features")
+    x = Between()(layers.Dense(3, name="first")(entry))
+    calls = KerasNetwork(keras.Model(entry, layers.Dense(2, name="last")(x))).facts.calls
+    read = {call.id: call.inputs for call in calls}
+    assert (read["between/drop"], read["last"]) == (("first",), ("between/drop",))
+
+
 def test_a_layer_made_while_calling_is_recorded_under_its_caller():
     class Hidden(layers.Layer):
         def call(self, inputs):

@@ -348,6 +348,12 @@ def test_operations_between_layers_are_listed():
     assert classes["softmax"] == "Softmax"
 
 
+def test_an_activation_that_is_a_name_is_that_name():
+    layer = layers.Dense(2, name="which")
+    layer.activation = "gelu"  # as some layers of others keep it
+    assert structure.activation_name(layer) == "gelu"
+
+
 def test_activations_are_named():
     known = by_path(zoo.network("functional"))
     assert [known[path].activation for path in ("see", "norm", "fire", "which")] == [

@@ -27,6 +27,7 @@ from reportgen.wording import (
         (count_text(999), "999"),
         (count_text(25_610_269), "25.6 M"),
         (flops_text(7_760_000_000), "7.76 GFLOPs"),
+        (flops_text(7_760_000_000, ["FFT"]), "at least 7.76 GFLOPs"),
         (bytes_text(18_776_096), "17.9 MiB"),
         (share_text(0, 10), "0 %"),
         (share_text(1, 1_000_000), "< 0.1 %"),

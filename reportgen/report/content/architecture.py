@@ -19,6 +19,7 @@ class LayerRow(msgspec.Struct, frozen=True):
         calls: how often it is called; 0 where it is not.
         sources: ids of the calls or inputs that its calls read.
         group: index of the overview's node that holds it.
+        uncounted: TensorFlow's types of operations that ``flops`` leaves out: with any, it is a lower bound.
     """
 
     path: str
@@ -34,6 +35,7 @@ class LayerRow(msgspec.Struct, frozen=True):
     calls: int
     sources: tuple[str, ...]
     group: int | None
+    uncounted: tuple[str, ...] = ()
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -119,6 +121,8 @@ class ArchitectureContent(msgspec.Struct, frozen=True, tag="architecture"):
         overview: chains and repeated blocks folded; None where no engine could lay it out.
         full: every call of every layer.
         flops: for one image; None where the forward pass could not be traced.
+        own_flops: of them what the model computes itself, between its layers.
+        uncounted: like a row's, of the whole network.
     """
 
     layer_count: int
@@ -131,3 +135,5 @@ class ArchitectureContent(msgspec.Struct, frozen=True, tag="architecture"):
     parameters: int
     trainable_parameters: int
     flops: int | None
+    own_flops: int = 0
+    uncounted: tuple[str, ...] = ()

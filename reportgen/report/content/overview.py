@@ -30,6 +30,7 @@ class OverviewContent(msgspec.Struct, frozen=True, tag="overview"):
         flops: None where the forward pass could not be traced.
         activation_bytes: largest sum of layer outputs that are alive at one moment, for one image.
         classes: class names, where given.
+        uncounted: TensorFlow's types of operations that ``flops`` leaves out: with any, it is a lower bound.
     """
 
     name: str
@@ -55,3 +56,4 @@ class OverviewContent(msgspec.Struct, frozen=True, tag="overview"):
     seed: int
     meta: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()

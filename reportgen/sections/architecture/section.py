@@ -74,7 +74,9 @@ def collect(context: Context, _: Any) -> Collected:
         full=full,
         parameters=facts.parameters,
         trainable_parameters=facts.trainable_parameters,
-        flops=sum(call.flops for call in facts.calls) if facts.calls else None,
+        flops=facts.flops,
+        own_flops=facts.own_flops,
+        uncounted=facts.uncounted,
     )
     return Collected(content, _sentence(content, facts), tuple(notices))
 
@@ -198,7 +200,7 @@ def _rows(facts: NetworkFacts, group_of: dict[str, int]) -> tuple[LayerRow, ...]
     calls: dict[str, list[CallFacts]] = {}
     for call in facts.calls:
         calls.setdefault(call.layer, []).append(call)
-    flops = _flops_inside(facts)
+    flops, uncounted = _flops_inside(facts)
     depth = {layer.path: 0 for layer in facts.layers}
     for layer in facts.layers:
         if layer.parent is not None:
@@ -227,21 +229,24 @@ def _rows(facts: NetworkFacts, group_of: dict[str, int]) -> tuple[LayerRow, ...]
                 calls=len(own),
                 sources=tuple(dict.fromkeys(str(s) for call in own for s in call.inputs)),
                 group=group_of.get(layer.path),
+                uncounted=tuple(uncounted.get(layer.path, ())),
             )
         )
     return tuple(rows)
 
 
-def _flops_inside(facts: NetworkFacts) -> dict[str, int]:
-    """Return the operations of each layer with everything inside of it, over all calls."""
+def _flops_inside(facts: NetworkFacts) -> tuple[dict[str, int], dict[str, dict[str, None]]]:
+    """Return the operations of each layer with everything inside of it, over all calls, and what they lack."""
     by_id = {call.id: call for call in facts.calls}
     total: dict[str, int] = {}
+    lacking: dict[str, dict[str, None]] = {}
     for call in facts.calls:
         at: CallFacts | None = call
         while at is not None:
             total[at.layer] = total.get(at.layer, 0) + call.flops
+            lacking.setdefault(at.layer, {}).update(dict.fromkeys(call.uncounted))
             at = by_id.get(at.parent or "")
-    return total
+    return total, lacking
 
 
 def _notices(context: Context) -> list[Notice]:

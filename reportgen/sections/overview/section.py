@@ -42,7 +42,7 @@ def collect(context: Context, _: Any) -> Collected:
         trainable_parameters=facts.trainable_parameters,
         non_trainable_parameters=facts.parameters - facts.trainable_parameters,
         weight_bytes=facts.weight_bytes,
-        flops=sum(call.flops for call in facts.calls) if traced else None,
+        flops=facts.flops,
         activation_bytes=(
             peak_bytes(facts.calls, context.shapes, facts.outputs) if traced else None
         ),
@@ -57,6 +57,7 @@ def collect(context: Context, _: Any) -> Collected:
         seed=context.settings.seed,
         meta=context.settings.meta,
         classes=context.classes,
+        uncounted=facts.uncounted,
     )
     return Collected(content, _sentence(content), _notices(context))
 
