@@ -39,11 +39,16 @@ def non_finite(facts: Facts) -> Judgement:
 
 
 def all_zero(facts: Facts) -> Judgement:
-    """Find kernels, embeddings and scales that are all zero; a fact."""
+    """Find kernels, embeddings and scales that are all zero; a fact.
+
+    Where the layer starts them at zero, as detectors do their heads, they were not trained: a warning.
+    """
     if facts.weights is None:
         return NO_WEIGHTS
     return [
-        Hit(all_are("zero", v.count), _at(v))
+        Hit(f"{all_are('zero', v.count)}, as the layer starts them", _at(v), "warning")
+        if v.initializer == "zeros"
+        else Hit(all_are("zero", v.count), _at(v))
         for v in facts.weights.variables
         if v.role in _WEIGHTY and v.count and v.zeros == v.count
     ]
@@ -161,6 +166,10 @@ def duplicate_filters(facts: Facts) -> Judgement:
     hits = []
     for v in facts.weights.variables:
         if v.health is None or not v.health.duplicates:
+            continue
+        if (
+            v.role == "embeddings" and v.health.each < LEAST_EACH
+        ):  # columns of two rows are alike by chance
             continue
         share = v.health.duplicates / v.health.filters
         plain = "Depthwise" in v.layer_class or v.health.each < LEAST_EACH

@@ -336,3 +336,18 @@ def test_a_number_sign_in_a_layers_name_hides_nothing(tmp_path):
     made = build_report(model, output=tmp_path, sections=("weights",))
     (hit,) = [f for f in made.report.findings if f.rule == "units-cannot-fire"]
     assert (hit.where.layer, hit.where.channels) == ("n#1", (0,))
+
+
+def test_zeros_that_a_layer_starts_from_were_not_trained():
+    zero = change(KERNEL, zeros=KERNEL.count)
+    (found,) = judge([weights(zero)]).findings
+    assert (found.rule, found.severity) == ("all-zero-variable", "error")
+    (found,) = judge([weights(change(zero, initializer="zeros"))]).findings
+    assert (found.rule, found.severity) == ("all-zero-variable", "warning")
+
+
+def test_columns_of_an_embedding_of_two_rows_are_no_filters():
+    alike = change(HEALTH, each=2, duplicates=300, duplicate_filters=(3,))
+    kernel = change(KERNEL, health=alike)
+    assert [f.rule for f in judge([weights(kernel)]).findings] == ["duplicate-filters"]
+    assert not judge([weights(change(kernel, role="embeddings"))]).findings
