@@ -242,6 +242,8 @@ def run(arguments: list[str] | None = None) -> int:
         return int(stop.exit_code)
     except click.ClickException as error:
         error.show()
+        if "unexpected extra argument" in error.format_message():
+            say("Several values of an option are given one by one: -p A.png -p B.png.", err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
         say("reportgen: interrupted; nothing was changed.", err=True)

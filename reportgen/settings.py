@@ -208,6 +208,10 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
     for name in options:
         if name not in known:
             raise UsageError(f"There is no option {name!r}{did_you_mean(name, known) or '.'}")
+    for name, value in options.items():
+        option = OPTIONS[name]
+        if option.choices and isinstance(value, str) and value not in option.choices:
+            raise UsageError(f"{option.flag} takes {' or '.join(option.choices)}, not {value!r}.")
     try:
         settings = msgspec.convert(
             {name: OPTIONS[name].normalised(_plain(value)) for name, value in options.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from reportgen.errors import UsageError
@@ -60,6 +61,14 @@ def unchanged(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """Return an array, a range or another sequence of values as a list; anything else as it is."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    return list(value) if several else value
+
+
 def path_text(value: Any) -> Any:
     """Return a path as text."""
     return str(value) if hasattr(value, "__fspath__") else value
@@ -86,7 +95,8 @@ def method_names(value: Any) -> tuple[str, ...]:
 
 def targets(value: Any) -> tuple[str, ...]:
     """Return classes and outputs, by name or number, as texts."""
-    return tuple(str(item) for item in (value if isinstance(value, list | tuple) else [value]))
+    listed = _listed(value)
+    return tuple(str(item) for item in (listed if isinstance(listed, list | tuple) else [listed]))
 
 
 def pairs(value: Any) -> tuple[tuple[str, str], ...]:
@@ -110,7 +120,7 @@ def bands(value: Any) -> Any:
     if isinstance(value, int):
         return (value,)
     if not isinstance(value, str):
-        return value
+        return _listed(value)
     try:
         return tuple(int(part) for part in value.split(","))
     except ValueError:
@@ -122,7 +132,7 @@ def size(value: Any) -> Any:
     if isinstance(value, int):
         return (value, value)
     if not isinstance(value, str):
-        return value
+        return _listed(value)
     height, _, width = value.lower().replace("\u00d7", "x").partition("x")
     try:
         return int(height), int(width or height)
@@ -134,9 +144,12 @@ def size(value: Any) -> Any:
 
 def class_names(value: Any) -> Any:
     """Return names as texts, or the path of a file of them."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    return tuple(str(text) for text in value) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, str) or hasattr(value, "__fspath__"):
+        return str(value)
+    listed = _listed(value)
+    if not isinstance(listed, list | tuple):
+        raise UsageError(f"classes takes names, or a file of them, not {type(value).__name__}.")
+    return tuple(str(text) for text in listed)
 
 
 def labels(value: Any) -> Any:

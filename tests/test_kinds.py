@@ -131,6 +131,32 @@ def test_operations_in_front_say_what_a_network_expects(function, mode, factor, 
 
 
 @pytest.mark.parametrize(
+    ("function", "mode"),
+    [
+        (lambda x: layers.Rescaling(1 / 127.5)(x) - 1.0, "none"),
+        (lambda x: layers.Rescaling(2.0, -1.0)(x / 255.0), "none"),
+        (lambda x: layers.Rescaling(1 / 255)(x * 255.0), "unit"),
+        (layers.Rescaling(1 / 255), "none"),
+        (lambda x: layers.Resizing(16, 12)(x) / 127.5 - 1.0, "none"),
+        (layers.Rescaling(1 / 127.5), "none"),
+        (lambda x: layers.ZeroPadding2D()(x) / 255.0, "none"),
+        (
+            lambda x: layers.Normalization(mean=[0.4, 0.4, 0.4], variance=[0.07, 0.07, 0.07])(
+                layers.Rescaling(1 / 255)(x)
+            ),
+            "none",
+        ),
+    ],
+)
+def test_all_that_stands_in_front_counts_together(function, mode, tmp_path):
+    for number in range(2):
+        picture = RNG.integers(0, 255, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    report = build_report(with_preprocessing(function), probes=tmp_path, sections="probes").report
+    assert report.sections[0].content.preprocessing.mode == mode
+
+
+@pytest.mark.parametrize(
     "function",
     [
         lambda x: x,
@@ -142,3 +168,13 @@ def test_operations_in_front_say_what_a_network_expects(function, mode, factor, 
 )
 def test_what_is_no_factor_and_number_of_each_channel_says_nothing(function):
     assert KerasNetwork(with_preprocessing(function)).facts.rescaling is None
+
+
+@pytest.mark.parametrize("sections", ["overview,probes", "overview,probes,activations"])
+def test_answers_that_are_infinite_are_an_error_whatever_was_measured(sections):
+    start = keras.Input((8, 8, 3))
+    x = layers.GlobalAveragePooling2D()(start)
+    model = keras.Model(start, keras.ops.exp(layers.Dense(3, name="last")(x) + 1e4))
+    pictures = RNG.uniform(0, 1, (4, 8, 8, 3)).astype(np.float32)
+    report = build_report(model, probes=pictures, sections=sections).report
+    assert [f.severity for f in report.findings if f.rule == "non-finite-activations"] == ["error"]

@@ -212,3 +212,18 @@ def test_what_only_a_named_file_may_hold_is_documented():
         (said,) = re.findall(r"`custom-objects`, .*?`junit`", text, re.DOTALL)
         named = {name.replace("-", "_") for name in re.findall(r"`([a-z-]+)(?: = .*?)?`", said)}
         assert named == guarded, file
+
+
+def test_sequences_of_any_kind_are_options():
+    made = make_settings(
+        {"bands": np.array([2, 1, 0]), "classes": range(3), "target": np.arange(2)}
+    )
+    assert (made.bands, made.classes, made.target) == ((2, 1, 0), ("0", "1", "2"), ("0", "1"))
+    assert make_settings({"input_size": np.array([8, 9])}).input_size == (8, 9)
+    with pytest.raises(UsageError, match="classes takes names, or a file of them, not dict"):
+        make_settings({"classes": {"a": 1}})
+
+
+def test_a_value_that_is_no_choice_is_told_the_choices():
+    with pytest.raises(UsageError, match="--fail-on takes error or warning, not 'eror'"):
+        make_settings({"fail_on": "eror"})

@@ -12,6 +12,7 @@ from reportgen.findings.facts import (
     NotJudged,
     Rule,
     channels_of,
+    head_of,
     plural,
 )
 from reportgen.report.findings import Where
@@ -120,17 +121,24 @@ def non_finite_activations(facts: Facts) -> Judgement:
     A fact, explained where weights are not finite.
     """
     content = facts.activations
-    if content is None:
-        return NO_ACTIVATIONS
-    broken = next((row for row in content.calls if row.broken), None)
+    broken = next((row for row in content.calls if row.broken), None) if content else None
     if broken is None:
-        return []
+        outputs = _broken_outputs(facts)
+        return NO_ACTIVATIONS if content is None and not outputs else outputs
     if facts.weights is not None:
         bad = next((v for v in facts.weights.variables if v.nan or v.inf), None)
         if bad is not None:
             return NotJudged(f"explained by {bad.path}, which is not finite; first in {broken.id}")
     text = f"{plural(broken.non_finite, 'value')} of {broken.values:,}, first in the forward order"
     return [Hit(text, Where(layer=broken.layer))]
+
+
+def _broken_outputs(facts: Facts) -> list[Hit]:
+    """Find answers that are not finite though no call is: computed between layers, or not measured."""
+    probes = facts.probes.probes if facts.probes else ()
+    broken = [p for p in probes if any(getattr(o, "non_finite", 0) for o in p.outputs)]
+    said = f"the answer to {len(broken)} of {plural(len(probes), 'probe')}"
+    return [Hit(said, head_of(facts))] if broken else []
 
 
 def activation_growth(facts: Facts) -> Judgement:

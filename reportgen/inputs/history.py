@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+from collections import Counter
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -160,6 +161,11 @@ def _table(text: str, path: Path) -> dict[str, Any]:
         if all(_number(name) is not None for name in header):
             raise HistoryError(
                 f"--history {path}: the first line must name the columns, it holds numbers."
+            )
+        if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+            raise HistoryError(
+                f"--history {path}: the column {twice[0]!r} stands there more than once; each name may "
+                "stand once."
             )
         columns = _columns(lines, head, separator, path)
     except csv.Error as error:

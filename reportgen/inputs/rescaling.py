@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -71,14 +72,21 @@ def expected_by(rescaling: InputRescaling, images: NDArray[Any] | None) -> Expec
 
 
 def _of_factor(rescaling: InputRescaling) -> dict[str, float]:
-    """Return how far each range ends from a usual one, once it is rescaled, in parts of that one."""
+    """Return how far each range is from a usual one, once it is rescaled."""
     scale, offset = float(np.mean(rescaling.scale)), float(np.mean(rescaling.offset))
     usual = (*_USUAL, *_OF_CHANNELS) if len(set(rescaling.offset)) > 1 else _USUAL
     found = {}
     for mode, ends in RANGES.items():
         low, high = sorted(end * scale + offset for end in ends)
-        found[mode] = min((abs(low - a) + abs(high - b)) / (b - a) for a, b in usual)
+        found[mode] = min(_apart(low, high, a, b) for a, b in usual)
     return found
+
+
+def _apart(low: float, high: float, usual_low: float, usual_high: float) -> float:
+    """Return how often one range is as wide as another, as a logarithm, and how far their middles are apart."""
+    width, usual = max(high - low, 1e-30), usual_high - usual_low
+    middle = abs((low + high) - (usual_low + usual_high)) / 2
+    return abs(math.log(width / usual)) + middle / usual
 
 
 def _of_moments(rescaling: InputRescaling, images: NDArray[Any] | None) -> dict[str, float]:

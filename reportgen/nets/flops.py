@@ -36,6 +36,11 @@ class Cost(NamedTuple):
     uncounted: tuple[str, ...] = ()
 
 
+def _values(tensor: Any) -> int:
+    """Return how many values a tensor has; 0 where its shape is open."""
+    return prod(int(n or 0) for n in tensor.shape) if tensor.shape.rank is not None else 0
+
+
 class GraphCosts:
     """What every operation of a traced graph costs.
 
@@ -53,21 +58,27 @@ class GraphCosts:
         self._needed = _needed(returned)
         self._rows = max(rows, 1)
         self._of_images = {tensor.op for tensor in given}
+        self._stored: dict[Any, int] = {}
         for operation in operations:
             inputs = operation.inputs
+            read = operation.outputs if operation.type == "ReadVariableOp" else ()
+            behind = (self._stored.get(tensor.op, 0) for tensor in inputs)
+            self._stored[operation] = sum(map(_values, read)) or sum(behind)
             if any(t.op in self._of_images for t in inputs) or self._is_spread(operation):
                 self._of_images.add(operation)
 
     def _is_spread(self, operation: Any) -> bool:
         """Return whether an operation repeats for every image what does not depend on it.
 
-        By whatever means: its output has a row an image, none of what goes in has, and it is no weight.
+        By whatever means: its output has a row an image, none of what goes in has, and it holds more values
+        than the weights that it is made of; one of these that is turned may have as many rows.
         """
         if self._rows == 1 or operation.type in {"Placeholder", "ReadVariableOp"}:
             return False
-        return any(map(self._has_rows, operation.outputs)) and not any(
-            map(self._has_rows, operation.inputs)
-        )
+        if any(map(self._has_rows, operation.inputs)):
+            return False
+        most = self._stored[operation]
+        return any(self._has_rows(t) and _values(t) > most for t in operation.outputs)
 
     def _has_rows(self, tensor: Any) -> bool:
         shape = tensor.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +11,7 @@ from reportgen.nets.structure import activation_name
 from reportgen.nets.training import one_loss_name, stored_loss, takes_logits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from reportgen.nets.structure import Node
     from reportgen.network.facts import CallFacts, OutputFacts, Source
@@ -74,17 +75,25 @@ def _activation(
             read = [by_id.get(source) for source in call.inputs]
             kinds = {_activation(one, by_id, operations, None) for one in read if one is not None}
             return "sigmoid" if kinds == {"sigmoid"} and all(read) else traced
+        if call.class_name == "Softmax" and not _over_last_axis(operation, call):
+            return None
         if call.class_name not in _LAYERS_MOVING_VALUES:
-            return (
-                activation_name(operation) or traced or _linear_without_activation(call.class_name)
-            )
+            return activation_name(operation) or traced or _linear_without_activation(operation)
         call = by_id.get(call.inputs[0]) if len(call.inputs) == 1 else None
     return traced
 
 
-def _linear_without_activation(class_name: str) -> str | None:
+def _linear_without_activation(operation: Any) -> str | None:
+    """Return ``linear`` for Keras's own layers; what a user calls Dense may end in anything."""
+    kind = type(operation)
     linear = ("Conv", "Dense", "SeparableConv", "EinsumDense")
-    return "linear" if class_name.startswith(linear) else None
+    own = kind.__module__.startswith("keras.")
+    return "linear" if own and kind.__name__.startswith(linear) else None
+
+
+def _over_last_axis(softmax: Any, call: CallFacts) -> bool:
+    axis = getattr(softmax, "axis", -1)
+    return not call.shapes or axis in {-1, len(call.shapes[0])}
 
 
 def before_activation(tensor: Any) -> Any | None:
@@ -112,7 +121,24 @@ def operation_activation(tensor: Any) -> str | None:
 def _losses(model: Any, compiled: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     loss = stored_loss(model, compiled)
     if isinstance(loss, dict) and "class_name" not in loss:
-        return {name: loss[name] for name in names if name in loss}
+        flat = dict(_by_path(loss))
+        return {name: flat[name] for name in names if name in flat}
     if isinstance(loss, list | tuple):
-        return dict(zip(names, loss, strict=False))
+        return dict(zip(_as_keras_pairs(model, names), loss, strict=False))
     return dict.fromkeys(names, loss) if loss is not None else {}
+
+
+def _by_path(losses: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield losses by the paths of their outputs, as ``signature.named_outputs`` calls them."""
+    for key, loss in losses.items():
+        if isinstance(loss, dict) and "class_name" not in loss:
+            yield from _by_path(loss, f"{start}{key}/")
+        else:
+            yield f"{start}{key}", loss
+
+
+def _as_keras_pairs(model: Any, names: list[str]) -> list[str]:
+    """Return the outputs in the order in which Keras gives them losses from a list: of a dictionary by name."""
+    own = list(getattr(model, "output_names", ()) or ())
+    listed = names == own or all(re.fullmatch(r"output(_\d+)?", name) for name in names)
+    return names if listed or len(names) == 1 else sorted(names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.keras_internals import layer_variables
@@ -12,6 +13,8 @@ from reportgen.nets.tensorflow_internals import cut_out, run_flat
 from reportgen.network.facts import InputRescaling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from reportgen.nets.traceable import TraceableModel
@@ -24,9 +27,9 @@ _PASSES_ON = frozenset({"Identity", "Cast"})
 def input_rescaling(traceable: TraceableModel, traced: Traced, size: int) -> InputRescaling | None:
     """Return what stands in front of the first weights does to the values; None where that is nothing.
 
-    A Rescaling or Normalization says its numbers. Other operations (``preprocess_input`` inside of the network)
-    are asked: black, one channel at a time and noise go through them, and what comes out must be the input,
-    channel by channel, times a factor plus a number.
+    All of it together is asked, be it a Rescaling, a Normalization or operations (``preprocess_input`` inside
+    of the network): black, one channel at a time and random colours go through, and what comes out must be the
+    input, channel by channel, times a factor plus a number.
 
     Args:
         traceable: the model.
@@ -34,18 +37,39 @@ def input_rescaling(traceable: TraceableModel, traced: Traced, size: int) -> Inp
         size: images in a block of it.
     """
     layers = {node.path: node.operation for node in traceable.nodes}
+    said: list[InputRescaling] = []
     for call in traced.recorded:
         layer = layers.get(call.layer)
         if layer is None or not call.leaf:
             continue
         name = type(layer).__name__
         if name == "Rescaling":
-            return InputRescaling(call.layer, _numbers(layer.scale), _numbers(layer.offset))
-        if name == "Normalization":
-            return _of_normalization(call.layer, layer)
-        if layer_variables(layer) or "Conv" in name or name in {"Dense", "EinsumDense"}:
-            return _of_operations(traceable, traced, call, size)
-    return None
+            said.append(InputRescaling(call.layer, _numbers(layer.scale), _numbers(layer.offset)))
+        elif name == "Normalization":
+            said.append(_of_normalization(call.layer, layer))
+        elif layer_variables(layer) or "Conv" in name or name in {"Dense", "EinsumDense"}:
+            return _asked(traceable, traced, call, size, said)
+    return said[0] if said else None
+
+
+def _asked(
+    traceable: TraceableModel,
+    traced: Traced,
+    first: Any,
+    size: int,
+    said: Sequence[InputRescaling],
+) -> InputRescaling | None:
+    """Ask all that stands in front of a call; its first layer's own numbers where nothing stands beside it."""
+    found = _of_operations(traceable, traced, first, size)
+    if found is None or not said:
+        nothing = found is None or (set(found.scale) == {1.0} and not any(found.offset))
+        return said[0] if said else None if nothing else found
+    near = max(*map(abs, found.offset), 1e-6) * _CLOSE
+    alone = np.allclose(said[0].scale, found.scale, rtol=_CLOSE) and np.allclose(
+        said[0].offset, found.offset, rtol=_CLOSE, atol=near
+    )
+    adapted = any(one.adapted for one in said)
+    return said[0] if alone else replace(found, layer=said[0].layer, adapted=adapted)
 
 
 def _of_normalization(path: str, layer: Any) -> InputRescaling:
@@ -68,39 +92,34 @@ def _of_operations(
     import tensorflow as tf
 
     images = {t.name: name for name, t in traced.inputs.items() if t.shape.rank == 4}
-    tensor = _last_of_shape(first, {tuple(t.shape) for t in traced.inputs.values()})
+    tensor = next((t for t in first.inputs if t.shape.rank == 4), None)
     if tensor is None or _handed_on(tensor).name in images:
         return None
     name = next((images[t.name] for t in _behind(tensor) if t.name in images), None)
-    if name is None or traceable.shapes[name] != tuple(tensor.shape[1:]):
+    if name is None or traceable.shapes[name][2] != tensor.shape[3]:
         return None
     function = cut_out(traced.function, list(traced.inputs.values()), [tensor])
 
-    def answer(image: NDArray[Any]) -> NDArray[Any]:
+    def answer(colour: NDArray[Any]) -> NDArray[Any]:
+        image = np.broadcast_to(colour.astype(np.float32), (1, *traceable.shapes[name]))
         inputs = {
-            key: image[None] if key == name else np.zeros((1, *shape))
+            key: image if key == name else np.zeros((1, *shape))
             for key, shape in traceable.shapes.items()
         }
         with on_device(traceable.device), without_graph_optimizer():
             (found,) = run_flat(function, [*traceable.tensors(inputs, size).values()])
-        return np.asarray(found[0], np.float64)
+        middle = np.asarray(found[0], np.float64)
+        place = middle.shape[0] // 2, middle.shape[1] // 2  # away from padding
+        return np.asarray(middle[place])
 
     try:
-        found = _read_off(answer, traceable.shapes[name])
+        found = _read_off(answer, traceable.shapes[name][2])
     except (tf.errors.OpError, ValueError, TypeError):
         return None
     if found is None:
         return None
     makers = [c.layer for c in traced.recorded if any(t is tensor for t in c.outputs)]
     return InputRescaling(makers[0] if makers else first.layer, *found)
-
-
-def _last_of_shape(first: Any, shapes: set[tuple[int, ...]]) -> Any | None:
-    """Walk back from what a call reads to the last tensor of an input's shape, in front of padding."""
-    tensor = next((t for t in first.inputs if t.shape.rank == 4), None)
-    while tensor is not None and tuple(tensor.shape) not in shapes:
-        tensor = next((t for t in tensor.op.inputs if t.shape.rank == 4), None)
-    return tensor
 
 
 def _handed_on(tensor: Any) -> Any:
@@ -122,24 +141,24 @@ def _behind(tensor: Any) -> list[Any]:
 
 
 def _read_off(
-    answer: Any, shape: tuple[int, ...]
+    answer: Callable[[NDArray[Any]], NDArray[Any]], channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return factor and number of each channel, whatever place it gets; None for any other function."""
-    channels = shape[2]
-    black = answer(np.zeros(shape, np.float32))
-    scale, offset, order = np.zeros(channels), np.zeros(channels), []
-    for channel in range(channels):
-        image = np.zeros(shape, np.float32)
-        image[..., channel] = 1
-        moved = (answer(image) - black).mean(axis=(0, 1))
-        to = int(np.abs(moved).argmax())
-        order.append(to)
-        scale[channel], offset[channel] = moved[to], black[..., to].mean()
-    noise = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
-    expected = np.empty(shape)
-    expected[..., order] = noise * scale + offset
-    same = sorted(order) == list(range(channels)) and np.allclose(
-        answer(noise), expected, rtol=_CLOSE, atol=_CLOSE * max(float(np.abs(scale).max()), 1e-6)
-    )
-    identity = same and bool(np.all(scale == 1) and not offset.any())
-    return (tuple(scale.tolist()), tuple(offset.tolist())) if same and not identity else None
+    """Return factor and number of each channel, whatever place it gets; None for any other function.
+
+    Args:
+        answer: from a colour that fills the image to the one that comes out in its middle.
+        channels: of the input.
+    """
+    black = answer(np.zeros(channels))
+    moved = np.array([answer(row) - black for row in np.eye(channels)])
+    if not (np.isfinite(moved).all() and np.isfinite(black).all()):
+        return None
+    order = np.abs(moved).argmax(axis=1)
+    scale, offset = moved[np.arange(channels), order], black[order]
+    near = _CLOSE * max(float(np.abs(scale).max()), 1e-6)
+    same = sorted(order.tolist()) == list(range(channels))
+    for colour in np.random.default_rng(0).uniform(0, 2, (3, channels)):
+        expected = np.empty(channels)
+        expected[order] = colour * scale + offset
+        same = same and np.allclose(answer(colour), expected, rtol=_CLOSE, atol=near)
+    return (tuple(scale.tolist()), tuple(offset.tolist())) if same else None

@@ -108,7 +108,8 @@ def function_graph(graph: Any, name: str) -> Any | None:
 
     The documented ``Graph.as_graph_def`` holds every constant again, and of functions no shapes.
 
-    Seen in TensorFlow 2.21; nothing stands in: what the operation costs is said not to be counted.
+    Seen in TensorFlow 2.21, and asked whether it is there down to 2.18. Nothing stands in: what the operation
+    costs is said not to be counted.
 
     Args:
         graph: that holds the operation.

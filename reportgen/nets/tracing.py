@@ -161,12 +161,13 @@ def _inner(recorder: Recorder) -> tuple[CallFacts, ...]:
 
 
 def _output(name: str, tensor: Any, recorder: Recorder) -> OutputFacts:
-    source = next(iter(recorder.sources(tensor)), None)
+    sources = recorder.sources(tensor)
     return OutputFacts(
         name,
         (None, *(int(n or 0) for n in tensor.shape[1:])),
         tensor.dtype.name,
-        call=source if isinstance(source, str) else None,
+        call=sources[0] if sources and isinstance(sources[0], str) else None,
+        sources=tuple(source for source in sources if isinstance(source, str)),
         activation=operation_activation(tensor),
     )
 

@@ -306,7 +306,7 @@ def absorbed_calls(
     calls: Sequence[CallFacts],
     infinite: Collection[CallId],
     finite: Collection[CallId],
-    outputs: Collection[CallId | None],
+    outputs: Collection[CallId],
 ) -> set[CallId]:
     """Return the calls whose infinities go no further: all that reads them gives finite values.
 
@@ -316,7 +316,7 @@ def absorbed_calls(
         calls: the recorded forward pass.
         infinite: calls with infinite values and without NaN.
         finite: calls whose values are all finite; of others nothing is known but by what reads them.
-        outputs: the calls that make the network's outputs.
+        outputs: the calls that the network's outputs are computed from.
     """
     readers: dict[Source, list[CallFacts]] = {}
     makers = makers_of(calls)

@@ -60,6 +60,7 @@ class OutputFacts(msgspec.Struct, frozen=True):
             None where it is not known.
         loss: name of the loss that the model was compiled with for this output.
         call: that makes it: of a shared layer one of several; None where it is not known.
+        sources: all calls that it is computed from directly.
         from_logits: whether that loss takes what stands in front of a softmax; None where that is not known.
         distribution: whether its values were at least 0 and summed to 1 on random inputs; looked at where the
             activation is not known.
@@ -74,6 +75,7 @@ class OutputFacts(msgspec.Struct, frozen=True):
     call: CallId | None = None
     from_logits: bool | None = None
     distribution: bool = False
+    sources: tuple[CallId, ...] = ()
 
 
 class LayerFacts(msgspec.Struct, frozen=True):

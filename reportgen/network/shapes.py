@@ -42,7 +42,9 @@ def is_batch(shape: Sizes, taken: Sizes) -> bool:
     if _fits(shape, taken):
         return False
     if len(shape) == len(taken) == 3:
-        return taken[2] == 1 and (shape[2] not in {1, None} or _fits(shape[1:], taken[:2]))
+        if shape[2] in _CHANNELS:  # channels, but of images that are as narrow
+            return taken[2] == 1 and tuple(shape[1:]) == tuple(taken[:2])
+        return taken[2] == 1 and shape[2] is not None
     return len(shape) <= 2 and size is not None and _count(shape[1:]) == size
 
 

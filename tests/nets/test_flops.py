@@ -436,3 +436,26 @@ def test_a_nested_model_costs_the_memory_of_its_layers():
     nested = keras.Input((8, 8, 3), name="picture")
     same = zoo.backbone()(nested)
     assert peak(keras.Model(flat, x)) == peak(keras.Model(nested, same)) == 4 * (192 + 144)
+
+
+class Made(layers.Layer):
+    """Makes a kernel out of two weights, of which one is turned and has as many rows as a block has images."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.width = width
+
+    def build(self, _shape):
+        self.first = self.add_weight(shape=(16, self.width))
+        self.second = self.add_weight(shape=(16, 240))
+
+    def call(self, inputs):
+        kernel = ops.reshape(ops.matmul(ops.transpose(self.first), self.second), (-1, 4))
+        return ops.matmul(inputs, kernel[:60])
+
+
+@pytest.mark.parametrize("width", [4, 8, 9])
+def test_a_turned_weight_is_not_taken_for_a_row_an_image(width):
+    """Products of weights are done once, whatever their sides are."""
+    facts = facts_of(Made(width), (60,), images=8)
+    assert sum(call.flops for call in facts.calls) == 2 * width * 16 * 240 + 2 * 60 * 4

@@ -129,6 +129,59 @@ def test_what_a_loss_takes_is_read_from_a_file_too(loss, tmp_path):
     assert live.from_logits is {FROM_LOGITS: True, "mse": None}.get(loss, False)
 
 
+class DenseProbabilities(layers.Layer):
+    """Is called Dense and gives probabilities."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 4))
+
+    def call(self, inputs):
+        powers = ops.exp(ops.matmul(inputs, self.kernel))
+        return powers / ops.sum(powers, axis=-1, keepdims=True)
+
+
+def test_a_name_says_nothing_of_what_a_users_layer_ends_in():
+    start = keras.Input((12, 12, 3), name="picture")
+    model = compiled(
+        keras.Model(start, DenseProbabilities()(features(start))), "categorical_crossentropy"
+    )
+    assert task_of(model) == ("classification", "probabilities")
+    assert rules(model) == set()
+
+
+def test_a_softmax_over_another_axis_is_not_one_over_its_units():
+    start = keras.Input((12, 12, 3), name="picture")
+    x = layers.Reshape((4, 1))(layers.Dense(4)(features(start)))
+    model = keras.Model(start, layers.Softmax(axis=1)(x))
+    assert KerasNetwork(model).facts.outputs[0].activation is None
+    assert rules(model) == set()
+
+
+@pytest.mark.parametrize(
+    "loss", [["mse", "binary_crossentropy"], {"a": "mse", "b": "binary_crossentropy"}]
+)
+def test_losses_belong_to_the_outputs_that_keras_gives_them(loss):
+    start = keras.Input((12, 12, 3), name="picture")
+    x = features(start)
+    outputs = {"b": layers.Dense(1, activation="sigmoid")(x), "a": layers.Dense(1)(x)}
+    model = compiled(keras.Model(start, outputs), loss)
+    found = {output.name: output.loss for output in KerasNetwork(model).facts.outputs}
+    assert found == {"a": "mse", "b": "binary_crossentropy"}
+    images = RNG.uniform(0, 1, (4, 12, 12, 3)).astype(np.float32)
+    told = {"a": np.full((4, 1), 9.0), "b": np.ones((4, 1))}
+    logs = model.evaluate(images, told, verbose=0, return_dict=True)
+    answer = model.predict(images, verbose=0)["a"]
+    assert logs["a_loss"] == pytest.approx(float(np.mean((answer - 9) ** 2)), rel=1e-4)
+
+
+def test_nested_losses_are_found_by_the_paths_of_their_outputs():
+    model = functional_detector()
+    kinds = "categorical_crossentropy"
+    model.compile(loss={"found": {"boxes": "mse", "kinds": kinds}, "rest": ("mae", "mae")})
+    found = {output.name: output.loss for output in KerasNetwork(model).facts.outputs}
+    assert (found["found/boxes"], found["found/kinds"]) == ("mse", kinds)
+
+
 # -- nested and batch-sized outputs ----------------------------------------------------------------
 
 

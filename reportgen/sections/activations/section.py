@@ -89,8 +89,19 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
     depth = _depths(calls)
     rectified = _read_by_relu_only(context)
     absorbed = _absorbed(context, activity)
+    # What a softmax gives may underflow to zero; it did not fall silent.
+    distributions = {
+        layer.path for layer in context.network.facts.layers if layer.activation == "softmax"
+    }
     rows = tuple(
-        _row(calls[call], depth[call], one, rectified=call in rectified, absorbed=call in absorbed)
+        _row(
+            calls[call],
+            depth[call],
+            one,
+            rectified=call in rectified,
+            absorbed=call in absorbed,
+            distribution=calls[call].layer in distributions,
+        )
         for call, one in activity.items()
         if call in calls
     )
@@ -152,11 +163,22 @@ def _absorbed(context: Context, activity: Mapping[CallId, Activity]) -> set[Call
         if one.non_finite and not one.nan and call not in computed
     }
     finite = {call for call, one in activity.items() if not one.non_finite}
-    return absorbed_calls(facts.calls, infinite, finite, {output.call for output in facts.outputs})
+    return absorbed_calls(
+        facts.calls,
+        infinite,
+        finite,
+        {source for output in facts.outputs for source in output.sources},
+    )
 
 
 def _row(
-    call: CallFacts, depth: int, sums: Activity, *, rectified: bool, absorbed: bool
+    call: CallFacts,
+    depth: int,
+    sums: Activity,
+    *,
+    rectified: bool,
+    absorbed: bool,
+    distribution: bool,
 ) -> CallRow:
     some = sums.finite > 0
     mean = sums.total / sums.finite if some else None
@@ -179,7 +201,7 @@ def _row(
         max=six_digits(sums.high),
         zeros=sums.zeros,
         non_finite=sums.non_finite,
-        silent=int((~sums.fired).sum()),
+        silent=0 if distribution else int((~sums.fired).sum()),
         below=int(below.size),
         below_channels=tuple(int(i) for i in below[:16]),
         nan=sums.nan,

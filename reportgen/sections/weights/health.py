@@ -23,6 +23,8 @@ LEAST_FOR_KS = 100
 LISTED = 16
 _AT_ONCE = 1 << 20
 """Values of which something is made at once: only the largest tensor itself is in memory."""
+_FAR = 1e12
+"""Magnitude, or its inverse, from which squares are taken of a rescaled copy: float32 ends at 1e±38."""
 _DECLARED = 0.045
 _ONE_IN_8000 = 2.2
 _NEAR_ZERO = 1e-3
@@ -86,10 +88,12 @@ def kernel_health(
     zero = np.flatnonzero(norms == 0)
     alive = norms[norms > 0]
     near = int((alive < _NEAR_ZERO * np.median(alive)).sum()) if alive.size else 0
-    product = gram(matrix)
-    duplicates = duplicate_columns(matrix, norms, product)
-    square = float((norms**2).sum())
     top = _top(matrix)
+    unit = 1.0 if top == 0 or 1 / _FAR < top < _FAR else top
+    working = matrix if unit == 1 else (matrix.astype(np.float64) / unit).astype(np.float32)
+    product = gram(working)
+    duplicates = duplicate_columns(working, norms / unit, product)
+    square = float((norms**2).sum())
     return KernelHealth(
         filters=matrix.shape[1],
         each=matrix.shape[0],
@@ -102,7 +106,7 @@ def kernel_health(
         sqnr=six_digits(int8_sqnr(matrix, top)) if square else None,
         range_ratio=_range_ratio(matrix) if square else None,
         initial=_best_fit(values, initials or (Initials(None, fans_of(values.shape)),)),
-        spectrum=spectrum(matrix, norms, product),
+        spectrum=spectrum(working, norms / unit, product, unit),
         levels=levels(matrix),
     )
 

@@ -45,7 +45,7 @@ def gram(matrix: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def spectrum(
-    matrix: NDArray[Any], norms: NDArray[Any], product: NDArray[Any] | None
+    matrix: NDArray[Any], norms: NDArray[Any], product: NDArray[Any] | None, unit: float = 1
 ) -> Spectrum | None:
     """Return what the singular values say; None for a matrix of one row or column, and for zeros.
 
@@ -53,6 +53,7 @@ def spectrum(
         matrix: (values of a filter, filters) float32, finite.
         norms: of its columns, float64.
         product: its Gram matrix, None where it is too large.
+        unit: what the kernel was divided by.
     """
     rows, columns = matrix.shape
     small = min(rows, columns)
@@ -74,7 +75,7 @@ def spectrum(
         rows=rows,
         columns=columns,
         effective_rank=finite_number(min(max(1 / squares, 1.0), small)),
-        sigma=six_digits(math.sqrt(top)) if top is not None else None,
+        sigma=six_digits(math.sqrt(top) * unit) if top is not None else None,
         edge=six_digits(top / edge) if top is not None else None,
         alpha=six_digits(alpha),
         alpha_distance=six_digits(distance),

@@ -83,3 +83,23 @@ def test_a_mask_of_minus_infinity_leaves_the_maps_of_relevance():
     report = build_report(keras.Model(start, x), probes=pictures, quick=True).report
     (section,) = (s for s in report.sections if s.kind == "relevance")
     assert {one.method for one in section.content.maps} == {"gradcam"}
+
+
+class Subclassed(keras.Model):
+    """Divides by zero in a layer, and goes on by operations of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool, self.mask = layers.GlobalAveragePooling2D(), Masked(name="mask")
+
+    def call(self, inputs):
+        return self.mask(self.pool(inputs)) * 2.0
+
+
+def test_infinity_that_reaches_an_output_by_operations_of_no_layer_is_a_finding():
+    pictures = np.random.default_rng(2).uniform(-0.1, 0.1, (4, 8, 8, 3)).astype(np.float32)
+    model = Subclassed()
+    model(pictures)
+    report = build_report(model, probes=pictures, quick=True).report
+    hits = [f.where.layer for f in report.findings if f.rule == "non-finite-activations"]
+    assert hits == ["mask"]

@@ -554,3 +554,9 @@ def test_validation_that_was_never_logged_and_a_second_rate_are_no_metrics(tmp_p
     section = made.report.section("history")
     assert "training loss best in epoch 8 (0.125), 0.125 in the last epoch" in section.lead
     assert [curve.name for curve in section.content.curves] == ["loss"]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss,loss\n0,3,1\n1,2,1\n")
+    with pytest.raises(HistoryError, match="'loss' stands there more than once"):
+        read_history(tmp_path / "log.csv")

@@ -164,6 +164,21 @@ def test_filters_that_point_the_same_way_are_found_in_a_large_kernel(shape):
     assert 54 not in expected
 
 
+@pytest.mark.parametrize("shape", [(40, 24), (700, 600)])
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-23, 1e-13, 1e13, 1e19, 1e25, 1e37])
+def test_squares_of_tiny_and_huge_values_are_taken_in_their_own_scale(scale, shape):
+    kernel = RNG.normal(0, 1, shape)
+    kernel[:, 7] = kernel[:, 3]
+    plain = kernel_health(kernel.astype(np.float32))
+    health = kernel_health((kernel * scale).astype(np.float32))
+    assert health.duplicate_filters == plain.duplicate_filters == (7,)
+    rank, sigma = health.spectrum.effective_rank, health.spectrum.sigma
+    near = 0.3 if scale < 1e-37 else 1e-4  # of denormal numbers few bits are left
+    assert rank == pytest.approx(plain.spectrum.effective_rank, rel=near)
+    if sigma is not None:
+        assert sigma / scale == pytest.approx(plain.spectrum.sigma, rel=near)
+
+
 def test_rank_one_is_seen():
     kernel = np.outer(RNG.normal(0, 1, 40), RNG.normal(0, 1, 10)).astype(np.float32)
     assert kernel_health(kernel).spectrum.effective_rank == pytest.approx(1, abs=1e-4)
