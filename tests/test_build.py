@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -806,3 +809,18 @@ def test_probes_that_are_one_picture_prove_no_constant_output():
         assert "constant-output" not in {finding.rule for finding in report.findings}
         reasons = {check.rule: check.reason for check in report.not_applicable}
         assert reasons["constant-output"] == "fewer than four different probes"
+
+
+def test_another_backend_of_keras_is_not_overruled_without_a_word():
+    code = (
+        "from reportgen import build_report\n"
+        f"print(build_report({str(models.saved('binary'))!r}, sections='overview').path)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "KERAS_BACKEND=jax is set; Keras is imported with TensorFlow" in done.stderr
