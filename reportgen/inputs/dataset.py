@@ -17,7 +17,8 @@ from reportgen.errors import DataError, ProbeError
 from reportgen.inputs.fitting import (
     as_batch,
     by_input,
-    image_input,
+    file_input,
+    main_input,
     typed,
     with_channels_last,
     with_zeros,
@@ -101,7 +102,7 @@ class DataSet:
         self._stream = given.stream
         self._inputs = list(inputs)
         self._settings = settings
-        self._target = image_input(inputs) or self._inputs[0]
+        self._target = main_input(inputs)
         self._arrays: dict[str, NDArray[Any]] = {}
         self._labels: Any = None
         self._sums: dict[int, int] = {}
@@ -115,7 +116,7 @@ class DataSet:
         if self._stream is not None:
             return None
         if self._of_files:
-            if image_input(self._inputs) is None:
+            if file_input(self._inputs) is None:
                 raise DataError(
                     "--data: the model takes no images, so image files cannot be fed to it."
                 )
@@ -142,8 +143,13 @@ class DataSet:
 
     @property
     def image(self) -> str:
-        """The input that takes the images."""
+        """The input that takes the images, or the series."""
         return self._target.name
+
+    @property
+    def series(self) -> bool:
+        """Whether these are series."""
+        return self._target.series
 
     @property
     def label_names(self) -> tuple[str, ...]:

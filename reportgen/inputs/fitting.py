@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.facts import TensorFacts
+    from reportgen.network.facts import InputKind, TensorFacts
 
 
 class InputShape(NamedTuple):
@@ -25,13 +25,19 @@ class InputShape(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: str
+    kind: InputKind = "unknown"
+
+    @property
+    def series(self) -> bool:
+        """Whether it is read as steps by channels, and has more than one step."""
+        return self.kind == "series" and len(self.shape) == 2 and self.shape[0] > 1
 
 
 def shapes_of(
     inputs: Sequence[TensorFacts], shapes: Mapping[str, tuple[int, ...]]
 ) -> list[InputShape]:
     """Return the network's inputs with the sizes, by name, that they are run with."""
-    return [InputShape(one.name, shapes[one.name], one.dtype) for one in inputs]
+    return [InputShape(one.name, shapes[one.name], one.dtype, one.kind) for one in inputs]
 
 
 def image_input(inputs: Sequence[InputShape]) -> InputShape | None:
@@ -40,9 +46,25 @@ def image_input(inputs: Sequence[InputShape]) -> InputShape | None:
         if len(spec.shape) == 3 and spec.shape[2] <= 4:
             return spec
     for spec in inputs:
-        if len(spec.shape) == 2 and "int" not in spec.dtype and min(spec.shape) >= 8:
+        if spec.kind == "unknown" and "int" not in spec.dtype and _like_grey(spec):
             return spec
     return next((spec for spec in inputs if len(spec.shape) == 3), None)
+
+
+def _like_grey(spec: InputShape) -> bool:
+    return len(spec.shape) == 2 and min(spec.shape) >= 8
+
+
+def main_input(inputs: Sequence[InputShape]) -> InputShape:
+    """Return the input that the report is about: the images, else the first series, else the first of all."""
+    series = next((spec for spec in inputs if spec.series), None)
+    return image_input(inputs) or series or inputs[0]
+
+
+def file_input(inputs: Sequence[InputShape]) -> InputShape | None:
+    """Return the input that image files are read for: the images, else a series of picture rows."""
+    series = next((spec for spec in inputs if spec.series and _like_grey(spec)), None)
+    return image_input(inputs) or series
 
 
 def with_zeros(

@@ -122,6 +122,10 @@ def _black(
         return apply(mode, zeros)[0], f"black (0), as {mode} maps it"
     if probes.full_scale is not None:
         return zeros[0], "black (0)"
+    if probes.series:
+        mean = np.nanmean(np.where(np.isfinite(fed), fed, np.nan), axis=(0, 1))
+        nothing = np.nan_to_num(zeros[0] + mean).astype(np.float32)
+        return nothing, "the mean of each channel over the probes"
     finite = fed[np.isfinite(fed)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     if low >= 0:

@@ -12,7 +12,9 @@ from reportgen.errors import ProbeError
 from reportgen.inputs.fitting import (
     as_batch,
     by_input,
+    file_input,
     image_input,
+    main_input,
     row_labels,
     spec_of,
     typed,
@@ -75,7 +77,7 @@ class ProbeSet(NamedTuple):
 
     Attributes:
         inputs: by input name, each (n, …) float32, or the input's integer type.
-        image_input: the input that takes the images; None where no input does.
+        image_input: the input that takes the images, without one the series; None where no input does.
         zero_inputs: inputs filled with zeros for want of data.
         full_scale: the value of white in the image input (255 for files, the type's maximum for
             integer arrays); None for floats, which are the model's own units.
@@ -84,6 +86,7 @@ class ProbeSet(NamedTuple):
         sources: ``files`` or ``arrays``.
         variants: images read in another way, where that makes a difference.
         chosen: whether they were chosen right and wrong, so that their share says nothing.
+        series: whether ``image_input`` takes series, (n, steps, channels), and no pictures.
     """
 
     probes: tuple[Probe, ...]
@@ -98,6 +101,7 @@ class ProbeSet(NamedTuple):
     notices: tuple[Notice, ...]
     variants: tuple[Variant, ...] = ()
     chosen: bool = False
+    series: bool = False
 
 
 def read_probes(listing: Listing, inputs: Sequence[InputShape], settings: Settings) -> ProbeSet:
@@ -112,7 +116,7 @@ def read_probes(listing: Listing, inputs: Sequence[InputShape], settings: Settin
 
 
 def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settings) -> ProbeSet:
-    target = image_input(inputs)
+    target = file_input(inputs)
     if target is None:
         shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
         raise ProbeError(
@@ -144,7 +148,7 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
     arrays, zeros = with_zeros({target.name: typed(np.stack(rows), target.dtype)}, inputs)
     return ProbeSet(
         tuple(probes), arrays, target.name, zeros, 255.0, resized, len(listing.items), "files",
-        listing.class_names, tuple(notices), tuple(variants),
+        listing.class_names, tuple(notices), tuple(variants), series=target.series,
     )  # fmt: skip
 
 
@@ -193,7 +197,7 @@ def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted, settings: Setting
 
 def _read_arrays(listing: Listing, inputs: Sequence[InputShape], settings: Settings) -> ProbeSet:
     """Read rows of arrays; their axes are told apart by the input's shape."""
-    target = image_input(inputs) or inputs[0]
+    target = main_input(inputs)
     rows: list[tuple[str, dict[str, NDArray[Any]], Any]] = []
     moved = False
     for item in listing.items:
@@ -259,11 +263,12 @@ def _fit_rows(
         kind = f"array, {shown.dtype.name}" if shown is not None else "array"
         probes.append(Probe(name, size, kind, label, eye, notes))
     stacked = {key: np.stack(value) for key, value in given.items()}
-    is_image = target.name in stacked and image_input([target]) is not None
+    shown_as = target.series or image_input([target]) is not None
+    main = target.name if target.name in stacked and shown_as else None
     arrays_by_name, zeros = with_zeros(stacked, inputs)
     return ProbeSet(
-        tuple(probes), arrays_by_name, target.name if is_image else None, zeros, full_scale, resized, total,
-        "arrays", listing.class_names, tuple(notices), tuple(variants),
+        tuple(probes), arrays_by_name, main, zeros, full_scale, resized, total, "arrays",
+        listing.class_names, tuple(notices), tuple(variants), series=target.series,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from reportgen.errors import ProbeError
 from reportgen.inputs.classes import label_of_value
-from reportgen.inputs.fitting import image_input
+from reportgen.inputs.fitting import main_input
 from reportgen.inputs.listing import Item, labelled
 from reportgen.network.shapes import is_batch
 from reportgen.report.leaves import Notice
@@ -33,7 +33,7 @@ def images_of(
         dataset: yields images or ``(images, labels)``; images may be arrays by input name.
         inputs: of the network.
     """
-    target = image_input(inputs) or inputs[0]
+    target = main_input(inputs)
     batched: bool | None = None
     for element in dataset.as_numpy_iterator():
         parts = element if isinstance(element, tuple) else (element, None)

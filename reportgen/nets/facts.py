@@ -51,7 +51,8 @@ def network_facts(
         name=model.name,
         class_name=type(model).__name__,
         inputs=tuple(
-            TensorFacts(name, shape, dtype) for name, (shape, dtype) in traceable.specs.items()
+            TensorFacts(name, shape, dtype, traceable.kinds.get(name, "unknown"))
+            for name, (shape, dtype) in traceable.specs.items()
         ),
         outputs=_with_distributions(outputs, blocks),
         layers=structure.layer_facts(traceable.nodes),

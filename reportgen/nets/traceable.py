@@ -8,7 +8,7 @@ import numpy as np
 
 from reportgen.errors import ModelError
 from reportgen.nets import structure
-from reportgen.nets.axes import as_taken, channels_first_inputs, channels_last
+from reportgen.nets.axes import as_taken, channels_first_inputs, channels_last, input_kinds
 from reportgen.nets.engine import on_device
 from reportgen.nets.failures import cause
 from reportgen.nets.signature import input_specs, is_graph, pack
@@ -41,6 +41,7 @@ class TraceableModel:
         fixed_batch: how many images the model insists on; None where it takes any number.
         block: how many images it is built with.
         nodes: its layers and operations.
+        kinds: what the inputs of rank 2 are read as, by name.
         paths: structural path by ``id`` of each operation, with an empty one for the model.
 
     Raises:
@@ -72,6 +73,7 @@ class TraceableModel:
         self._call_once()
         self.nodes = structure.walk(model)
         structure.check_nothing_is_hidden(model, self.nodes)
+        self.kinds = input_kinds(model, self.specs, self.nodes)
         self.paths = {id(node.operation): node.path for node in self.nodes}
         self.paths[id(model)] = ""
 

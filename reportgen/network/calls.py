@@ -19,10 +19,13 @@ MAX_MAP_BYTES = 16 * 2**20
 _HAND_ON = frozenset({
     "Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer", "Permute",
     "Rescaling", "Normalization", "ZeroPadding2D", "Pad", "Where", "Cropping2D", "Resizing", "CenterCrop",
+    "SpatialDropout1D", "ZeroPadding1D", "Cropping1D", "Masking",
 })  # fmt: skip
 """Classes whose outputs show what came in."""
 _ATTENTION = frozenset({"MultiHeadAttention", "GroupedQueryAttention"})
 """Classes whose inner calls have heads where pictures have columns."""
+_RECURRENT = frozenset({"RNN", "SimpleRNN", "LSTM", "GRU", "Bidirectional"})
+"""Classes whose output at a step tells of all the steps before it, so that its places are not the input's."""
 
 
 def choose_calls(calls: Sequence[CallFacts], globs: Sequence[str] = ()) -> tuple[CallId, ...]:
@@ -75,11 +78,11 @@ MOST_EXTRA_TOKENS = 17
 """Class token and registers in front of a grid's tokens."""
 SMALLEST_GRID = 4
 """Cells a side below which a map shows nothing, where there is a finer one before."""
-_POOLS = frozenset({"MaxPooling2D", "AveragePooling2D"})
+_POOLS = frozenset({"MaxPooling2D", "AveragePooling2D", "MaxPooling1D", "AveragePooling1D"})
 """Classes that pass the same features on at a lower resolution."""
 _READOUT = frozenset({
     "Activation", "Softmax", "Sigmoid", "Reshape", "Resizing", "UpSampling2D", "Identity", "Permute",
-    "Cropping2D", "ZeroPadding2D", "ReLU",
+    "Cropping2D", "ZeroPadding2D", "ReLU", "UpSampling1D", "Cropping1D", "ZeroPadding1D",
 })  # fmt: skip
 """Classes that may stand between the layer that computes a mask and the output."""
 
@@ -92,9 +95,13 @@ def token_grid(tokens: int, image: Sequence[int]) -> tuple[int, int, int] | None
 
     Args:
         tokens: how many.
-        image: its height and width first: rows and columns have their ratio.
+        image: its height and width first: rows and columns have their ratio. Of a height of 1 (a series) the
+            tokens are one row, and those extra that make it up to two longer than the image.
     """
     height, width = image[:2]
+    if height == 1:
+        extra = tokens - width if 0 < tokens - width <= 2 else 0
+        return 1, tokens - extra, extra
     for extra in range(MOST_EXTRA_TOKENS + 1):
         count = tokens - extra
         least = 2 if extra <= 2 else 4
@@ -119,15 +126,15 @@ def choose_features(
 ) -> CallId | None:
     """Return the call whose output the CAM family weighs: the last spatial features that reach the head.
 
-    Behind normalization and activation, in front of pooling, at least 4 by 4 where there are such; of a
-    mask's head, what its last layer reads. Of tokens with a class token, which may alone be read on, what
-    the last attention reads.
+    Behind normalization and activation, in front of pooling and of recurrent layers, at least 4 by 4 where
+    there are such; of a mask's head, what its last layer reads. Of tokens with a class token, which may alone
+    be read on, what the last attention reads.
 
     Args:
         calls: the recorded forward pass.
         output: the call that makes the output, None where it is not known.
         image: name of the input.
-        shape: of the image, height and width first.
+        shape: of the image, height and width first; of a series (1, steps, channels).
         wanted: a layer's path, a call's id or a pattern, in place of the choice.
 
     Returns:
@@ -147,8 +154,8 @@ def choose_features(
     ]
     if wanted is not None:
         return _named(places, wanted)
-    readout = _readout(makers, end, shape)
-    places = [c for c in places if c.id not in readout]
+    left_out = _readout(makers, end, shape) | _behind_recurrence(makers)
+    places = [c for c in places if c.id not in left_out]
     kept = [c for c in places if c.class_name not in _HAND_ON | _POOLS] or places
     if not kept:
         return None
@@ -161,20 +168,19 @@ def choose_features(
 
 
 def _cells(call: CallFacts, shape: Sequence[int]) -> int:
-    """Return the length of a map's shorter side."""
+    """Return the length of a map's shorter side, of a series its length."""
     found = call.shapes[0]
     grid = token_grid(found[0], shape) if len(found) == 2 else found
-    return min(grid[:2]) if grid else 0
+    if not grid:
+        return 0
+    return grid[0] * grid[1] if shape[0] == 1 else min(grid[:2])
 
 
 def _between(
     makers: Sequence[CallFacts], end: CallFacts | None, start: InputRef
 ) -> list[CallFacts]:
     """Return the calls that ``start`` flows through on its way to ``end``, in order of execution."""
-    fed: set[Source] = {start}
-    for call in makers:
-        if any(source in fed for source in (call.inputs if call.leaf else call.merges)):
-            fed.add(call.id)
+    fed = reached_from(makers, start)
     if end is None:
         return [call for call in makers if call.id in fed]
     needed: set[Source] = {end.id}
@@ -184,6 +190,15 @@ def _between(
     return [call for call in makers if call.id in fed and call.id in needed]
 
 
+def reached_from(calls: Sequence[CallFacts], start: InputRef) -> set[Source]:
+    """Return an input and the calls that it flows into."""
+    fed: set[Source] = {start}
+    for call in makers_of(calls):
+        if any(source in fed for source in (call.inputs if call.leaf else call.merges)):
+            fed.add(call.id)
+    return fed
+
+
 def _has_places(call: CallFacts, shape: Sequence[int]) -> bool:
     if not spatial(call) or call.splits_batch:
         return False
@@ -191,14 +206,24 @@ def _has_places(call: CallFacts, shape: Sequence[int]) -> bool:
     return len(found) == 3 or token_grid(found[0], shape) is not None
 
 
+def _behind_recurrence(makers: Sequence[CallFacts]) -> set[Source]:
+    """Return the recurrent calls and those that they flow into."""
+    found: set[Source] = set()
+    for call in makers:
+        sources = call.inputs if call.leaf else call.merges
+        if call.class_name in _RECURRENT or any(source in found for source in sources):
+            found.add(call.id)
+    return found
+
+
 def _readout(
     makers: Sequence[CallFacts], end: CallFacts | None, shape: Sequence[int]
-) -> set[CallId]:
+) -> set[Source]:
     """Return the calls that make a spatial output out of the last features."""
     if end is None or not _has_places(end, shape):
         return set()
     by_id: dict[Source, CallFacts] = {call.id: call for call in makers}
-    found = {end.id}
+    found: set[Source] = {end.id}
     while end is not None and end.class_name in _READOUT and len(end.inputs) == 1:
         end = by_id.get(end.inputs[0])
         if end is not None:

@@ -36,6 +36,9 @@ UnitKind = Literal["channel", "neuron", "logit", "direction", "caricature"]
 """What a picture is optimised for."""
 UnitTensor = CallId | OutputRef
 """What holds units: the output of a call, or the logits."""
+InputKind = Literal["series", "other", "unknown"]
+"""What a network does with an input of rank 2: reads it as steps by channels, as neither these nor a picture,
+or nothing that would tell it from a grey picture."""
 
 
 class TensorFacts(msgspec.Struct, frozen=True):
@@ -43,11 +46,13 @@ class TensorFacts(msgspec.Struct, frozen=True):
 
     Attributes:
         shape: with the batch dimension first; None where the model leaves a size open.
+        kind: of an input of rank 2, by the layers that read it; where they do not tell its shape decides.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+    kind: InputKind = "unknown"
 
 
 class OutputFacts(msgspec.Struct, frozen=True):

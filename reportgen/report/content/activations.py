@@ -84,7 +84,8 @@ class ShownCall(msgspec.Struct, frozen=True):
     """A call whose outputs are shown as pictures.
 
     Attributes:
-        kind: ``maps``, ``tokens`` (a token grid) or ``strip`` (units without a place).
+        kind: ``maps``, ``tokens`` (a token grid), ``steps`` (a row of them, channels one below the other) or
+            ``strip`` (units without a place).
         channels: those shown, the most energetic first; the same for every probe.
         total: how many channels there are.
         low: value of the darkest colour, for every map of this call.

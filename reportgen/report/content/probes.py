@@ -190,6 +190,7 @@ class ReceivedInput(msgspec.Struct, frozen=True):
         zeros: whether it was filled with zeros for want of data.
         bands: the channels that are shown, where there are more than four or the user chose; of more than four
             each from its 1st to its 99th percentile.
+        lines: of a series, (steps, channels): the channels that are drawn.
     """
 
     input: str
@@ -201,6 +202,7 @@ class ReceivedInput(msgspec.Struct, frozen=True):
     zeros: bool = False
     non_finite: int = 0
     bands: tuple[int, ...] = ()
+    lines: tuple[int, ...] = ()
 
 
 class OtherReading(msgspec.Struct, frozen=True):

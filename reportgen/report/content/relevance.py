@@ -203,6 +203,7 @@ class RelevanceContent(msgspec.Struct, frozen=True, tag="relevance"):
         baseline: what ``black`` is, in words.
         quick: whether the evidence and all but the CAM family were left out.
         seed: of random maps, noise and randomised weights.
+        series: whether series are explained: maps are one row, of steps.
     """
 
     output: str
@@ -214,3 +215,4 @@ class RelevanceContent(msgspec.Struct, frozen=True, tag="relevance"):
     baseline: str
     quick: bool
     seed: int
+    series: bool = False

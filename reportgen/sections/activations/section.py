@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.drawing.pictures import map_sheet, viridis_palette
+from reportgen.drawing.pictures import map_sheet, palette_picture, viridis_palette
 from reportgen.errors import NotApplicable, reason_text
-from reportgen.network.calls import absorbed_calls, choose_calls
+from reportgen.network.calls import absorbed_calls, choose_calls, reached_from
+from reportgen.network.facts import InputRef
 from reportgen.numerics import even_sample, finite_number, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
@@ -32,6 +33,8 @@ MOST_PROBES = 8
 """Probes whose maps are shown."""
 MOST_CHANNELS = 16
 MOST_UNITS = 256
+MOST_STEPS = 1024
+"""Columns of a strip over steps; a screen shows no more of them."""
 HALVED_FROM = 56
 """Maps from this size on are shown at every second row and column."""
 
@@ -105,12 +108,13 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
         for call, one in activity.items()
         if call in calls
     )
-    shown, notices = [], []
+    shown, notices, behind = [], [], _behind_picture(context)
     for call, maps in observed.maps.items():
         if not maps or call not in calls:
             continue
         try:
-            shown.append(_shown(context, calls[call], maps, observed.shown, activity[call]))
+            grids, one = as_grids(np.stack(maps), picture=call in behind), activity[call]
+            shown.append(_shown(context, calls[call], grids, observed.shown, one))
         except Exception as error:  # noqa: BLE001 - a layer that fails costs itself
             notices.append(
                 Notice("warning", f"The maps of {call} could not be drawn: {reason_text(error)}.")
@@ -128,6 +132,25 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
         over="data" if context.data is not None else "probes",
     )
     return Collected(content, _sentence(content), (*notices, *_notices(content)))
+
+
+def _behind_picture(context: Context) -> set[Source]:
+    """Return the calls that read a picture: behind others, positions are no grid."""
+    probes, calls = context.probes.set if context.probes else None, context.network.facts.calls
+    if probes is None or probes.image_input is None or probes.series:
+        return set()
+    if len(context.shapes) == 1:
+        return {call.id for call in calls}
+    found, parents = (
+        reached_from(calls, InputRef(probes.image_input)),
+        {c.id: c.parent for c in calls},
+    )
+    for call in calls:
+        if call.id in found and (above := parents[call.id]) is not None:
+            while above is not None:
+                found.add(above)
+                above = parents[above]
+    return found
 
 
 def _depths(calls: Mapping[CallId, CallFacts]) -> dict[CallId, int]:
@@ -212,16 +235,16 @@ def _row(
 def _shown(
     context: Context,
     call: CallFacts,
-    maps: list[NDArray[Any]],
+    grids: tuple[NDArray[Any], str, tuple[str, ...]],
     probes: list[int],
     activity: Activity,
 ) -> ShownCall:
-    stacked, kind, notes = as_grids(np.stack(maps))
+    stacked, kind, notes = grids
     energy = activity.energy
     total = stacked.shape[-1]
     most = MOST_UNITS if kind == "strip" else MOST_CHANNELS
     channels = np.argsort(-np.nan_to_num(energy, nan=-1.0), kind="stable")[: min(most, total)]
-    if kind == "strip":
+    if kind in {"strip", "steps"}:
         channels = np.sort(channels)
     picked = stacked[..., channels]
     finite = picked[np.isfinite(picked)]
@@ -229,7 +252,7 @@ def _shown(
         notes = (*notes, "NaN and infinite values are grey, as the gaps")
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     halved = kind == "maps" and min(picked.shape[1:3]) >= HALVED_FROM
-    columns = len(channels) if kind != "strip" else min(len(channels), 64)
+    columns = {"strip": min(len(channels), 64), "steps": 1}.get(kind, len(channels))
     rows = tuple(
         _map_row(context, call, index, one[::2, ::2] if halved else one, (low, high), kind)
         for index, one in zip(probes, picked, strict=True)
@@ -251,11 +274,17 @@ def _shown(
     )
 
 
-def as_grids(maps: NDArray[Any]) -> tuple[NDArray[Any], str, tuple[str, ...]]:
+def as_grids(
+    maps: NDArray[Any], *, picture: bool = True
+) -> tuple[NDArray[Any], str, tuple[str, ...]]:
     """Give maps two spatial axes: (n, h, w, c) as they are, tokens as a grid, vectors as one place.
 
+    Args:
+        maps: (n, …, c).
+        picture: whether a picture was read, whose tokens lie in a grid; other positions lie in a row.
+
     Returns:
-        The maps, ``maps``, ``tokens`` or ``strip``, and what was done to them.
+        The maps, ``maps``, ``tokens``, ``steps`` or ``strip``, and what was done to them.
     """
     if maps.ndim == 4:
         return maps, "maps", ()
@@ -265,6 +294,11 @@ def as_grids(maps: NDArray[Any]) -> tuple[NDArray[Any], str, tuple[str, ...]]:
         flat = maps.reshape(len(maps), -1, maps.shape[-1])
         return flat[:, :, None, :], "maps", ("further axes were laid out one below the other",)
     tokens = maps.shape[1]
+    if not picture:
+        if tokens <= MOST_STEPS:
+            return maps[:, None], "steps", ()
+        every = -(-tokens // MOST_STEPS)
+        return maps[:, None, ::every], "steps", (f"every {every}th step is shown",)
     side = math.isqrt(tokens)
     if side * side == tokens:
         return maps.reshape(len(maps), side, side, -1), "tokens", ()
@@ -288,7 +322,8 @@ def _map_row(
     low = six_digits(float(finite.min())) if finite.size else None
     high = six_digits(float(finite.max())) if finite.size else None
     said = low if low is not None else "no finite value"
-    alt = f"{call.id}, {name}: {count} channel{'' if count == 1 else 's'}, {said} to {high}."
+    along = f" over {maps.shape[1]} steps" if kind == "steps" else ""
+    alt = f"{call.id}, {name}: {count} channel{'' if count == 1 else 's'}{along}, {said} to {high}."
     figure = _picture(context, maps, scale, kind, alt)
     return MapRow(probe, name, figure, low, high)
 
@@ -302,6 +337,8 @@ def _picture(
     shares = (np.where(finite, maps, low).astype(np.float64) - low) / span
     levels = np.where(finite, np.rint(np.clip(shares, 0, 1) * 254), 255).astype(np.uint8)
     tiles = np.moveaxis(levels, -1, 0)
+    if kind == "steps":
+        return palette_picture(context.tools.store, tiles[:, 0], viridis_palette(), alt)
     if kind == "strip":
         tiles = tiles.repeat(8, axis=1).repeat(8, axis=2)
     return map_sheet(

@@ -42,6 +42,8 @@ def with_top_images(
     if context.data is None:
         return list(shown)
     data = context.data.set
+    if data.series:
+        return list(shown)
     wanted = {
         int(place)
         for call in shown

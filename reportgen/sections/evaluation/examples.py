@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from reportgen.drawing.pictures import as_rgb, lossless, overlay, own_window, shrunk
+from reportgen.drawing.series import series_figure
 from reportgen.inputs.dataset import Row
 from reportgen.numerics import resize_bilinear, six_digits
 from reportgen.report.content.evaluation import Classified, Example, Regressed, Segmented
@@ -47,12 +48,17 @@ def _decisions(context: Context, fold: DecisionFold, result: Classified) -> Clas
     mistakes, hesitant = fold.mistakes(), fold.hesitant()
     seen = [*mistakes, *hesitant]
     rows = _read(context, [one.place for one in seen])
-    pictures = {place: _picture(context, row, place) for place, row in rows.items()}
     inputs = {place: _fed(context, row) for place, row in rows.items()}
     names = [_name(context, place) for place in inputs]
     about = fold.about
     found = explain_decisions(context, about.task, about.facts, list(inputs.values()), names)
     maps = dict(zip(inputs, found.maps, strict=True)) if found else {}
+    drawn = context.data is not None and context.data.set.series  # a band lies along its series
+    pictures = {
+        place: _picture(context, row, place)
+        for place, row in rows.items()
+        if not (drawn and maps.get(place))
+    }
     return msgspec.structs.replace(
         result,
         mistakes=tuple(_example(context, one, pictures, maps) for one in mistakes),
@@ -85,16 +91,23 @@ def _name(context: Context, place: int) -> str:
 
 def _bytes(context: Context, row: Row) -> NDArray[Any] | None:
     pixels = row.arrays.get(context.data.set.image if context.data else "")
-    if pixels is None or pixels.ndim not in {2, 3} or min(pixels.shape[:2]) < 4:
+    if (
+        pixels is None
+        or (context.data and context.data.set.series)
+        or pixels.ndim not in {2, 3}
+        or min(pixels.shape[:2]) < 4
+    ):
         return None
     return own_window(pixels, context.settings.bands)
 
 
 def _picture(context: Context, row: Row, place: int) -> Figure | None:
+    store, alt = context.tools.store, f"{_name(context, place)}."
+    if context.data is not None and context.data.set.series:
+        series = row.arrays.get(context.data.set.image)
+        return None if series is None or series.ndim != 2 else series_figure(store, series, alt)
     image = _bytes(context, row)
-    return (
-        None if image is None else lossless(context.tools.store, image, f"{_name(context, place)}.")
-    )
+    return None if image is None else lossless(store, image, alt)
 
 
 def _example(

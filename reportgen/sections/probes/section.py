@@ -16,6 +16,7 @@ from reportgen.drawing.pictures import (
     shown_bands,
     window_of,
 )
+from reportgen.drawing.series import drawn_channels, series_figure
 from reportgen.errors import NotApplicable
 from reportgen.inputs.classes import ClassNames
 from reportgen.inputs.preprocessing import match_normalization
@@ -60,6 +61,8 @@ class ProbeObserver:
         self._context = context
         self._probes = probes
         self._results: list[ProbeResult] = []
+        self._kinds = {spec.name: spec.kind for spec in context.specs}
+        self._series = {spec.name for spec in context.specs if spec.series}
 
     def show(self, batch: Batch) -> None:
         """Judge one block of probes."""
@@ -124,7 +127,11 @@ class ProbeObserver:
         high = float(finite.max()) if finite.size else None
         figure, window = None, None
         bands: tuple[int, ...] = ()
-        if not zeros and _is_picture(array):
+        lines: tuple[int, ...] = ()
+        if not zeros and name in self._series:
+            lines = drawn_channels(array)
+            figure = _series_figure(self._context.tools.store, array, name, probe, low, high)
+        elif not zeros and self._is_picture(name, array):
             figure, window = _received_picture(self._context, array, name, probe, low, high)
             channels = array.shape[2] if array.ndim == 3 else 1
             if channels > COLOURS or self._context.settings.bands:
@@ -137,25 +144,47 @@ class ProbeObserver:
             high=six_digits(high),
             window=window,
             bands=bands,
+            lines=lines,
             zeros=zeros,
             non_finite=int(array.size - finite.size),
         )
 
     def _picture_below(self, inputs: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
-        array = inputs.get(self._probes.image_input or "")
-        if array is None or not _is_picture(array):
+        name = self._probes.image_input or ""
+        array = inputs.get(name)
+        if array is None or not self._is_picture(name, array):
             return None
         return own_window(array, self._context.settings.bands)
+
+    def _is_picture(self, name: str, array: NDArray[Any]) -> bool:
+        if array.ndim == 2:
+            return min(array.shape) >= 8 and self._kinds[name] == "unknown"
+        return array.ndim == 3 and min(array.shape[:2]) >= 4
 
     def result(self) -> list[ProbeResult]:
         """Return the results in the order of the probes."""
         return self._results
 
 
-def _is_picture(array: NDArray[Any]) -> bool:
-    return (array.ndim == 3 and min(array.shape[:2]) >= 4) or (
-        array.ndim == 2 and min(array.shape) >= 8
+def _series_figure(
+    store: AssetStore,
+    array: NDArray[Any],
+    name: str,
+    probe: str,
+    low: float | None,
+    high: float | None,
+) -> Figure:
+    steps, channels = array.shape
+    alt = (
+        f"{probe} as the network receives it at {name}: a series of {steps} steps by {channels} "
+        f"{'channel' if channels == 1 else 'channels'}, {_values(low, high)}."
     )
+    return series_figure(store, array, alt)
+
+
+def _values(low: float | None, high: float | None) -> str:
+    known = low is not None and high is not None
+    return f"values {low:.4g} to {high:.4g}" if known else "no finite values"
 
 
 def _received_picture(
@@ -167,10 +196,7 @@ def _received_picture(
     high: float | None,
 ) -> tuple[Figure, tuple[float, float] | None]:
     shape = " by ".join(str(n) for n in array.shape[:2])
-    values = (
-        f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "no finite values"
-    )
-    alt = f"{probe} as the network receives it at {name}: {shape} pixels, values {values}."
+    alt = f"{probe} as the network receives it at {name}: {shape} pixels, {_values(low, high)}."
     figure = lossless(context.tools.store, own_window(array, context.settings.bands), alt)
     window = window_of(array)
     if window == Window(0.0, 255.0) or (array.ndim == 3 and array.shape[2] > COLOURS):

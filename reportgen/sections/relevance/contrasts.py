@@ -13,7 +13,7 @@ from reportgen.report.content.relevance import Contrast, Peak
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.explaining import explained
-from reportgen.sections.relevance.overlays import over_image
+from reportgen.sections.relevance.overlays import over_image, place_of
 from reportgen.sections.relevance.proof import Explanation
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ def _contrast(
     name, other = asked.target.name, classes.name(pair.second)
     probe = probe_name(context, asked.probe)
     x, y = ev.peak_of(values)
-    alt = (
-        f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
-        f"{ev.place_in_words(x, y)}."
-    )
     signed = method._replace(signed=True)
     drawn = Explanation(asked, signed, best._replace(values=values), flat=False)
+    alt = (
+        f"{probe}: what speaks for {name} (red) rather than {other} (blue), most of it "
+        f"{place_of(drawn, x, y)}."
+    )
     return Contrast(
         asked.probe,
         probe,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.context import Context
+    from reportgen.context import Context, Probes
     from reportgen.network.facts import OutputFacts
     from reportgen.network.tasks import Task
     from reportgen.report.leaves import Figure
@@ -47,14 +47,30 @@ def explained(context: Context) -> tuple[Task, OutputFacts, tuple[str, ...]]:
 def layer_of(context: Context, name: str) -> str | None:
     """Return the call whose features the CAM family weighs; None where none keeps places."""
     facts = context.network.facts
-    image = context.probes.set.image_input if context.probes else None
+    found = context.probes.set if context.probes else None
+    image = (found.image_input if found else None) or ""
+    shape = context.shapes[image]
     return choose_features(
         facts.calls,
         facts.output(name).call,
-        image or "",
-        context.shapes[image or ""],
+        image,
+        (1, *shape) if found and found.series else shape,
         context.settings.relevance_layer,
     )
+
+
+def question_of(
+    probes: Probes, inputs: Mapping[str, NDArray[Any]], weights: NDArray[Any] | None
+) -> Question:
+    """Return what is asked about one image, or series, by input name without the batch dimension.
+
+    Raises:
+        NotApplicable: the probes have neither.
+    """
+    name, black, series = probes.set.image_input, probes.prepared.black, probes.set.series
+    if name is None or black is None:
+        raise NotApplicable("No probes were given.")
+    return Question(inputs, name, weights, black[None] if series else black, series)
 
 
 class Explained(NamedTuple):
@@ -91,9 +107,8 @@ def explain_decisions(
     settings = context.settings
     if "relevance" not in settings.chosen_sections or context.probes is None or not inputs:
         return None
-    probes, prepared, _ = context.probes
-    image = probes.image_input
-    if image is None or prepared.black is None:
+    image = context.probes.set.image_input
+    if image is None:
         return None
     try:
         layer = layer_of(context, task.output)
@@ -107,7 +122,7 @@ def explain_decisions(
                 task, facts, output, classes=context.class_names(task), true=None, asked=(),
                 threshold=settings.threshold, image=tuple(fed[image].shape),
             )[0]  # fmt: skip
-            question = Question(fed, image, target.weights, prepared.black)
+            question = question_of(context.probes, fed, target.weights)
             asked.append(ProbeTarget(index, target, question, output))
         aim = Aim(task.output, asked[0].target.kind, image, layer)
         passes = context.network.passes(aim, context.tools.progress.advance)

@@ -1,4 +1,7 @@
-"""The methods: one small function each, over shared passes. A map is (rows, columns) float64."""
+"""The methods: one small function each, over shared passes. A map is (rows, columns) float64.
+
+A series is asked as a picture of height 1: (1, steps, channels), and its map is (1, steps).
+"""
 
 from __future__ import annotations
 
@@ -35,24 +38,31 @@ class Question(NamedTuple):
         inputs: the probe by input name, without the batch dimension.
         image: name of the input that is explained.
         weights: of the target.
-        black: the baseline, shaped as the image: black in the model's own units.
+        black: the baseline, shaped as ``pixels``: black in the model's own units.
+        series: whether the image is a series, (steps, channels).
     """
 
     inputs: Mapping[str, NDArray[Any]]
     image: str
     weights: NDArray[Any] | None
     black: NDArray[Any]
+    series: bool = False
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """The image as fed, float32."""
-        return self.inputs[self.image].astype(np.float32, copy=False)
+        """The image as fed, float32; a series as one row."""
+        return self.laid_out(self.inputs[self.image].astype(np.float32, copy=False))
+
+    def laid_out(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return what is shaped as the input as a picture: a series as one row."""
+        return array[None] if self.series else array
 
     def sample(self, pixels: NDArray[Any] | None = None) -> Sample:
         """Return the question's sample with other ``pixels`` in place of its image."""
         if pixels is None:
             return Sample(self.inputs, self.weights)
-        return Sample({**self.inputs, self.image: pixels}, self.weights)
+        fed = pixels[0] if self.series else pixels
+        return Sample({**self.inputs, self.image: fed}, self.weights)
 
 
 class Map(NamedTuple):
@@ -112,7 +122,7 @@ def _weighed(
 def as_grid(features: NDArray[Any], image: tuple[int, ...]) -> NDArray[Any]:
     """Return features as (rows, columns, channels): tokens as a grid, without a class token."""
     if features.ndim == 3:
-        return features
+        return features.reshape(1, -1, features.shape[-1]) if image[0] == 1 else features
     grid = token_grid(features.shape[0], image)
     if grid is None:
         raise ValueError(f"{features.shape[0]} tokens are no grid over {image}.")
@@ -164,7 +174,7 @@ def integrated_gradients(
     for question, change in zip(questions, changes, strict=True):
         mean = np.zeros(question.pixels.shape)
         for _, gradient in islice(stream, steps):
-            mean += gradient / steps
+            mean += question.laid_out(gradient) / steps
         values = over_channels((question.pixels - question.black) * mean, np.sum)
         yield Map(values, float(np.abs(values).sum()), float(values.sum() - change), change)
 
@@ -180,7 +190,7 @@ def smoothgrad(
         totals = [np.zeros(question.pixels.shape) for question in some]
         stream = passes.gradients(_noisy(some, sigmas, samples, seed))
         for number, (_, gradient) in enumerate(stream):
-            totals[number % len(some)] += gradient
+            totals[number % len(some)] += some[0].laid_out(gradient)
         for question, total in zip(some, totals, strict=True):
             yield _magnitude(question, total / samples)
 
@@ -200,7 +210,7 @@ def saliency(passes: Passes, questions: Sequence[Question], _n: int, _seed: int)
     """Return the gradient's largest magnitude over channels (Simonyan et al. 2014)."""
     stream = passes.gradients(question.sample() for question in questions)
     for question, (_, gradient) in zip(questions, stream, strict=True):
-        yield _magnitude(question, gradient.astype(np.float64))
+        yield _magnitude(question, question.laid_out(gradient).astype(np.float64))
 
 
 def _magnitude(question: Question, gradient: NDArray[Any]) -> Map:
@@ -224,9 +234,12 @@ def occlusion(
 ) -> Iterator[Map]:
     """Cover one tile at a time with black: how far the score falls (Zeiler and Fergus 2014).
 
-    Needs no gradient and no layer: the reference for the others. ``samples`` tiles, in a square.
+    Needs no gradient and no layer: the reference for the others. ``samples`` tiles, in a square or in a row.
     """
-    side = max(1, round(samples**0.5))
+    if not questions:
+        return
+    series = questions[0].pixels.shape[0] == 1
+    side = samples if series else max(1, round(samples**0.5))
 
     def covered() -> Iterator[Sample]:
         for question in questions:

@@ -17,6 +17,7 @@ from reportgen.drawing.pictures import (
     relevance_overlay,
     viridis_palette,
 )
+from reportgen.drawing.series import Band, series_figure
 from reportgen.numerics import finite_number, six_digits
 from reportgen.report.content.relevance import Peak
 from reportgen.sections.relevance import evidence as ev
@@ -40,7 +41,7 @@ def with_pictures(
     values = made.map.values
     x, y = ev.peak_of(values)
     tenth = ev.in_brightest_tenth(values, made.asked.question.pixels.shape)
-    where = ev.place_in_words(x, y)
+    where = place_of(made, x, y)
     said = f"{tenth:.0%} within the brightest tenth" if tenth is not None else "all of it against"
     alt = f"{made.method.title} for {one.target.name}, {one.name}: relevance strongest {where}, {said}."
     full = full_colour(values)
@@ -49,7 +50,7 @@ def with_pictures(
     return msgspec.structs.replace(
         one,
         overlay=over_image(store, made, full, alt, bands),
-        alone=map_alone(store, made, full),
+        alone=None if made.asked.question.series else map_alone(store, made, full),
         peak=Peak(finite_number(x), finite_number(y)),
         full_colour=six_digits(full),
         gini=six_digits(ev.gini(values)),
@@ -60,6 +61,15 @@ def with_pictures(
         else None,
         evidence=evidence_of(made),
     )
+
+
+def place_of(made: Explanation, x: float, y: float) -> str:
+    """Return a place, in fractions of the image, in words; of a series its step."""
+    question = made.asked.question
+    if not question.series:
+        return ev.place_in_words(x, y)
+    steps = question.pixels.shape[1]
+    return f"around step {min(int(x * steps), steps - 1)} of 0 to {steps - 1}"
 
 
 def full_colour(values: NDArray[Any]) -> float:
@@ -84,6 +94,9 @@ def over_image(
     """Return a map over its image's ``bands``; colours are full at magnitude ``full``."""
     pixels = made.asked.question.pixels
     scaled, palette = _scaled(made, full)
+    if made.asked.question.series:
+        band = Band(scaled[0], palette, made.method.signed)
+        return series_figure(store, pixels[0], alt, band)
     painted = relevance_overlay(
         own_window(pixels, bands),
         ev.at_size(scaled, pixels.shape),

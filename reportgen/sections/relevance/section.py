@@ -24,8 +24,8 @@ from reportgen.report.content.relevance import (
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.contrasts import make_contrasts
-from reportgen.sections.relevance.explaining import explained, layer_of
-from reportgen.sections.relevance.methods import METHODS, Question, attention_distances
+from reportgen.sections.relevance.explaining import explained, layer_of, question_of
+from reportgen.sections.relevance.methods import METHODS, attention_distances
 from reportgen.sections.relevance.overlays import with_pictures
 from reportgen.sections.relevance.proof import (
     Explanation,
@@ -76,7 +76,9 @@ def observe(context: Context) -> OutputObserver:
     if "none" in context.settings.relevance:
         raise NotApplicable("Left out by --relevance none.")
     if context.probes.set.image_input is None:
-        raise NotApplicable("No input takes images, so there is no picture to lay a map over.")
+        raise NotApplicable(
+            "No input takes images or series, so there is nothing to lay a map over."
+        )
     task, facts, texts = explained(context)
     for text in texts:
         find_index(text, task, facts, context.class_names(task))
@@ -106,6 +108,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         baseline=context.probes.prepared.black_words if context.probes else "",
         quick=context.settings.quick,
         seed=context.settings.seed,
+        series=context.probes.set.series if context.probes else False,
     )
     content = _with_maps(context, content, made)
     return Collected(content, _sentence(content), (*notices, *_notices(context, content)))
@@ -119,8 +122,6 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
     if context.probes is None:
         raise NotApplicable("No probes were given.")
     probes, prepared, _ = context.probes
-    if prepared.black is None or not probes.image_input:
-        raise NotApplicable("No probes were given.")
     classes = context.class_names(task)
     asked, broken = [], 0
     for index, output in enumerate(outputs):
@@ -128,7 +129,6 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
             broken += 1
             continue
         inputs = {name: array[index] for name, array in prepared.inputs.items()}
-        pixels = inputs[probes.image_input]
         targets = find_targets(
             task,
             facts,
@@ -137,10 +137,10 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
             true=classes.index(probes.probes[index].label),
             asked=texts,
             threshold=context.settings.threshold,
-            image=tuple(pixels.shape),
+            image=tuple(context.shapes[probes.image_input or ""]),
         )
         for target in targets:
-            question = Question(inputs, probes.image_input, target.weights, prepared.black)
+            question = question_of(context.probes, inputs, target.weights)
             asked.append(ProbeTarget(index, target, question, output))
     if not asked:
         raise NotApplicable(
@@ -174,10 +174,8 @@ def _methods(
     kept = []
     for method in (m for m in METHODS if m.name in chosen):
         if method.needs == "features" and layer is None:
-            text = (
-                f"{method.title} needs features with places, and none reach this output: the network keeps "
-                "no map of the image. Gradient methods and occlusion need none."
-            )
+            why = _no_places(context)
+            text = f"{method.title} needs features with places, and none reach this output: {why}"
             notices.append(Notice("info", text))
         elif method.needs == "attention" and not attention:
             if settings.relevance:
@@ -187,6 +185,16 @@ def _methods(
     if not kept:
         raise NotApplicable(" ".join(n.text for n in notices) or "No method was chosen.")
     return kept, layer
+
+
+def _no_places(context: Context) -> str:
+    series = context.probes is not None and context.probes.set.series
+    kept = (
+        "what is pooled or the state of a recurrent layer tells of many steps at once."
+        if series
+        else "the network keeps no map of the image."
+    )
+    return f"{kept} Gradient methods and occlusion need none."
 
 
 # -- maps -------------------------------------------------------------------------------------------
@@ -387,7 +395,8 @@ def _of_method(content: RelevanceContent, method: MethodFacts) -> str:
     supported = sum(one.verdict == "supported" for one in maps)
     some = f", {flat} flat" if flat else ""
     if supported == 0 and flat == len(maps):
-        why = "nothing in its layer speaks for" if method.layer else "no pixel has an effect on"
+        place = "step" if content.series else "pixel"
+        why = "nothing in its layer speaks for" if method.layer else f"no {place} has an effect on"
         return f"{method.title} is flat on every probe: {why} what is explained"
     return f"{method.title} is supported on {supported} of {len(maps)} maps{some}"
 

@@ -47,9 +47,12 @@ def context(maps, **settings):
         data=None,
         probes=SimpleNamespace(
             set=SimpleNamespace(
-                probes=tuple(SimpleNamespace(name=f"{i}.png") for i in range(count))
+                probes=tuple(SimpleNamespace(name=f"{i}.png") for i in range(count)),
+                image_input="picture",
+                series=False,
             )
         ),
+        shapes={"picture": (8, 8, 3)},
     )
 
 
@@ -344,10 +347,10 @@ def test_layer_that_fails_costs_itself(monkeypatch):
     maps = {"a": relu_maps(2), "bad": relu_maps(2)[:, :3], "z": relu_maps(2)}
     draw = activations.as_grids
 
-    def fail(stacked):
+    def fail(stacked, **options):
         if stacked.shape[1] == 3:
             raise ValueError("no such shape")
-        return draw(stacked)
+        return draw(stacked, **options)
 
     monkeypatch.setattr(activations, "as_grids", fail)
     made, _ = collected(maps)
