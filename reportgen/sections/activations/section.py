@@ -89,25 +89,6 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
     folded: ActivityFold = context.folds["activations"]
     activity = folded.result()
     calls = {call.id: call for call in context.network.facts.calls}
-    depth = _depths(calls)
-    rectified = _read_by_relu_only(context)
-    absorbed = _absorbed(context, activity)
-    # What a softmax gives may underflow to zero; it did not fall silent.
-    distributions = {
-        layer.path for layer in context.network.facts.layers if layer.activation == "softmax"
-    }
-    rows = tuple(
-        _row(
-            calls[call],
-            depth[call],
-            one,
-            rectified=call in rectified,
-            absorbed=call in absorbed,
-            distribution=calls[call].layer in distributions,
-        )
-        for call, one in activity.items()
-        if call in calls
-    )
     shown, notices, behind = [], [], _behind_picture(context)
     for call, maps in observed.maps.items():
         if not maps or call not in calls:
@@ -127,11 +108,32 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
         shown = with_top_images(context, shown, activity)
     content = ActivationsContent(
         images=folded.images,
-        calls=rows,
+        calls=_call_rows(context, activity),
         shown=tuple(shown),
         over="data" if context.data is not None else "probes",
     )
     return Collected(content, _sentence(content), (*notices, *_notices(content)))
+
+
+def _call_rows(context: Context, activity: Mapping[CallId, Activity]) -> tuple[CallRow, ...]:
+    facts = context.network.facts
+    calls = {call.id: call for call in facts.calls}
+    depth, rectified = _depths(calls), _read_by_relu_only(context)
+    absorbed = _absorbed(context, activity)
+    # What a softmax gives may underflow to zero; it did not fall silent.
+    distributions = {layer.path for layer in facts.layers if layer.activation == "softmax"}
+    return tuple(
+        _row(
+            calls[call],
+            depth[call],
+            one,
+            rectified=call in rectified,
+            absorbed=call in absorbed,
+            distribution=calls[call].layer in distributions,
+        )
+        for call, one in activity.items()
+        if call in calls
+    )
 
 
 def _behind_picture(context: Context) -> set[Source]:
