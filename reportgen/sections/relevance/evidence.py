@@ -253,7 +253,7 @@ def chance_of(curves: Curves) -> tuple[float, float]:
     The deviation is twice that of their deletion, the most that two opposite values can differ by.
     """
     mean = area(random_insertion(curves)) - float(np.mean(curves.values))
-    return mean, 2 * float(np.std(curves.values, ddof=1))
+    return round(mean, 12) + 0.0, 2 * float(np.std(curves.values, ddof=1))
 
 
 def gain_needed(curves: Curves) -> float:
