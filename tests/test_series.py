@@ -13,6 +13,7 @@ from PIL import Image
 
 from reportgen import build_report
 from reportgen.nets.keras_network import KerasNetwork
+from reportgen.network.calls import token_grid
 from reportgen.network.protocol import Aim
 from reportgen.sections.relevance import methods
 from reportgen.sections.relevance.methods import Question
@@ -238,3 +239,11 @@ def test_a_data_set_of_series_shows_series(tmp_path):
     assert all((one["relevance"] or one["figure"])["src"].endswith(".svg") for one in shown)
     assert result["mistakes"][0]["figure"] is None
     assert all(one["top"] is None for one in content(data, "activations")["shown"])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [(16, (1, 16, 0)), (25, (1, 25, 0)), (128, (1, 128, 0)), (129, (1, 128, 1))],
+)
+def test_tokens_of_a_series_are_a_row_behind_a_class_token(tokens, expected):
+    assert token_grid(tokens, (1, 128, 9)) == expected

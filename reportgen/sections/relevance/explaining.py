@@ -14,7 +14,12 @@ from reportgen.report.content.relevance import RelevanceContent
 from reportgen.sections.relevance.methods import METHODS, Question
 from reportgen.sections.relevance.overlays import full_colour, over_image
 from reportgen.sections.relevance.proof import Explanation, ProbeTarget, flat
-from reportgen.sections.relevance.targets import check_output, choose_output, find_targets
+from reportgen.sections.relevance.targets import (
+    check_output,
+    choose_output,
+    find_targets,
+    similarities,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +76,38 @@ def question_of(
     if name is None or black is None:
         raise NotApplicable("No probes were given.")
     return Question(inputs, name, weights, black[None] if series else black, series)
+
+
+def with_similarities(
+    context: Context, facts: OutputFacts, asked: list[ProbeTarget]
+) -> list[ProbeTarget]:
+    """Ask for similarities where the norms of all outputs are the same; one probe is compared with black.
+
+    A single norm is held against that of the probe faded by half.
+
+    Args:
+        context: of the network.
+        facts: of the explained output.
+        asked: what was found to explain.
+    """
+    outputs = [one.output for one in asked]
+    if asked[0].target.kind != "norm" or facts.activation in {"softmax", "sigmoid"}:
+        return asked
+    if len(asked) == 1:
+        question = asked[0].question
+        faded = (question.pixels + question.black) / 2
+        fed = [question.sample(pixels).inputs for pixels in (faded, question.black)]
+        others = outputs_of(context, facts.name, fed)
+        if not np.isfinite(others).all():
+            return asked
+        outputs += others
+    targets = similarities([one.target for one in asked], outputs)
+    if targets is None:
+        return asked
+    return [
+        one._replace(target=target, question=one.question._replace(weights=target.weights))
+        for one, target in zip(asked, targets, strict=True)
+    ]
 
 
 class Explained(NamedTuple):

@@ -24,7 +24,12 @@ from reportgen.report.content.relevance import (
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
 from reportgen.sections.relevance.contrasts import make_contrasts
-from reportgen.sections.relevance.explaining import explained, layer_of, question_of
+from reportgen.sections.relevance.explaining import (
+    explained,
+    layer_of,
+    question_of,
+    with_similarities,
+)
 from reportgen.sections.relevance.methods import METHODS, attention_distances
 from reportgen.sections.relevance.overlays import with_pictures
 from reportgen.sections.relevance.proof import (
@@ -151,7 +156,7 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
             f"{broken} of {len(outputs)} probes are left out: the network answers NaN or infinity."
         )
         notices.append(Notice("warning", text))
-    return asked
+    return with_similarities(context, facts, asked)
 
 
 def _passes(context: Context, target: Target) -> tuple[Passes, str | None]:

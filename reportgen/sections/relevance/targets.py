@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from reportgen.report.content.relevance import Role
 
 
-Scale = Literal["softmax", "probability", "sigmoid", "value", "norm", "error"]
+Scale = Literal["softmax", "probability", "sigmoid", "value", "norm", "error", "similarity"]
+STEADY = 0.01
+"""Norms that differ by less than this part of their mean are made the same, as by a LayerNormalization."""
 
 
 class Target(NamedTuple):
@@ -65,6 +67,8 @@ class Target(NamedTuple):
         """
         if self.scale == "norm":
             return float(np.sqrt(np.sum(np.square(output, dtype=np.float64))))
+        if self.scale == "similarity" and self.weights is not None:
+            return float(np.sum(self.weights * output.astype(np.float64)))
         if self.scale == "error":
             difference = output.astype(np.float64) - image
             return float(np.mean(difference**2))
@@ -180,6 +184,35 @@ def find_targets(
             Target(task.output, "error", None, "reconstruction error", "predicted", None, "error")
         ]
     return [Target(task.output, "norm", None, "norm of the output", "predicted", None, "norm")]
+
+
+def similarities(targets: Sequence[Target], outputs: Sequence[NDArray[Any]]) -> list[Target] | None:
+    """Return what to explain in place of a norm that says nothing: likeness to each probe's own output.
+
+    The score is the component of an output in the direction in which the probe's own one differs from their
+    mean. A cosine with the own output would have no gradient at the probe itself, where it is largest.
+
+    Args:
+        targets: one a probe.
+        outputs: of the probes in their order, and further ones to compare with; finite.
+
+    Returns:
+        None where the targets are no norms, or these differ; one of 0 is that of an input that says nothing.
+    """
+    if any(target.kind != "norm" for target in targets):
+        return None
+    wide = np.stack(outputs).astype(np.float64)
+    norms = np.sqrt(np.square(wide).reshape(len(wide), -1).sum(axis=1))
+    known = norms[norms > STEADY * norms.max()]
+    if not known.size or float(np.ptp(known)) >= STEADY * float(known.mean()):
+        return None
+    name = "similarity to its own output, against the mean of the probes' outputs"
+    found = []
+    for target, away in zip(targets, wide - wide.mean(axis=0), strict=False):
+        length = float(np.sqrt(np.square(away).sum()))
+        weights = (away / length if length > 0 else away).astype(np.float32)
+        found.append(target._replace(kind="linear", name=name, weights=weights, scale="similarity"))
+    return found
 
 
 def find_index(text: str, task: Task, facts: OutputFacts, classes: ClassNames) -> int:
