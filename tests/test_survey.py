@@ -64,10 +64,10 @@ def passes(monkeypatch):
     counted = []
     run = ForwardBlocks._run_block
 
-    def counting(self, first, block, *, maps=True):
+    def counting(self, first, block, *, maps=True, **options):
         if not maps:
             counted.append(len(next(iter(block.values()))))
-        return run(self, first, block, maps=maps)
+        return run(self, first, block, maps=maps, **options)
 
     monkeypatch.setattr(ForwardBlocks, "_run_block", counting)
     return counted
