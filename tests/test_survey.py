@@ -262,7 +262,7 @@ def test_a_forward_pass_that_fails_is_said_as_it_is(model, tmp_path, monkeypatch
     """Not as images that cannot be read; and no later block is run for nobody."""
     ran = []
 
-    def failing(self, first, block, *, maps=True):
+    def failing(self, first, block, **_options):
         ran.append(first)
         raise RuntimeError("the pass failed")
 
