@@ -661,7 +661,7 @@ def test_options_of_a_named_file_are_not_lost_beside_other_tools(tmp_path, capsy
     line = refused(
         capsys, 6, "build", models.saved("binary"), "-o", old, "-q", "--config", "mine.toml"
     )
-    assert "fail_on" in line
+    assert "--fail-on takes error or warning" in line
 
 
 def test_the_vector_of_a_unit_counts_from_the_folder_of_the_file(tmp_path):

@@ -33,6 +33,13 @@ def deep_png():
     return stream.getvalue()
 
 
+def floats():
+    stream = io.BytesIO()
+    grey = np.asarray(Image.fromarray(models.images(1, 16)[0]).convert("L"), np.float32)
+    Image.fromarray(grey / 255).save(stream, "TIFF")
+    return stream.getvalue()
+
+
 def turned():
     tags = Image.Exif()
     tags[0x0112] = 6
@@ -42,7 +49,7 @@ def turned():
 CORPUS = (
     stored("RGB", "PNG"), stored("P", "PNG", transparency=0), stored("1", "PNG"), stored("I;16", "PNG"),
     deep_png(), stored("L", "JPEG"), turned(), stored("CMYK", "JPEG"), stored("P", "GIF", save_all=True),
-    stored("RGB", "BMP"), stored("RGB", "TIFF", compression="tiff_lzw"), stored("F", "TIFF"),
+    stored("RGB", "BMP"), stored("RGB", "TIFF", compression="tiff_lzw"), floats(),
     stored("RGB", "TIFF", compression="jpeg"), stored("I", "TIFF"), stored("RGBA", "WEBP"),
     stored("RGB", "PPM"), stored("L", "PPM"), stored("RGBA", "TGA", compression="tga_rle"),
     *([stored("RGB", "AVIF")] if "AVIF" in Image.registered_extensions().values() else []),
