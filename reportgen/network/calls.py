@@ -180,21 +180,26 @@ def _between(
     makers: Sequence[CallFacts], end: CallFacts | None, start: InputRef
 ) -> list[CallFacts]:
     """Return the calls that ``start`` flows through on its way to ``end``, in order of execution."""
-    fed = reached_from(makers, start)
+    fed = reached_from(makers, {start})
     if end is None:
         return [call for call in makers if call.id in fed]
     needed: set[Source] = {end.id}
     for call in reversed(makers):
         if call.id in needed:
-            needed.update(call.inputs if call.leaf else call.merges)
+            needed.update(call.reads)
     return [call for call in makers if call.id in fed and call.id in needed]
 
 
-def reached_from(calls: Sequence[CallFacts], start: InputRef) -> set[Source]:
-    """Return an input and the calls that it flows into."""
-    fed: set[Source] = {start}
-    for call in makers_of(calls):
-        if any(source in fed for source in (call.inputs if call.leaf else call.merges)):
+def reached_from(makers: Sequence[CallFacts], starts: Collection[Source]) -> set[Source]:
+    """Return inputs and calls with the calls that they flow into.
+
+    Args:
+        makers: the calls that make tensors, in order of execution (``makers_of``).
+        starts: where the flow begins.
+    """
+    fed = set(starts)
+    for call in makers:
+        if any(source in fed for source in call.reads):
             fed.add(call.id)
     return fed
 
@@ -208,12 +213,7 @@ def _has_places(call: CallFacts, shape: Sequence[int]) -> bool:
 
 def _behind_recurrence(makers: Sequence[CallFacts]) -> set[Source]:
     """Return the recurrent calls and those that they flow into."""
-    found: set[Source] = set()
-    for call in makers:
-        sources = call.inputs if call.leaf else call.merges
-        if call.class_name in _RECURRENT or any(source in found for source in sources):
-            found.add(call.id)
-    return found
+    return reached_from(makers, {call.id for call in makers if call.class_name in _RECURRENT})
 
 
 def _readout(
@@ -346,7 +346,7 @@ def absorbed_calls(
     readers: dict[Source, list[CallFacts]] = {}
     makers = makers_of(calls)
     for call in makers:
-        for source in call.inputs if call.leaf else call.merges:
+        for source in call.reads:
             readers.setdefault(source, []).append(call)
     ended: set[CallId] = set(finite)
     for call in reversed(makers):
@@ -357,9 +357,12 @@ def absorbed_calls(
             and all(r.id in ended for r in readers.get(call.id, ()))
         ):
             ended.add(call.id)
+    inside: dict[CallId | None, list[CallId]] = {}
+    for call in calls:
+        inside.setdefault(call.parent, []).append(call.id)
     inner = {call.id for call in makers}
     for call in reversed(calls):  # what hands on the tensor of a call inside of it
-        inside = [one.id for one in calls if one.parent == call.id and one.id not in finite]
-        if call.id not in inner and inside and all(one in ended for one in inside):
+        broken = [one for one in inside.get(call.id, ()) if one not in finite]
+        if call.id not in inner and broken and all(one in ended for one in broken):
             ended.add(call.id)
     return ended & set(infinite)

@@ -137,6 +137,11 @@ class CallFacts(msgspec.Struct, frozen=True):
     splits_batch: bool = False
     uncounted: tuple[str, ...] = ()
 
+    @property
+    def reads(self) -> tuple[Source, ...]:
+        """What the tensors that it makes are computed from directly."""
+        return self.inputs if self.leaf else self.merges
+
 
 class VariableFacts(msgspec.Struct, frozen=True):
     """A weight of the network.
@@ -252,8 +257,7 @@ def peak_bytes(
     """
     makers = makers_of(calls)
     kept = {output.call for output in outputs}
-    reads = [call.inputs if call.leaf else call.merges for call in makers]
-    last = {source: step for step, sources in enumerate(reads) for source in sources}
+    last = {source: step for step, call in enumerate(makers) for source in call.reads}
     sizes: dict[Source, int] = {InputRef(name): 4 * prod(shape) for name, shape in inputs.items()}
     alive = sum(sizes.values())
     peak = alive
@@ -261,7 +265,7 @@ def peak_bytes(
         sizes[call.id] = call.bytes
         alive += call.bytes
         peak = max(peak, alive)
-        for source in reads[step]:
+        for source in call.reads:
             if last[source] == step and source not in kept:
                 alive -= sizes.pop(source, 0)
     return peak

@@ -10,7 +10,7 @@ import numpy as np
 from reportgen.drawing.pictures import map_sheet, palette_picture, viridis_palette
 from reportgen.errors import NotApplicable, reason_text
 from reportgen.network.calls import absorbed_calls, choose_calls, reached_from
-from reportgen.network.facts import InputRef
+from reportgen.network.facts import InputRef, makers_of
 from reportgen.numerics import even_sample, finite_number, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
@@ -143,15 +143,10 @@ def _behind_picture(context: Context) -> set[Source]:
         return set()
     if len(context.shapes) == 1:
         return {call.id for call in calls}
-    found, parents = (
-        reached_from(calls, InputRef(probes.image_input)),
-        {c.id: c.parent for c in calls},
-    )
-    for call in calls:
-        if call.id in found and (above := parents[call.id]) is not None:
-            while above is not None:
-                found.add(above)
-                above = parents[above]
+    found = reached_from(makers_of(calls), {InputRef(probes.image_input)})
+    for call in reversed(calls):  # a call reads what is read inside of it
+        if call.id in found and call.parent is not None:
+            found.add(call.parent)
     return found
 
 

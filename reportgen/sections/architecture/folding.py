@@ -93,8 +93,7 @@ def whole_graph(facts: NetworkFacts) -> tuple[Unit, ...]:
         if call.leaf or call.merges:
             shape = call.shapes[0] if call.shapes else ()
             container = call.parent if call.leaf else call.id
-            sources = call.inputs if call.leaf else call.merges
-            units.append(Unit(call.id, call.layer, call.class_name, shape, container, sources))
+            units.append(Unit(call.id, call.layer, call.class_name, shape, container, call.reads))
     known = {unit.id for unit in units}
     return tuple(
         unit._replace(sources=tuple(s for s in unit.sources if s in known)) for unit in units
