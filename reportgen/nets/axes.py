@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.keras_internals import calls_behind, inner_layers, producer
+from reportgen.nets.signature import symbolic_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,10 +45,7 @@ def channels_first_inputs(
         nodes: its layers, in order.
     """
     names, operations = tuple(names), [node.operation for node in nodes]
-    try:
-        tensors = list(model.inputs or ())
-    except (AttributeError, ValueError):
-        tensors = []
+    tensors = symbolic_inputs(model)
     if len(tensors) != len(names):
         first = next((said for o in operations if (said := _said_by(o)) is not None), False)
         return frozenset(names) if first else frozenset()
@@ -134,10 +132,7 @@ def input_kinds(
     """
     operations = [node.operation for node in nodes]
     asked = {name for name, (shape, _) in names.items() if len(shape) == _SERIES_RANK}
-    try:
-        tensors = list(model.inputs or ())
-    except (AttributeError, ValueError):
-        tensors = []
+    tensors = symbolic_inputs(model)
     if len(tensors) != len(names):
         said = next((found for o in operations if (found := _kind_said_by(o)) is not None), None)
         return dict.fromkeys(asked, said or "unknown")

@@ -109,13 +109,17 @@ class ForwardBlocks:
             for name, shape in self._model.shapes.items()
         }
         try:
-            with on_device(self._model.device), without_graph_optimizer():
-                run_flat(traced.function, [*self._model.tensors(zeros, self.size).values()])
+            self._answer(traced, zeros)
         except tf.errors.OpError as error:
             self.problem = RunError(
                 "its layers take their channels first, which TensorFlow computes on a GPU only "
                 f"(--device gpu); on this CPU: {cause(error)}"
             )
+
+    def _answer(self, traced: Traced, inputs: Mapping[str, NDArray[Any]]) -> Any:
+        """Run one block of what is no image of the user's."""
+        with on_device(self._model.device), without_graph_optimizer():
+            return run_flat(traced.function, [*self._model.tensors(inputs, self.size).values()])
 
     def outputs_of_noise(self) -> dict[str, NDArray[Any]]:
         """Return the outputs for a block of random inputs; nothing where the network cannot be run on them."""
@@ -131,9 +135,7 @@ class ForwardBlocks:
             for name, shape in self._model.shapes.items()
         }
         try:
-            with on_device(self._model.device), without_graph_optimizer():
-                tensors = self._model.tensors(noise, self.size)
-                result = run_flat(self.traced.function, [*tensors.values()])
+            result = self._answer(self.traced, noise)
         except (tf.errors.OpError, ValueError, TypeError):
             return {}
         return {name: np.asarray(value) for name, value in result["outputs"].items()}

@@ -13,6 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.nets.free_operations import ARITHMETIC_FREE
+from reportgen.nets.graph_walks import needed_by
 from reportgen.nets.loops import steps
 from reportgen.nets.tensorflow_internals import function_graph
 
@@ -55,7 +56,7 @@ class GraphCosts:
         self, operations: Sequence[Any], given: Iterable[Any], returned: Iterable[Any], rows: int
     ) -> None:
         self._operations = operations
-        self._needed = _needed(returned)
+        self._needed = needed_by(returned)
         self._rows = max(rows, 1)
         self._of_images = {tensor.op for tensor in given}
         self._stored: dict[Any, int] = {}
@@ -108,21 +109,6 @@ class GraphCosts:
         return Cost(round(of_rows / self._rows) + once, tuple(uncounted))
 
 
-def _needed(tensors: Iterable[Any]) -> set[Any]:
-    """Return the operations without which tensors cannot be computed.
-
-    A recurrent layer's first step, for one, is traced once more, for its shapes alone.
-    """
-    waiting = [tensor.op for tensor in tensors]
-    found = set(waiting)
-    while waiting:
-        for tensor in waiting.pop().inputs:
-            if tensor.op not in found:
-                found.add(tensor.op)
-                waiting.append(tensor.op)
-    return found
-
-
 def _operation_cost(operation: Any) -> Cost:
     """Return what one operation costs, for all of its rows."""
     kind = operation.type
@@ -158,7 +144,7 @@ def _body_cost(operation: Any, name: str) -> Cost:
     graph = function_graph(operation.graph, name)
     if graph is None:
         return Cost(uncounted=(operation.type,))
-    needed = _needed(graph.outputs)
+    needed = needed_by(graph.outputs)
     costs = [_operation_cost(inner) for inner in graph.get_operations() if inner in needed]
     names = dict.fromkeys(name for cost in costs for name in cost.uncounted)
     return Cost(sum(cost.flops for cost in costs), tuple(names))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reportgen.nets.graph_walks import HANDS_ON, before
 from reportgen.nets.structure import activation_name
 from reportgen.nets.training import one_loss_name, stored_loss, takes_logits
 
@@ -31,6 +32,7 @@ _LAYERS_MOVING_VALUES = {
     "Transpose",
     "GlobalAveragePooling2D",
 }
+_MOVES_AXES = HANDS_ON | {"Reshape", "Squeeze", "ExpandDims"}
 
 
 def output_facts(
@@ -101,20 +103,16 @@ def before_activation(tensor: Any) -> Any | None:
 
     None where it ends in neither, or where the values are moved in between.
     """
-    operation = tensor.op
-    while operation.type in {"Identity", "Reshape", "Squeeze", "Cast", "ExpandDims"}:
-        operation = operation.inputs[0].op
+    operation = before(tensor, _MOVES_AXES).op
     if operation.type not in {"Softmax", "Sigmoid"}:
         return None
-    before = operation.inputs[0]
-    return before if before.shape.as_list() == tensor.shape.as_list() else None
+    given = operation.inputs[0]
+    return given if given.shape.as_list() == tensor.shape.as_list() else None
 
 
 def operation_activation(tensor: Any) -> str | None:
     """Return ``softmax`` or ``sigmoid`` where the graph ends in one, through operations that move values."""
-    operation = tensor.op
-    while operation.type in {"Identity", "Reshape", "Squeeze", "Cast", "ExpandDims", "Transpose"}:
-        operation = operation.inputs[0].op
+    operation = before(tensor, {*_MOVES_AXES, "Transpose"}).op
     return {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(operation.type)
 
 

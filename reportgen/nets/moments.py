@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.nets.graph_walks import before
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,7 +52,7 @@ def reduce_calls(
     for call in calls:
         if not call.layer or not call.outputs:
             continue
-        tensor = _source(call.outputs[0])
+        tensor = before(call.outputs[0], {"Identity"})
         rank = tensor.shape.rank
         if not tensor.dtype.is_floating or rank is None or rank < 2:
             continue
@@ -66,13 +68,6 @@ def reduce_calls(
                 column.append(value)
         spans[call.id] = of_tensor[tensor.name]
     return WatchedCalls(spans), [tf.concat(column, axis=1) for column in columns if column]
-
-
-def _source(tensor: Any) -> Any:
-    """Return the tensor that an identity hands on."""
-    while tensor.op.type == "Identity":
-        tensor = tensor.op.inputs[0]
-    return tensor
 
 
 def _reductions(flat: Any, shared: _Constants, *, exact: bool) -> list[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.graph_walks import HANDS_ON, before, needed_by
 from reportgen.nets.keras_internals import layer_variables
 from reportgen.nets.tensorflow_internals import cut_out, run_flat
 from reportgen.network.facts import InputRescaling
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from reportgen.nets.tracing import Traced
 
 _CLOSE = 1e-4
-_PASSES_ON = frozenset({"Identity", "Cast"})
 
 
 def input_rescaling(traceable: TraceableModel, traced: Traced, size: int) -> InputRescaling | None:
@@ -91,11 +91,12 @@ def _of_operations(
     """Ask the operations between an image input and the first call with weights, where there are any."""
     import tensorflow as tf
 
-    images = {t.name: name for name, t in traced.inputs.items() if t.shape.rank == 4}
+    images = {t.op: name for name, t in traced.inputs.items() if t.shape.rank == 4}
     tensor = next((t for t in first.inputs if t.shape.rank == 4), None)
-    if tensor is None or _handed_on(tensor).name in images:
+    if tensor is None or before(tensor, HANDS_ON).op in images:
         return None
-    name = next((images[t.name] for t in _behind(tensor) if t.name in images), None)
+    needed = needed_by([tensor])
+    name = next((name for operation, name in images.items() if operation in needed), None)
     if name is None or traceable.shapes[name][2] != tensor.shape[3]:
         return None
     function = cut_out(traced.function, list(traced.inputs.values()), [tensor])
@@ -120,24 +121,6 @@ def _of_operations(
         return None
     makers = [c.layer for c in traced.recorded if any(t is tensor for t in c.outputs)]
     return InputRescaling(makers[0] if makers else first.layer, *found)
-
-
-def _handed_on(tensor: Any) -> Any:
-    while tensor.op.type in _PASSES_ON:
-        tensor = tensor.op.inputs[0]
-    return tensor
-
-
-def _behind(tensor: Any) -> list[Any]:
-    """Return all tensors that one is made of."""
-    found: dict[str, Any] = {}
-    waiting = [tensor]
-    while waiting:
-        current = waiting.pop()
-        if current.name not in found:
-            found[current.name] = current
-            waiting.extend(current.op.inputs)
-    return list(found.values())
 
 
 def _read_off(

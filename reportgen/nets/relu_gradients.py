@@ -7,13 +7,13 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from reportgen.nets.graph_walks import HANDS_ON, before
 from reportgen.nets.tensorflow_internals import forget_gradient, set_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _RELU_OPERATIONS = frozenset({"Relu", "Relu6"})
-_IDENTITY_OPERATIONS = frozenset({"Identity", "Cast"})
 
 
 def redirect_gradients(definition: Any, target: str) -> None:
@@ -84,7 +84,5 @@ def _register_leaky_gradient(kind: str) -> bytes:
 
 def before_relu(tensor: Any) -> Any:
     """Return what a ReLU that makes ``tensor`` reads: a unit that is off has a gradient there."""
-    current = tensor
-    while current.op.type in _IDENTITY_OPERATIONS:
-        current = current.op.inputs[0]
+    current = before(tensor, HANDS_ON)
     return current.op.inputs[0] if current.op.type in _RELU_OPERATIONS else tensor

@@ -28,11 +28,11 @@ def is_graph(model: Any) -> bool:
     """Return whether a model is a graph of layers that Keras knows, as Functional and built Sequential."""
     import keras
 
-    return isinstance(model, keras.Function | keras.Sequential) and bool(_defined_inputs(model))
+    return isinstance(model, keras.Function | keras.Sequential) and bool(symbolic_inputs(model))
 
 
-def _defined_inputs(model: Any) -> list[Any]:
-    """Return a model's symbolic inputs; none of a subclassed one, or of a Sequential that is not built."""
+def symbolic_inputs(model: Any) -> list[Any]:
+    """Return the tensors that a graph of layers starts from; none of others, or where it is not built."""
     try:
         return list(model.inputs or ())
     except (AttributeError, ValueError):
@@ -45,7 +45,7 @@ def input_specs(
     """Return shape (batch first) and dtype of every input by name."""
     import keras
 
-    if tensors := _defined_inputs(model):
+    if tensors := symbolic_inputs(model):
         names = [_input_name(tensor, model) for tensor in tensors]
         return {
             name: (tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
