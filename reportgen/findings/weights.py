@@ -167,9 +167,8 @@ def duplicate_filters(facts: Facts) -> Judgement:
     for v in facts.weights.variables:
         if v.health is None or not v.health.duplicates:
             continue
-        if (
-            v.role == "embeddings" and v.health.each < LEAST_EACH
-        ):  # columns of two rows are alike by chance
+        # Columns of two rows are alike by chance.
+        if v.role == "embeddings" and v.health.each < LEAST_EACH:
             continue
         share = v.health.duplicates / v.health.filters
         plain = "Depthwise" in v.layer_class or v.health.each < LEAST_EACH

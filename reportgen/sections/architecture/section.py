@@ -280,9 +280,8 @@ def _sentence(content: ArchitectureContent, facts: NetworkFacts) -> str:
     )
     layers, groups = content.layer_count, content.overview_nodes
     parts = [f"{layers} layer{'' if layers == 1 else 's'}"]
-    if (
-        groups <= layers
-    ):  # of layers that are called again and again there are more groups than layers
+    # Of layers that are called again and again there are more groups than layers.
+    if groups <= layers:
         parts[0] += f" in {groups} group{'' if groups == 1 else 's'}"
     if folds:
         parts.append(folds)

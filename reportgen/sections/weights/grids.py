@@ -19,7 +19,8 @@ _WITHIN = 0.01
 _FIRST = 64
 _FIRST_VALUES = 4_096
 """Are looked at before the others: nearly every kernel is told by them."""
-_AT_ONCE = 1 << 20
+AT_ONCE = 1 << 20
+"""Values of which something is made at once: only the largest tensor itself is in memory."""
 _LEAST_LEVELS = 8
 _MOST_LEVELS = 257
 
@@ -38,16 +39,25 @@ def drawn(values: NDArray[Any], scale: float) -> bool:
     half = np.float32(scale)
     if values.size < LEAST or values.dtype != np.float32 or not half > 0:
         return False
-    width, count = 2 * np.float64(half), 0
-    for part in (slice(0, _FIRST_VALUES), *stripes(values, _AT_ONCE)):
-        inner = values[part][np.abs(values[part]) < half / 2]
-        share = np.rint((inner.astype(np.float64) + half) * (_STEPS / width)) / _STEPS
-        at_once = (share * width - half).astype(np.float32)
-        in_steps = (share * width).astype(np.float32) - half
-        if not ((inner == at_once) | (inner == in_steps)).all():
+    if _drawn_inside(values[:_FIRST_VALUES], half) is None:
+        return False
+    count = 0
+    for part in stripes(values, AT_ONCE):
+        found = _drawn_inside(values[part], half)
+        if found is None:
             return False
-        count += inner.size if part.stop != _FIRST_VALUES else 0
+        count += found
     return count >= values.size / 8
+
+
+def _drawn_inside(values: NDArray[Any], half: np.float32) -> int | None:
+    """Return how many values lie in the inner half of the range; None where one of them is off the places."""
+    width = 2 * np.float64(half)
+    inner = values[np.abs(values) < half / 2]
+    share = np.rint((inner.astype(np.float64) + half) * (_STEPS / width)) / _STEPS
+    at_once = (share * width - half).astype(np.float32)
+    in_steps = (share * width).astype(np.float32) - half
+    return inner.size if ((inner == at_once) | (inner == in_steps)).all() else None
 
 
 def levels(matrix: NDArray[Any]) -> int:
@@ -93,7 +103,7 @@ def _levels_of_filters(matrix: NDArray[Any]) -> int:
 
 def _stand(values: NDArray[Any], start: Any, step: Any) -> bool:
     """Return whether every value is a whole number of steps from the start."""
-    for part in stripes(values, _AT_ONCE):
+    for part in stripes(values, AT_ONCE):
         places = (values[part] - start) / step
         if not float(np.abs(places - np.rint(places)).max()) < _WITHIN:
             return False

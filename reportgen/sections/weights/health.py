@@ -10,7 +10,7 @@ import numpy as np
 
 from reportgen.numerics import finite_number, six_digits, stripes
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth
-from reportgen.sections.weights.grids import drawn, levels
+from reportgen.sections.weights.grids import AT_ONCE, drawn, levels
 from reportgen.sections.weights.spectra import duplicate_columns, gram, spectrum
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 SAMPLE = 5_000
 LEAST_FOR_KS = 100
 LISTED = 16
-_AT_ONCE = 1 << 20
-"""Values of which something is made at once: only the largest tensor itself is in memory."""
 _FAR = 1e12
 """Magnitude, or its inverse, from which squares are taken of a rescaled copy: float32 ends at 1e±38."""
 _DECLARED = 0.045
@@ -124,7 +122,7 @@ def int8_sqnr(matrix: NDArray[Any], top: float) -> float:
     """Return the signal to noise ratio in dB of symmetric per-tensor int8 quantisation."""
     step = np.float32(top / 127)
     noise, signal = 0.0, 0.0
-    for rows in stripes(matrix, _AT_ONCE):
+    for rows in stripes(matrix, AT_ONCE):
         error = matrix[rows] - np.rint(matrix[rows] / step) * step
         noise += float(np.einsum("ij,ij->", error, error, dtype=np.float64))
         signal += float(np.einsum("ij,ij->", matrix[rows], matrix[rows], dtype=np.float64))
@@ -294,7 +292,7 @@ def initial_fit(array: NDArray[Any], initials: Initials) -> InitialFit | None:
     placed = next((fit for fit in uniform if drawn(flat, fit[1].scale)), None)
     distance, nearest = placed or (distance, nearest)
     limit = nearest.support * (1 + 1e-5)
-    outside = sum(int((np.abs(flat[s]) > limit).sum()) for s in stripes(flat, _AT_ONCE))
+    outside = sum(int((np.abs(flat[s]) > limit).sum()) for s in stripes(flat, AT_ONCE))
     return InitialFit(
         initializer=nearest.name,
         declared=nearest.name == name,
