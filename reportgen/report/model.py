@@ -6,7 +6,7 @@ import contextlib
 import html
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ from reportgen.report.content.features import FeaturesContent
 from reportgen.report.content.history import HistoryContent
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.content.probes import ProbesContent
-from reportgen.report.content.relevance import RelevanceContent
+from reportgen.report.content.relevance import RelevanceContent, Verdict
 from reportgen.report.content.weights import WeightsContent
 from reportgen.report.findings import Check, Finding
 from reportgen.report.leaves import AssetName, Notice
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_MAJOR = 1
-SCHEMA_MINOR = 2
+SCHEMA_MINOR = 3
 
 Content = (
     OverviewContent
@@ -178,7 +178,10 @@ def from_json(data: bytes, origin: str = REPORT_JSON) -> Report:
 
 
 def _known(head: Any) -> Any:
-    """Put a notice in the place of each section that a newer minor version has added."""
+    """Put a notice in the place of each section that a newer minor version has added.
+
+    A verdict on a map that is not known is read as ``cannot be told``.
+    """
     sections, noticed = head.get("sections"), head.get("notices", [])
     if not isinstance(sections, list) or not isinstance(noticed, list):
         return head
@@ -192,6 +195,13 @@ def _known(head: Any) -> Any:
         for section, kind in zip(sections, kinds, strict=True)
         if isinstance(kind, str) and kind not in SECTIONS
     ]
+    for section in kept:
+        content = section.get("content")
+        maps = content.get("maps") if isinstance(content, dict) else None
+        for one in maps if isinstance(maps, list) and section["kind"] == "relevance" else ():
+            if isinstance(one, dict) and isinstance(one.get("verdict"), str):
+                known = one["verdict"] in get_args(Verdict)
+                one["verdict"] = one["verdict"] if known else "cannot be told"
     return {**head, "sections": kept, "notices": [*noticed, *notices]}
 
 

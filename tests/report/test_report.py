@@ -218,3 +218,16 @@ def test_a_section_of_a_newer_version_becomes_a_notice(built):
     assert "Robust &lt;b&gt;ness" in render(read, "0" * 32).html
     with pytest.raises(ReportError, match="damaged"):
         from_json(json.dumps(data | {"schema": [1, 1]}).encode())
+
+
+def test_a_verdict_on_a_map_of_a_newer_version_cannot_be_told(built):
+    data = json.loads(to_json(built.report))
+    (relevance,) = (s["content"] for s in data["sections"] if s["kind"] == "relevance")
+    relevance["maps"][0]["verdict"] = "certified"
+    assert len(relevance["maps"]) > 1
+    newer = from_json(json.dumps(data | {"schema": [1, 99]}).encode())
+    first, *others = newer.section("relevance").content.maps
+    assert first.verdict == "cannot be told"
+    assert tuple(others) == built.report.section("relevance").content.maps[1:]
+    with pytest.raises(ReportError, match="damaged"):
+        from_json(json.dumps(data).encode())

@@ -10,8 +10,14 @@ from reportgen.report.leaves import Figure
 
 Role = Literal["predicted", "true", "asked"]
 Verdict = Literal[
-    "supported", "no better than chance", "flat", "fails the sanity check", "cannot be told"
+    "supported",
+    "weak",
+    "no better than chance",
+    "flat",
+    "fails the sanity check",
+    "cannot be told",
 ]
+Baseline = Literal["black", "blur", "border", "mean"]
 
 
 class TargetFacts(msgspec.Struct, frozen=True):
@@ -47,17 +53,24 @@ class Evidence(msgspec.Struct, frozen=True):
     """Deletion and insertion beside chance (Petsiuk et al. 2018), in the units of the target's score.
 
     Attributes:
-        deletion: area under the score while the most relevant pixels turn black; small is good.
-        insertion: area under the score while they appear on black; large is good.
-        random_deletion: mean over random maps of the same grid; pixels that are black already come last.
-        random_insertion: likewise, from the same passes: the insertion of a map is the deletion of its reverse.
-        random_advantage: mean over the random maps of insertion minus deletion.
+        deletion: area under the score while the most relevant cells are hidden by the baseline; small is good.
+        insertion: area under the score while they appear on the baseline; large is good.
+        random_deletion: mean over random orders of the same cells.
+        random_insertion: likewise.
+        random_advantage: what random orders reach in the mean, insertion minus deletion: 0 by symmetry.
         random_spread: standard deviation of it.
         advantage: insertion minus deletion.
-        needed: what the advantage has to exceed for the verdict ``supported``.
+        needed: what the advantage has to exceed to beat chance.
         average_drop: part of the score that is lost where the image is faded by the map; None where the
             score is not positive.
-        deletion_curve: score with 0, 10 … 100 % of the pixels changed; as the others.
+        deletion_curve: score with the parts ``steps`` of the cells changed; as the others.
+        middle_advantage: of a blob in the middle of the image, which knows no network; None where the map does
+            not beat chance.
+        middle_needed: what the advantage has to exceed to beat the middle.
+        moved_advantages: of copies of the map: mirrored left to right, upside down, both; empty where the map
+            does not beat chance.
+        steps: parts of the cells, from 0 to 1; empty in reports before 1.3: 0, 0.1 … 1.
+        cells: rows and columns of the grid of cells, the same for all methods; None in reports before 1.3.
     """
 
     deletion: float
@@ -73,6 +86,11 @@ class Evidence(msgspec.Struct, frozen=True):
     insertion_curve: tuple[float, ...]
     random_curve: tuple[float, ...]
     random_insertion_curve: tuple[float, ...]
+    middle_advantage: float | None = None
+    middle_needed: float | None = None
+    moved_advantages: tuple[float, ...] = ()
+    steps: tuple[float, ...] = ()
+    cells: tuple[int, int] | None = None
 
 
 class RelevanceMap(msgspec.Struct, frozen=True):
@@ -95,8 +113,10 @@ class RelevanceMap(msgspec.Struct, frozen=True):
         completeness_error: of integrated gradients, sum of the map minus the change of the score from black.
         completeness_share: its magnitude as a part of the change's.
         evidence: None for a flat map and where it was left out.
-        verdict: None where the evidence was left out; ``cannot be told`` where scores of the changed images are
-            NaN or infinite.
+        verdict: None where the evidence was left out; ``weak`` where it beats chance but not the middle of the
+            image; ``cannot be told`` where scores of the changed images are NaN or infinite.
+        baseline: what hides parts of this image, and what integrated gradients start from: ``black``, the
+            ``blur``red image, the colour of its ``border`` or its ``mean`` colour; None in reports before 1.3.
     """
 
     probe: int
@@ -116,6 +136,7 @@ class RelevanceMap(msgspec.Struct, frozen=True):
     completeness_error: float | None = None
     completeness_share: float | None = None
     evidence: Evidence | None = None
+    baseline: Baseline | None = None
 
 
 class SanityStage(msgspec.Struct, frozen=True):
@@ -200,7 +221,7 @@ class RelevanceContent(msgspec.Struct, frozen=True, tag="relevance"):
         output: name of the explained output.
         methods: in the order of the columns.
         maps: every map; probes on which the methods disagree most come first, a probe's targets together.
-        baseline: what ``black`` is, in words.
+        baseline: what parts of the images are hidden by, in words.
         quick: whether the evidence and all but the CAM family were left out.
         seed: of random maps, noise and randomised weights.
         series: whether series are explained: maps are one row, of steps.
