@@ -189,7 +189,7 @@ def test_a_type_checker_knows_the_options_of_a_call(tmp_path):
         text=True,
         check=False,
     )
-    found = re.findall(r"(\w+)\.py:(\d+): error: .*\[(.*)\]", done.stdout)
+    found = re.findall(r"(right|wrong)\.py:(\d+): error: .*\[(.*)\]", done.stdout)
     assert found == [
         ("wrong", "3", "call-arg"),
         ("wrong", "4", "arg-type"),
