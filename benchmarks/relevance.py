@@ -13,7 +13,6 @@ import os
 import statistics
 import sys
 import time
-from itertools import chain
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -25,7 +24,7 @@ import tensorflow as tf
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.calls import choose_features
 from reportgen.network.protocol import Aim
-from reportgen.sections.relevance import evidence as ev
+from reportgen.sections.relevance import perturbation as pt
 from reportgen.sections.relevance.methods import METHODS, Question
 
 ROUNDS = 3
@@ -56,7 +55,7 @@ def main(model_path: str, *paths: str) -> None:
             count = 50 if method.samples > 1 and method.needs == "gradients" else method.samples
             tasks[method.name] = lambda m=method, n=count: list(m.run(passes, questions, n, 0))
     maps = [m.values for m in next(iter(METHODS)).run(passes, questions, 1, 0)]
-    tasks["deletion"] = lambda: list(passes.forward(deleted(questions, maps)))
+    tasks["curves"] = lambda: list(passes.forward(perturbed(questions, maps)))
     for task in tasks.values():
         task()  # traced and warm
     costs = {task: [] for task in tasks}
@@ -77,7 +76,7 @@ def main(model_path: str, *paths: str) -> None:
         for m in METHODS
         if m.name in medians
     }
-    ratios["deletion"] = (medians["deletion"] / units["FWD"], "FWD")
+    ratios["curves"] = (medians["curves"] / units["FWD"], "FWD")
     print(json.dumps({"seconds": units, "ratios": ratios}))
 
 
@@ -96,23 +95,18 @@ def plain(model, shape):  # noqa: ANN001, ANN201
     return run.get_concrete_function(spec), gradient.get_concrete_function(spec)
 
 
-def deleted(questions, maps):  # noqa: ANN001, ANN201
-    """Return the samples of a ten-step deletion curve of every question."""
-    return chain.from_iterable(
-        chain(
-            [question.sample(), question.sample(question.black)],
-            (
-                question.sample(changed)
-                for changed in ev.perturbed(
-                    ev.order_of(values, question.pixels.shape),
-                    question.pixels,
-                    question.black,
-                    insert=False,
-                )
-            ),
-        )
-        for question, values in zip(questions, maps, strict=True)
-    )
+def perturbed(questions, maps):  # noqa: ANN001, ANN201
+    """Return the samples of the deletion and insertion curves of every question's map."""
+    for question, values in zip(questions, maps, strict=True):
+        image, baseline = question.pixels, question.baseline
+        cells = pt.cells_of(image, baseline, (0,))
+        order = pt.order_of(pt.on_cells(values, image.shape, cells.grid), cells)
+        for changed in (
+            image,
+            pt.empty(image, baseline, cells),
+            *pt.perturbed(order, image, baseline, cells),
+        ):
+            yield question.sample(changed)
 
 
 if __name__ == "__main__":

@@ -304,6 +304,22 @@ def _taps(source: int, target: int) -> tuple[NDArray[Any], NDArray[Any], NDArray
     return low, high, (position - floor).astype(np.float32)
 
 
+def cell_edges(size: int, count: int) -> NDArray[Any]:
+    """Return where ``count`` cells of a row of ``size`` pixels begin and end, to the nearest pixel."""
+    result: NDArray[Any] = (2 * np.arange(count + 1) * size + count) // (2 * count)
+    return result
+
+
+def averaged(values: NDArray[Any], grid: tuple[int, int]) -> NDArray[Any]:
+    """Return the means over the cells of a coarser grid."""
+    rows, columns = (
+        cell_edges(size, count) for size, count in zip(values.shape, grid, strict=True)
+    )
+    sums = np.add.reduceat(np.add.reduceat(values, rows[:-1], axis=0), columns[:-1], axis=1)
+    result: NDArray[Any] = sums / (np.diff(rows)[:, None] * np.diff(columns)[None])
+    return result
+
+
 def even_sample(count: int, size: int) -> list[int]:
     """Return ``size`` indices spread evenly over ``count``, the first one included."""
     if count <= size:

@@ -204,6 +204,12 @@ _TABLE = (
         default="the last ones with places that reach the head",
     ),
     Option(
+        "relevance_baseline",
+        "What hides parts of an image, and what integrated gradients start from", "choice",
+        choices=get_args(values.RelevanceBaseline),
+        default="`auto`: the border's colour where it is constant, else the image blurred",
+    ),
+    Option(
         "target", "Explain a further class, or another output", metavar="CLASS|OUTPUT[:CLASS]",
         several=True, normalised=values.targets,
     ),

@@ -17,6 +17,7 @@ from reportgen.values import (
     FeatureMethod,
     Gate,
     Orientation,
+    RelevanceBaseline,
     Resize,
 )
 from reportgen.wording import did_you_mean
@@ -110,6 +111,7 @@ class BuildOptions(TypedDict, total=False):
     layers: str | Sequence[str] | None
     relevance: str | Sequence[str] | None
     relevance_layer: str | None
+    relevance_baseline: RelevanceBaseline | None
     target: str | int | Sequence[str | int] | None
     units: str | Sequence[str] | None
     feature_method: FeatureMethod | None
@@ -163,6 +165,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     layers: tuple[str, ...] = ()
     relevance: tuple[str, ...] = ()
     relevance_layer: str | None = None
+    relevance_baseline: RelevanceBaseline = "auto"
     target: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     feature_method: FeatureMethod = "fourier"

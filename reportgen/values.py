@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Resize = Literal["stretch", "crop", "pad"]
 Device = Literal["cpu", "gpu"]
 Orientation = Literal["keras", "exif"]
+RelevanceBaseline = Literal["auto", "black", "blur", "mean"]
 FeatureMethod = Literal["fourier", "maco"]
 Gate = Literal["error", "warning"]
 """How severe a finding must be for a build to fail."""

@@ -17,6 +17,10 @@ from reportgen import numerics
 from reportgen.report.leaves import Histogram
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6)
+MAPS = hnp.arrays(
+    np.float64, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9),
+    elements=st.floats(-1e3, 1e3, width=32),
+)  # fmt: skip
 WIDE = st.floats(-1e100, 1e100, allow_subnormal=True)
 ODD = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 2.0**-20, -(2.0**12), 5e-324])
 
@@ -283,3 +287,33 @@ def test_six_digits_of_many_are_those_of_each(values):
     wanted = [math.nan if value is None else value for value in each]
     # repr tells every bit, the sign of zero included.
     assert list(map(repr, found)) == list(map(repr, wanted))
+
+
+@given(st.data())
+def test_averaged_is_the_mean_of_every_cell(data):
+    values = data.draw(MAPS)
+    grid = tuple(data.draw(st.integers(1, size)) for size in values.shape)
+    made = numerics.averaged(values, grid)
+    assert made.shape == grid
+    total = 0.0
+    for i, j in np.ndindex(*grid):
+        rows = slice(*(int(k * values.shape[0] / grid[0] + 0.5) for k in (i, i + 1)))
+        columns = slice(*(int(k * values.shape[1] / grid[1] + 0.5) for k in (j, j + 1)))
+        cell = values[rows, columns]
+        assert made[i, j] == pytest.approx(cell.mean(), abs=1e-9)
+        total += made[i, j] * cell.size
+    assert total == pytest.approx(values.sum(), abs=1e-6)
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.integers(0))
+def test_averaged_keeps_the_mean_of_an_even_grid(rows, columns, down, across, seed):
+    values = np.random.default_rng(seed).standard_normal((rows * down, columns * across))
+    made = numerics.averaged(values, (rows, columns))
+    expected = values.reshape(rows, down, columns, across).mean(axis=(1, 3))
+    np.testing.assert_allclose(made, expected, atol=1e-12)
+    assert made.mean() == pytest.approx(values.mean(), abs=1e-12)
+
+
+def test_averaged_to_its_own_grid_changes_nothing():
+    values = np.random.default_rng(0).standard_normal((6, 9))
+    np.testing.assert_array_equal(numerics.averaged(values, (6, 9)), values)

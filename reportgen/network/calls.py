@@ -80,6 +80,10 @@ SMALLEST_GRID = 4
 """Cells a side below which a map shows nothing, where there is a finer one before."""
 _POOLS = frozenset({"MaxPooling2D", "AveragePooling2D", "MaxPooling1D", "AveragePooling1D"})
 """Classes that pass the same features on at a lower resolution."""
+_AVERAGES = frozenset({
+    "GlobalAveragePooling2D", "GlobalAveragePooling1D", "AveragePooling2D", "AveragePooling1D", "Mean",
+})  # fmt: skip
+"""Classes that average over places."""
 _READOUT = frozenset({
     "Activation", "Softmax", "Sigmoid", "Reshape", "Resizing", "UpSampling2D", "Identity", "Permute",
     "Cropping2D", "ZeroPadding2D", "ReLU", "UpSampling1D", "Cropping1D", "ZeroPadding1D",
@@ -167,6 +171,38 @@ def choose_features(
     return last.id
 
 
+def averages_places(
+    calls: Sequence[CallFacts],
+    features: CallId | None,
+    output: CallId | None,
+    shape: Sequence[int],
+) -> bool:
+    """Return whether all that is made of the features averages them over their places, or keeps these.
+
+    Only then is the gradient of the output the same at every place, and Grad-CAM's mean of it exact
+    (Draelos and Carin 2020).
+
+    Args:
+        calls: the recorded forward pass.
+        features: the call that the CAM family weighs.
+        output: the call that makes the output.
+        shape: of the image, height and width first; of a series (1, steps, channels).
+    """
+    makers = makers_of(calls)
+    known: dict[Source, CallFacts] = {call.id: call for call in makers}
+    behind = reached_from(makers, {features} if features else ())
+    end = next((call for call in makers if call.id == output), None)
+    inside = {call.id for call in calls if call.class_name in _ATTENTION}
+    for call in _between(makers, end, features) if features else ():
+        if call.id == features:
+            continue
+        had = any(s in known and s in behind and _has_places(known[s], shape) for s in call.reads)
+        loses = had and not _has_places(call, shape)
+        if call.parent in inside or (loses and call.class_name not in _AVERAGES):
+            return False
+    return True
+
+
 def _cells(call: CallFacts, shape: Sequence[int]) -> int:
     """Return the length of a map's shorter side, of a series its length."""
     found = call.shapes[0]
@@ -176,9 +212,7 @@ def _cells(call: CallFacts, shape: Sequence[int]) -> int:
     return grid[0] * grid[1] if shape[0] == 1 else min(grid[:2])
 
 
-def _between(
-    makers: Sequence[CallFacts], end: CallFacts | None, start: InputRef
-) -> list[CallFacts]:
+def _between(makers: Sequence[CallFacts], end: CallFacts | None, start: Source) -> list[CallFacts]:
     """Return the calls that ``start`` flows through on its way to ``end``, in order of execution."""
     fed = reached_from(makers, {start})
     if end is None:

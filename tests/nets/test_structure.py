@@ -392,7 +392,9 @@ def test_an_einsum_is_drawn_by_the_axes_of_its_equation():
         "sum/kernel",
     ):
         facts, array = found[path]
-        by_axes = hasattr(keras.initializers.HeUniform(), "input_axes")  # before Keras 3.15 by the shape
+        by_axes = hasattr(
+            keras.initializers.HeUniform(), "input_axes"
+        )  # before Keras 3.15 by the shape
         assert (facts.fans is not None) == by_axes
         fan_in = facts.fans[0] if by_axes else np.prod(array.shape[:-1])
         assert 6 / np.abs(array).max() ** 2 == pytest.approx(fan_in, rel=0.02)

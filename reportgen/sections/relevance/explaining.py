@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.network.calls import choose_features
+from reportgen.network.calls import averages_places, choose_features
 from reportgen.network.protocol import Aim
 from reportgen.report.content.relevance import RelevanceContent
+from reportgen.sections.relevance.baselines import baseline_of
 from reportgen.sections.relevance.methods import METHODS, Question
 from reportgen.sections.relevance.overlays import full_colour, over_image
 from reportgen.sections.relevance.proof import Explanation, ProbeTarget, flat
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.context import Context, Probes
+    from reportgen.context import Context
     from reportgen.network.facts import OutputFacts
     from reportgen.network.tasks import Task
     from reportgen.report.leaves import Figure
@@ -64,24 +65,56 @@ def layer_of(context: Context, name: str) -> str | None:
     )
 
 
+def wanted_methods(context: Context, output: str, layer: str | None) -> tuple[str, ...]:
+    """Return the names of the methods to run.
+
+    Unless the user chose, HiResCAM in place of Grad-CAM where what follows the features does more than average
+    them: there Grad-CAM shows places that the output does not depend on (Draelos and Carin 2020).
+
+    Args:
+        context: of the network.
+        output: that is explained.
+        layer: the call whose features the CAM family weighs.
+    """
+    names, probes = context.settings.relevance_methods, context.probes
+    if context.settings.relevance or probes is None or probes.set.image_input is None:
+        return names
+    facts, shape = context.network.facts, context.shapes[probes.set.image_input]
+    image = (1, *shape) if probes.set.series else shape
+    if averages_places(facts.calls, layer, facts.output(output).call, image):
+        return names
+    return tuple("hirescam" if name == "gradcam" else name for name in names)
+
+
 def question_of(
-    probes: Probes, inputs: Mapping[str, NDArray[Any]], weights: NDArray[Any] | None
+    context: Context, inputs: Mapping[str, NDArray[Any]], weights: NDArray[Any] | None
 ) -> Question:
     """Return what is asked about one image, or series, by input name without the batch dimension.
 
     Raises:
         NotApplicable: the probes have neither.
     """
-    name, black, series = probes.set.image_input, probes.prepared.black, probes.set.series
-    if name is None or black is None:
+    probes, wanted = context.probes, context.settings.relevance_baseline
+    if probes is None or probes.set.image_input is None:
         raise NotApplicable("No probes were given.")
-    return Question(inputs, name, weights, black[None] if series else black, series)
+    series = probes.set.series
+    asked = Question(inputs, probes.set.image_input, weights, _black(context), series)
+    kind, pixels = baseline_of(asked.pixels, asked.baseline, wanted, series=series)
+    return asked._replace(baseline=pixels, hidden_by=kind)
+
+
+def _black(context: Context) -> NDArray[Any]:
+    """Return black in the network's units, of a series its mean as one row."""
+    probes = context.probes
+    if probes is None or probes.prepared.black is None:
+        raise NotApplicable("No probes were given.")
+    return probes.prepared.black[None] if probes.set.series else probes.prepared.black
 
 
 def with_similarities(
     context: Context, facts: OutputFacts, asked: list[ProbeTarget]
 ) -> list[ProbeTarget]:
-    """Ask for similarities where the norms of all outputs are the same; one probe is compared with black.
+    """Ask for similarities where the norms of all outputs are the same; one probe is held against black.
 
     A single norm is held against that of the probe faded by half.
 
@@ -94,9 +127,8 @@ def with_similarities(
     if asked[0].target.kind != "norm" or facts.activation in {"softmax", "sigmoid"}:
         return asked
     if len(asked) == 1:
-        question = asked[0].question
-        faded = (question.pixels + question.black) / 2
-        fed = [question.sample(pixels).inputs for pixels in (faded, question.black)]
+        question, black = asked[0].question, _black(context)
+        fed = [question.sample(one).inputs for one in ((question.pixels + black) / 2, black)]
         others = outputs_of(context, facts.name, fed)
         if not np.isfinite(others).all():
             return asked
@@ -149,7 +181,7 @@ def explain_decisions(
         return None
     try:
         layer = layer_of(context, task.output)
-        method = _best(context, layer)
+        method = _best(context, task.output, layer)
         if method is None:
             return None
         outputs = outputs_of(context, task.output, inputs)
@@ -159,7 +191,7 @@ def explain_decisions(
                 task, facts, output, classes=context.class_names(task), true=None, asked=(),
                 threshold=settings.threshold, image=tuple(fed[image].shape),
             )[0]  # fmt: skip
-            question = question_of(context.probes, fed, target.weights)
+            question = question_of(context, fed, target.weights)
             asked.append(ProbeTarget(index, target, question, output))
         aim = Aim(task.output, asked[0].target.kind, image, layer)
         passes = context.network.passes(aim, context.tools.progress.advance)
@@ -179,12 +211,12 @@ def explain_decisions(
     return Explained(method.title, tuple(figures))
 
 
-def _best(context: Context, layer: str | None) -> Method | None:
+def _best(context: Context, output: str, layer: str | None) -> Method | None:
     """Return the method with most supported maps of those that fit; of several the cheapest.
 
     One with features is cheaper than one with a gradient.
     """
-    chosen = context.settings.relevance_methods
+    chosen = wanted_methods(context, output, layer)
     fitting = [
         method
         for method in METHODS

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reportgen.network.facts import CallId
     from reportgen.network.protocol import Passes
+    from reportgen.report.content.relevance import Baseline
 
 PATH_STEPS = 24
 """Points on the path of integrated gradients: the map of 100 points correlates by 0.97 or more with it."""
@@ -38,15 +39,18 @@ class Question(NamedTuple):
         inputs: the probe by input name, without the batch dimension.
         image: name of the input that is explained.
         weights: of the target.
-        black: the baseline, shaped as ``pixels``: black in the model's own units.
+        baseline: shaped as ``pixels``, in the model's own units: what hides parts of the image, and what
+            integrated gradients start from.
         series: whether the image is a series, (steps, channels).
+        hidden_by: what the baseline is.
     """
 
     inputs: Mapping[str, NDArray[Any]]
     image: str
     weights: NDArray[Any] | None
-    black: NDArray[Any]
+    baseline: NDArray[Any]
     series: bool = False
+    hidden_by: Baseline = "black"
 
     @property
     def pixels(self) -> NDArray[Any]:
@@ -151,23 +155,23 @@ def layercam(passes: Passes, questions: Sequence[Question], _n: int, _seed: int)
 def integrated_gradients(
     passes: Passes, questions: Sequence[Question], steps: int, _seed: int
 ) -> Iterator[Map]:
-    """Integrate the gradient on the straight path from black to the image (Sundararajan et al. 2017).
+    """Integrate the gradient on the straight path from the baseline to the image (Sundararajan et al. 2017).
 
     By the midpoint rule; the map is the sum over channels, in units of the score.
     """
 
     def path() -> Iterator[Sample]:
         for question in questions:
-            difference = question.pixels - question.black
+            difference = question.pixels - question.baseline
             for step in range(steps):
                 yield question.sample(
-                    question.black + np.float32((step + 0.5) / steps) * difference
+                    question.baseline + np.float32((step + 0.5) / steps) * difference
                 )
 
     ends = passes.forward(
         question.sample(pixels)
         for question in questions
-        for pixels in (question.pixels, question.black)
+        for pixels in (question.pixels, question.baseline)
     )
     changes = [next(ends)[0] - next(ends)[0] for _ in questions]
     stream = passes.gradients(path())
@@ -175,7 +179,7 @@ def integrated_gradients(
         mean = np.zeros(question.pixels.shape)
         for _, gradient in islice(stream, steps):
             mean += question.laid_out(gradient) / steps
-        values = over_channels((question.pixels - question.black) * mean, np.sum)
+        values = over_channels((question.pixels - question.baseline) * mean, np.sum)
         yield Map(values, float(np.abs(values).sum()), float(values.sum() - change), change)
 
 
@@ -232,7 +236,7 @@ def over_channels(values: NDArray[Any], reduce: Any) -> NDArray[Any]:
 def occlusion(
     passes: Passes, questions: Sequence[Question], samples: int, _seed: int
 ) -> Iterator[Map]:
-    """Cover one tile at a time with black: how far the score falls (Zeiler and Fergus 2014).
+    """Cover one tile at a time with the baseline: how far the score falls (Zeiler and Fergus 2014).
 
     Needs no gradient and no layer: the reference for the others. ``samples`` tiles, in a square or in a row.
     """
@@ -248,7 +252,7 @@ def occlusion(
             for top, bottom in rows:
                 for left, right in columns:
                     pixels = question.pixels.copy()
-                    pixels[top:bottom, left:right] = question.black[top:bottom, left:right]
+                    pixels[top:bottom, left:right] = question.baseline[top:bottom, left:right]
                     yield question.sample(pixels)
 
     stream = passes.forward(covered())

@@ -21,7 +21,8 @@ from reportgen.drawing.series import Band, series_figure
 from reportgen.numerics import finite_number, six_digits
 from reportgen.report.content.relevance import Peak
 from reportgen.sections.relevance import evidence as ev
-from reportgen.sections.relevance.proof import evidence_of
+from reportgen.sections.relevance.perturbation import at_size
+from reportgen.sections.relevance.trials import evidence_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ def over_image(
         return series_figure(store, pixels[0], alt, band)
     painted = relevance_overlay(
         own_window(pixels, bands),
-        ev.at_size(scaled, pixels.shape),
+        at_size(scaled, pixels.shape),
         palette,
         signed=made.method.signed,
     )

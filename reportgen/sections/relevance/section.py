@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,13 @@ from reportgen.report.content.relevance import (
 )
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance import evidence as ev
+from reportgen.sections.relevance.baselines import BASELINE_WORDS
 from reportgen.sections.relevance.contrasts import make_contrasts
 from reportgen.sections.relevance.explaining import (
     explained,
     layer_of,
     question_of,
+    wanted_methods,
     with_similarities,
 )
 from reportgen.sections.relevance.methods import METHODS, attention_distances
@@ -37,11 +40,11 @@ from reportgen.sections.relevance.proof import (
     ProbeTarget,
     by_question,
     flat,
-    prove,
     test_weights,
 )
 from reportgen.sections.relevance.sanity import FEWEST_CELLS, reacts
 from reportgen.sections.relevance.targets import find_index, find_targets
+from reportgen.sections.relevance.trials import prove, verdict_of
 from reportgen.values import CAM_FAMILY, RELEVANCE
 
 if TYPE_CHECKING:
@@ -96,7 +99,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
     notices: list[Notice] = []
     asked = _ask(context, outputs, notices)
     passes, layer = _passes(context, asked[0].target)
-    methods, layer = _methods(context, layer, notices)
+    methods, layer = _methods(context, asked[0].target.output, layer, notices)
     made = _run(context, passes, methods, asked, notices)
     tested: dict[str, list[Stage]] = {}
     if not context.settings.quick:
@@ -108,9 +111,9 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         methods=tuple(_facts(method, layer, made, tested) for method in methods),
         maps=(),
         agreements=_agreements(made),
-        contrasts=make_contrasts(context, passes, asked, _trusted(methods, tested), notices),
+        contrasts=make_contrasts(context, passes, asked, _trusted(methods, tested, made), notices),
         attention=_attention(passes, asked, methods),
-        baseline=context.probes.prepared.black_words if context.probes else "",
+        baseline=_hidden_by(context, asked),
         quick=context.settings.quick,
         seed=context.settings.seed,
         series=context.probes.set.series if context.probes else False,
@@ -145,7 +148,7 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
             image=tuple(context.shapes[probes.image_input or ""]),
         )
         for target in targets:
-            question = question_of(context.probes, inputs, target.weights)
+            question = question_of(context, inputs, target.weights)
             asked.append(ProbeTarget(index, target, question, output))
     if not asked:
         raise NotApplicable(
@@ -159,6 +162,14 @@ def _ask(context: Context, outputs: list[NDArray[Any]], notices: list[Notice]) -
     return with_similarities(context, facts, asked)
 
 
+def _hidden_by(context: Context, asked: list[ProbeTarget]) -> str:
+    """Say what hides parts of the images, the most frequent first."""
+    black = context.probes.prepared.black_words if context.probes else ""
+    words = {"black": black, **BASELINE_WORDS}
+    found = Counter(one.question.hidden_by for one in asked)
+    return "; or ".join(words[kind] for kind, _ in found.most_common())
+
+
 def _passes(context: Context, target: Target) -> tuple[Passes, str | None]:
     name = context.probes.set.image_input if context.probes else None
     layer = layer_of(context, target.output)
@@ -167,11 +178,11 @@ def _passes(context: Context, target: Target) -> tuple[Passes, str | None]:
 
 
 def _methods(
-    context: Context, layer: str | None, notices: list[Notice]
+    context: Context, output: str, layer: str | None, notices: list[Notice]
 ) -> tuple[list[Method], str | None]:
     """Return the methods that this network can be asked by."""
     settings = context.settings
-    chosen = settings.relevance_methods
+    chosen = wanted_methods(context, output, layer)
     dropped = [n for n in settings.relevance if n in RELEVANCE and n not in chosen]
     if dropped:
         notices.append(Notice("warning", f"--quick left out {', '.join(dropped)}."))
@@ -325,6 +336,7 @@ def _map(context: Context, made: Explanation, failing: set[str]) -> RelevanceMap
         raw_maximum=six_digits(float(values.max())),
         raw_minimum=six_digits(float(values.min())),
         grid=(values.shape[0], values.shape[1]),
+        baseline=asked.question.hidden_by,
     )
     if made.flat:
         return one
@@ -332,21 +344,19 @@ def _map(context: Context, made: Explanation, failing: set[str]) -> RelevanceMap
 
 
 def _verdict(made: Explanation, failing: set[str]) -> Any:
-    if made.untold:
-        return "cannot be told"
-    if made.flat:
-        return "flat"
-    if made.method.name in failing:
+    if made.method.name in failing and not made.untold and not made.flat:
         return "fails the sanity check"
-    if made.curves is None:
-        return None
-    return "supported" if ev.beats_chance(made.curves) else "no better than chance"
+    return verdict_of(made)
 
 
-def _trusted(methods: list[Method], tested: dict[str, list[Stage]]) -> list[Method]:
-    """Return the methods that tell classes apart and do not fail the randomisation test."""
+def _trusted(
+    methods: list[Method], tested: dict[str, list[Stage]], made: list[Explanation]
+) -> list[Method]:
+    """Return the methods that tell classes apart and do not fail the randomisation test, the best first."""
     failing = [name for name, stages in tested.items() if reacts(stages, FEWEST_CELLS) is False]
-    return [m for m in methods if m.needs != "attention" and m.name not in failing]
+    supported = Counter(one.method.name for one in made if verdict_of(one) == "supported")
+    fitting = [m for m in methods if m.needs != "attention" and m.name not in failing]
+    return sorted(fitting, key=lambda method: -supported[method.name])
 
 
 def _attention(

@@ -286,8 +286,16 @@ SHAPES = {
 }
 
 
+def crowded():
+    """Return the picture on a ground of blue, which says nothing: many cells that random orders may choose."""
+    image = picture()
+    ground = ~image.any(axis=-1)
+    image[ground, 2] = np.random.default_rng(0).uniform(0.2, 1, int(ground.sum()))
+    return image
+
+
 def maps_of(model, folder, **options):
-    probes = picture()[None]
+    probes = options.pop("probes", picture()[None])
     if getattr(model, "inputs", None) and len(model.inputs) == 2:
         probes = {"picture": probes, "extra": np.zeros((1, 3), np.float32)}
     report = reportgen.build_report(
@@ -339,8 +347,18 @@ def test_the_map_peaks_at_the_square_of_its_class_and_moves_with_the_class(name,
 
 @pytest.mark.parametrize("name", ["functional", "nested", "separate_softmax", "vit"])
 def test_a_map_that_is_right_is_supported(name, tmp_path):
-    content = maps_of(SHAPES[name].make(), tmp_path / "report")
+    content = maps_of(SHAPES[name].make(), tmp_path / "report", probes=crowded()[None])
     assert {one.method: one.verdict for one in content.maps}["integrated-gradients"] == "supported"
+    assert {one.baseline for one in content.maps} == {"blur"}
+
+
+def test_the_best_map_of_two_things_alone_is_no_better_than_luck(tmp_path):
+    """Only the two squares can be hidden, and a random order of two things is right every other time."""
+    content = maps_of(SHAPES["functional"].make(), tmp_path / "report")
+    for one in content.maps:
+        assert one.verdict == "no better than chance"
+        assert one.baseline == "border"
+        assert one.evidence.advantage > 2 * one.evidence.random_spread
 
 
 def test_a_shared_head_explains_each_output_in_the_image_that_feeds_it(tmp_path):
