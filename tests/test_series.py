@@ -19,11 +19,11 @@ from reportgen.sections.relevance import methods
 from reportgen.sections.relevance.methods import Question
 
 STEPS, CHANNELS = 20, 10
-SEEN = range(5, 9)
+SEEN = range(2, 6)
 
 
 def seer(steps=STEPS, channels=CHANNELS):
-    """Class 0 is the sum of channel 0 over the steps 5 to 8, class 1 that of channel 1."""
+    """Class 0 is the sum of channel 0 over the steps 2 to 5, class 1 that of channel 1."""
     start = keras.Input((steps, channels), name="signal")
     x = layers.Conv1D(2, 1, activation="relu", name="see")(start)
     end = layers.Dense(2, activation="softmax", name="label")(layers.Flatten()(x))
@@ -38,7 +38,7 @@ def seer(steps=STEPS, channels=CHANNELS):
 
 
 def series(count=6, steps=STEPS, channels=CHANNELS):
-    """Positive noise with a step at 5 to 8 in channel 0 or 1."""
+    """Positive noise with a step at 2 to 5 in channel 0 or 1."""
     values = np.random.default_rng(3).uniform(0.2, 0.6, (count, steps, channels))
     for row in range(count):
         values[row, SEEN, row % 2] += 1
@@ -96,7 +96,10 @@ def test_the_evidence_deletes_steps_and_supports_the_right_ones(report, method):
     for one in maps_of(report):
         if one["method"] == method:
             assert one["verdict"] == "supported"
-            assert one["evidence"]["deletion_curve"][3] == one["evidence"]["deletion_curve"][10]
+            assert (
+                one["evidence"]["steps"][2] == 0.25
+            )  # five of twenty steps: all four that are seen
+            assert one["evidence"]["deletion_curve"][2] == one["evidence"]["deletion_curve"][-1]
 
 
 def test_the_baseline_is_each_channels_mean(report):
@@ -211,7 +214,7 @@ def test_features_stand_in_front_of_recurrent_layers(tmp_path):
     model = keras.Model(start, layers.Dense(2)(layers.Flatten()(x)))
     build_report(model, probes=series(4, 32, 3), output=tmp_path, sections=KINDS, target="0")
     methods_of = content(check_page(tmp_path), "relevance")["methods"]
-    assert {one["layer"] for one in methods_of if one["name"] == "gradcam"} == {"see"}
+    assert {one["layer"] for one in methods_of if one["name"] == "hirescam"} == {"see"}
 
 
 def test_picture_files_are_read_for_a_network_over_their_rows(tmp_path):

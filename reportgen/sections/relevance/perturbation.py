@@ -34,7 +34,7 @@ DEVIATIONS = 2.5
 """A map beats chance where its advantage exceeds this many standard deviations of the random orders'."""
 LEAST_GAIN = 0.03
 """... and this part of the score's range, below which nobody would call it a difference."""
-ENOUGH_GAIN = 0.8
+ENOUGH_GAIN = 0.75
 """An advantage of this part of the score's range beats chance in any case; the most there is is 0.9."""
 ASIDE = 1 / 8
 """How far from the middle of the image, in parts of its sides, the blobs beside the one in the middle lie."""

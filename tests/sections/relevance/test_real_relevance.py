@@ -17,7 +17,9 @@ PLACE = Path(os.environ.get("REPORTGEN_MODELS") or "/nowhere")
 MODELS, PHOTOS = PLACE / "models", PLACE / "images/photos"
 CLOTHES = Path(__file__).parents[3] / "examples/fashion/probes"
 _FOLDER = tempfile.TemporaryDirectory(prefix="reportgen-relevance-")
-VERDICTS = {"supported", "no better than chance", "flat", "fails the sanity check"}
+AHEAD = {"supported", "weak"}
+VERDICTS = {*AHEAD, "no better than chance", "flat", "fails the sanity check"}
+CAMS = {"gradcam", "hirescam"}
 
 
 class Real(NamedTuple):
@@ -72,7 +74,7 @@ if "REPORTGEN_MODELS" in os.environ:
     def test_every_map_has_a_place_and_evidence_or_is_flat(name):
         real = REAL[name]
         content = relevance(name)
-        cam = next(m for m in content["methods"] if m["name"] == "gradcam")
+        cam = next(m for m in content["methods"] if m["name"] in CAMS)
         assert real.layer in {None, cam["layer"]}
         assert real.grid is None or tuple(cam["grid"]) == real.grid
         assert min(cam["grid"]) >= 4
@@ -84,13 +86,19 @@ if "REPORTGEN_MODELS" in os.environ:
             assert 0 < one["peak"]["x"] < 1
             assert 0 < one["peak"]["y"] < 1
             won = one["evidence"]["advantage"] > one["evidence"]["needed"]
-            assert won == (one["verdict"] == "supported") or "sanity" in one["verdict"]
+            assert won == (one["verdict"] in AHEAD) or "sanity" in one["verdict"]
+            held = one["evidence"]["middle_needed"]
+            assert (held is not None) == won
+            if won and one["verdict"] in AHEAD:
+                assert (one["evidence"]["advantage"] > held) == (one["verdict"] == "supported")
 
     def test_a_cup_of_coffee_is_found_in_the_middle():
         """The dish fills the picture's middle; the table's edges are not what makes it espresso."""
         content = relevance("lite0")
         one = next(m for m in content["maps"] if m["method"] == "gradcam")
-        assert one["verdict"] == "supported"
+        assert (
+            one["verdict"] in AHEAD
+        )  # what knows only that things stand in the middle finds it too
         assert 0.25 < one["peak"]["x"] < 0.75
         assert 0.25 < one["peak"]["y"] < 0.75
 
