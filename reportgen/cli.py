@@ -90,21 +90,36 @@ def build(config: str | None, **given: Any) -> int:
 @cli.command()
 @_options("output", help="The report folder", default="`reportgen-demo`")
 @_options("force", "open", "quiet", "verbose")
-def demo(**given: Any) -> int:
-    """Make the report of the embedded example: a small CNN on photographs of clothes."""
+@click.option(
+    "--example",
+    type=click.Choice(["photographs", "fashion"]),
+    default="photographs",
+    help="Which one [default: photographs]",
+)
+def demo(*, example: str, **given: Any) -> int:
+    """Make the report of an embedded example: an ImageNet network on photographs, or a small one on clothes."""
     from reportgen.examples_root import example_root
 
-    root = example_root() / "fashion"
-    example = {
+    root = example_root() / example
+    own = {
+        "photographs": {
+            "labels": str(root / "labels.csv"),
+            "title": "EfficientNet-Lite0 on photographs",
+            "meta": ("weights=EfficientNet-Lite0, ImageNet, stored as float16",),
+        },
+        "fashion": {
+            "history": str(root / "history.csv"),
+            "title": "Fashion-MNIST example",
+            "meta": ("data=Fashion-MNIST, test images",),
+        },
+    }[example]
+    files = {
         "model": str(root / "model.keras"),
         "output": "reportgen-demo",
         "probes": (str(root / "probes"),),
         "classes": str(root / "classes.txt"),
-        "history": str(root / "history.csv"),
-        "title": "Fashion-MNIST example",
-        "meta": ("data=Fashion-MNIST, test images",),
     }
-    return _build({**example, **_typed(given)})
+    return _build({**files, **own, **_typed(given)})
 
 
 @cli.command("render")

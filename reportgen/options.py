@@ -217,7 +217,7 @@ _TABLE = (
         "units",
         "Units whose preferred pictures are shown; also `LAYER:INDEX@centre`, `LAYER:direction=FILE.npy`",
         metavar="LAYER:INDEX|LAYER:*|class:NAME", several=True,
-        default="4 classes of the probes, 8 strong channels over the depth",
+        default="2 classes of the probes, 4 strong channels over the depth",
         normalised=values.texts, file_in=_direction_file,
     ),
     Option(

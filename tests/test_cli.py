@@ -16,7 +16,8 @@ import pages
 import pytest
 from PIL import Image
 
-from reportgen import cli
+from reportgen import build_report, cli
+from reportgen.examples_root import example_root
 from reportgen.settings import SECTIONS
 
 PICTURES = models.images()
@@ -130,11 +131,28 @@ def test_preprocess_function_from_a_module_here(tmp_path, capsys, monkeypatch):
 
 
 def test_demo_needs_no_arguments(tmp_path, capsys):
-    code, out, _ = reportgen(capsys, "demo")
+    code, out, _ = reportgen(capsys, "demo", "--example", "fashion")
     assert code == 0
     assert out.strip() == str(Path("reportgen-demo/index.html"))
     report = pages.check_page(tmp_path / "reportgen-demo")
     assert len(pages.outputs(report)) == 8
+
+
+def test_the_photographs_of_the_demo_are_recognised(tmp_path):
+    """What ``reportgen demo`` shows first, without what takes its time: the weights are stored as float16."""
+    example = example_root() / "photographs"
+    build_report(
+        example / "model.keras", probes=example / "probes", labels=example / "labels.csv",
+        classes=example / "classes.txt", output=tmp_path / "out", sections=("overview", "weights", "probes"),
+    )  # fmt: skip
+    report = pages.check_page(tmp_path / "out")
+    probes = pages.content(report, "probes")["probes"]
+    best = {one["name"]: one["outputs"][0]["top"][0]["name"] for one in probes}
+    assert best["coffee.jpg"] == "espresso"
+    assert best["camera.jpg"] == "tripod"
+    assert best["chelsea.jpg"] in {"tabby", "tiger cat", "Egyptian cat"}
+    assert len(best) == 7
+    assert "rounded-kernel" not in {finding["rule"] for finding in report["findings"]}
 
 
 def test_schema_describes_report_json(tmp_path, capsys):

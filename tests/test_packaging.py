@@ -41,7 +41,9 @@ def test_the_installed_wheel_runs_the_demo(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"reportgen/py.typed", "reportgen/templates/report.html"} <= names
-    assert "reportgen/examples/fashion/model.keras" in names
+    for example in ("fashion", "photographs"):
+        assert f"reportgen/examples/{example}/model.keras" in names
+    assert wheel.stat().st_size < 12 * 2**20
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("templates/static/report.css") for name in archive.getnames())
     site = tmp_path / "site"
@@ -51,7 +53,18 @@ def test_the_installed_wheel_runs_the_demo(tmp_path):
         "-c", "import reportgen; print(reportgen.__file__)", cwd=tmp_path, PYTHONPATH=str(site)
     )
     assert Path(where.strip()).is_relative_to(site)
-    run("-m", "reportgen", "demo", "-q", "-o", "demo", cwd=tmp_path, PYTHONPATH=str(site))
+    run(
+        "-m",
+        "reportgen",
+        "demo",
+        "--example",
+        "fashion",
+        "-q",
+        "-o",
+        "demo",
+        cwd=tmp_path,
+        PYTHONPATH=str(site),
+    )
     report = pages.check_page(tmp_path / "demo")
     assert pages.content(report, "probes")["labelled"] == 8
     run("-m", "reportgen", "render", "demo", cwd=tmp_path, PYTHONPATH=str(site))

@@ -200,7 +200,7 @@ def _pixels(context: Context, feed: PictureFeed) -> NDArray[Any] | None:
 def _default_units(
     context: Context, feed: PictureFeed, probes: NDArray[Any] | None, classes: Sequence[int]
 ) -> list[Unit]:
-    """Return at most four classes of the probes and the strongest channels of four layers."""
+    """Return at most two classes of the probes and the strongest channels of four layers."""
     task = _class_task(context)
     units = _of_probes(context, task, classes) if task else []
     layers = default_layers(context.network.facts.calls)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from reportgen.network.facts import CallFacts, NetworkFacts, UnitKind, UnitTensor
     from reportgen.network.tasks import Task
 
-DEFAULT_CLASSES = 4
+DEFAULT_CLASSES = 2
 """Most classes that are chosen by default."""
 DEFAULT_LAYERS = 4
 """Most layers whose channels are chosen by default."""
-DEFAULT_UNITS = 12
+DEFAULT_UNITS = 6
 """Units that are chosen by default."""
 
 
