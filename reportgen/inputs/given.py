@@ -11,7 +11,7 @@ from reportgen.inputs.data_source import list_data
 from reportgen.inputs.history import read_history
 from reportgen.inputs.labels import read_classes
 from reportgen.inputs.listing import list_images
-from reportgen.nets.loading import import_from_here
+from reportgen.nets.custom_objects import import_from_here
 from reportgen.report.content.overview import ModelFile
 from reportgen.settings import BLOCK
 from reportgen.wording import readable_name
