@@ -43,6 +43,8 @@ MODEL_STEPS: tuple[Callable[[Layer], Layer], ...] = (
 """From a network to the same network, before its layers are looked at."""
 _INNER = ("layer", "backward_layer", "cell", "cells")
 """Arguments of wrappers and of recurrent layers that are layers themselves."""
+_PACKAGES = {"keras", "tf_keras"}
+"""Whose modules are Keras's: Keras 2 goes on under the second name."""
 _DEEPEST = 64
 """Networks within networks."""
 
@@ -132,10 +134,8 @@ def _with_module(layer: Layer) -> Layer:
     import keras
 
     name = layer["class_name"]
-    own = layer.get("registered_name") in {None, name} and str(
-        layer.get("module") or "keras"
-    ).startswith("keras")
-    if not own:
+    package = str(layer.get("module") or "keras").split(".")[0]
+    if layer.get("registered_name") not in {None, name} or package not in _PACKAGES:
         return layer
     place = {"Functional": "keras.src.models.functional", "Sequential": "keras"}.get(name)
     if place is None and hasattr(keras.layers, name):

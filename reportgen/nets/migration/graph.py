@@ -142,7 +142,10 @@ def joined_as_keras_3(model: Layer) -> Layer:
         for layer in layers
     ]
     for key in ("input_layers", "output_layers"):
-        config[key] = _ends(config.get(key), names, first)
+        ends = _ends(config.get(key), names, first)
+        # Keras 2 gave out one tensor where one was listed; Keras 3 gives out the list.
+        one = isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list)
+        config[key] = ends[0] if one else ends
     return {**model, "config": config}
 
 

@@ -22,7 +22,7 @@ _LEFT_OUT: dict[str, dict[str, tuple[Any, ...]]] = {
     "": {
         "batch_input_shape": _ANY, "input_length": _ANY, "weights": (None,), "implementation": _ANY,
         "time_major": _NOTHING, "ragged": _NOTHING, "zero_output_for_mask": _NOTHING, "build_input_shape": _ANY,
-        "batch_size": _ANY,
+        "batch_size": _ANY, "rng_type": _ANY,
     },
     "BatchNormalization": {
         "renorm": _NOTHING, "fused": _ANY, "virtual_batch_size": (None,), "adjustment": (None,),
@@ -51,7 +51,10 @@ _LEFT_OUT: dict[str, dict[str, tuple[Any, ...]]] = {
     "SpatialDropout3D": {"noise_shape": _ANY, "trainable": _ANY},
     "Attention": {"causal": _NOTHING},
     "AdditiveAttention": {"causal": _NOTHING},
-    "MultiHeadAttention": {"query_shape": _ANY, "key_shape": _ANY, "value_shape": _ANY},
+    "MultiHeadAttention": {
+        "query_shape": _ANY, "key_shape": _ANY, "value_shape": _ANY,
+        "softmax_robust_masking": _NOTHING,
+    },
 }  # fmt: skip
 """Arguments that Keras 3 does not take, by class ("" for all), and the values with which they say nothing."""
 _POLICIES = {"Policy", "PolicyV1", "DTypePolicy"}
