@@ -51,6 +51,8 @@ INSPECTION_RATE = 20_000_000
 """Bytes a second of a model file that are waited for."""
 INSPECTION_MEMORY = 512 * 2**20
 """Resident bytes of the process that reads a model file once, beside the file's size."""
+MAX_ARCHITECTURE_BYTES = 64 * 2**20
+"""Of a file that describes a network."""
 MAX_NAME_CHARACTERS = 4_096
 """Of a file name, a label or a class name."""
 MAX_HISTORY_BYTES = 64 * 2**20
@@ -101,6 +103,8 @@ class BuildOptions(TypedDict, total=False):
     threshold: float | None
     custom_objects: str | PathLike[str] | Sequence[str | PathLike[str]] | None
     allow_code: bool | None
+    architecture: str | PathLike[str] | None
+    weights_only: bool | None
     title: str | None
     meta: Mapping[str, Any] | Sequence[str | tuple[str, Any]] | None
     hide_names: bool | None
@@ -154,6 +158,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threshold: float = 0.5
     custom_objects: tuple[str, ...] = ()
     allow_code: bool = False
+    architecture: str | None = None
+    weights_only: bool = False
     title: str | None = None
     meta: tuple[tuple[str, str], ...] = ()
     hide_names: bool = False

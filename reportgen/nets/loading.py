@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reportgen.errors import ModelError, UsageError
+from reportgen.errors import ModelError, NotBuiltError, UsageError
 from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, in_time
 from reportgen.nets.custom_objects import import_custom_objects
 from reportgen.nets.failures import cause
 from reportgen.nets.keras_internals import names_numbered_from_one
 from reportgen.nets.migration.errors import MigrationError
 from reportgen.nets.migration.versions import is_old, names_hard_sigmoid
-from reportgen.nets.stored import SAVE_AGAIN, check_unchanged, read_stored
+from reportgen.nets.stored import SAVE_AGAIN, check_unchanged, named_by_content, read_stored
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 from reportgen.nets.weight_files import open_weights
 from reportgen.network.facts import Origin
@@ -47,7 +47,11 @@ class LoadedModel(NamedTuple):
 
 
 def open_model(
-    model: Any, *, custom_objects: Sequence[str] = (), allow_code: bool = False
+    model: Any,
+    *,
+    custom_objects: Sequence[str] = (),
+    allow_code: bool = False,
+    architecture: str | None = None,
 ) -> LoadedModel:
     """Return a live ``keras.Model`` as it is, and load a file; see ``load_model``.
 
@@ -57,27 +61,28 @@ def open_model(
     import keras
 
     if isinstance(model, str | Path):
-        return load_model(Path(model), custom_objects=custom_objects, allow_code=allow_code)
+        return load_model(
+            Path(model),
+            custom_objects=custom_objects,
+            allow_code=allow_code,
+            architecture=architecture,
+        )
     if isinstance(model, keras.Model):
         return LoadedModel(model, {})
     raise UsageError(f"The model must be a keras.Model or a path, not {type(model).__name__}.")
 
 
-def check_model_file(path: Path) -> None:
+def check_model_file(path: Path, architecture: str | None = None) -> None:
     """Raise ModelError where a file is plainly no model; in a moment, without TensorFlow."""
-    if read_stored(path).config is None:
-        raise _weights_only(path)
-
-
-def _weights_only(path: Path) -> ModelError:
-    return ModelError(
-        f"{path} holds weights only, without the architecture. "
-        "Save the whole model with model.save('NAME.keras')."
-    )
+    read_stored(path, architecture)
 
 
 def load_model(
-    path: Path, *, custom_objects: Sequence[str] = (), allow_code: bool = False
+    path: Path,
+    *,
+    custom_objects: Sequence[str] = (),
+    allow_code: bool = False,
+    architecture: str | None = None,
 ) -> LoadedModel:
     """Load ``.keras`` or ``.h5`` without compiling and, by default, without running stored code.
 
@@ -85,21 +90,23 @@ def load_model(
         path: the file.
         custom_objects: ``MODULE``, ``MODULE:NAME`` or ``FILE.py``, imported on the user's word.
         allow_code: let run what the file carries (Lambdas) or names (other functions, layers that read files).
+        architecture: a JSON file with the configuration of a file that holds weights only.
 
     Raises:
-        ModelError: no such file, no model, damaged, or it needs what was not given.
+        NotBuiltError: no network can be built from it, and what it stores can be shown.
+        ModelError: no such file, no model, damaged, or over a limit.
         InputError: the custom objects cannot be imported.
     """
-    stored = read_stored(path)
+    stored = read_stored(path, architecture)
     if stored.config is None:
-        raise _weights_only(path)
+        raise NotBuiltError(
+            f"{path} holds weights only, without the architecture. --architecture FILE.json gives it one "
+            "(what model.to_json() says), or save the whole model with model.save('NAME.keras')"
+        )
     known = import_custom_objects(custom_objects)
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
-    if is_old(stored.config, stored.version):
-        model = _load_old(path, stored, known, seconds, allow_code=allow_code)
-    else:
-        model = _load_native(path, stored, known, seconds, allow_code=allow_code)
-    return model
+    load = _load_old if is_old(stored.config, stored.version) else _load_native
+    return load(path, stored, known, seconds, allow_code=allow_code)
 
 
 def _load_native(
@@ -110,13 +117,14 @@ def _load_native(
     import keras
 
     load = partial(
-        keras.models.load_model,
-        path,
-        custom_objects=known,
-        compile=False,
-        safe_mode=not allow_code,
+        keras.models.load_model, custom_objects=known, compile=False, safe_mode=not allow_code
     )
-    model = _build(path, stored, stored.config, seconds, load)
+
+    def build() -> Any:
+        with named_by_content(path, stored) as file:
+            return load(file) if not stored.body else _with_body(stored, known, file, allow_code)
+
+    model = _build(path, stored, stored.config, seconds, build)
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "native"))
 
 
@@ -130,13 +138,17 @@ def _load_old(
         reason = str(error)
     if names_hard_sigmoid(stored.config):
         # Keras 3 would answer, and differently.
-        raise ModelError(f"{path}: Keras cannot load this model: {reason}. {_where_to_load(stored)}")
+        raise NotBuiltError(
+            f"{path}: Keras cannot load this model: {reason}. {_where_to_load(stored)}"
+        )
     try:
         return _load_native(path, stored, known, seconds, allow_code=allow_code)
     except ModelError as error:
         if "--allow-code" in str(error) or "--custom-objects" in str(error):
             raise
-        raise ModelError(
+        if not isinstance(error, NotBuiltError):  # it is over a limit
+            raise
+        raise NotBuiltError(
             f"{path}: Keras cannot load this model: {reason}. {_where_to_load(stored)}"
         ) from error
 
@@ -177,6 +189,25 @@ def _load_migrated(
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "migrated"))
 
 
+def _with_body(stored: Stored, known: Mapping[str, Any], file: Path, allow_code: bool) -> Any:
+    """Build a network from the architecture that was given, and let it read the weights."""
+    import keras
+
+    from reportgen.nets.migration.assignment import assign_weights, has_groups
+
+    config = copy.deepcopy(stored.config)
+    model = keras.saving.deserialize_keras_object(
+        config, custom_objects=dict(known), safe_mode=not allow_code
+    )
+    with open_weights(file, stored.kind) as held:
+        by_groups = has_groups(held)
+        if by_groups:
+            assign_weights(model, stored.config, held, stored.version)
+    if not by_groups:
+        model.load_weights(file)
+    return model
+
+
 def _build(
     path: Path, stored: Stored, config: Any, seconds: float, make: Callable[[], Any]
 ) -> Any:
@@ -206,17 +237,17 @@ def _origin(stored: Stored, way: Way) -> Origin:
     return Origin(way, stored.version, (stored.note,) if stored.note else ())
 
 
-def _explain_error(error: Exception, path: Path, stored: Stored) -> ModelError:
+def _explain_error(error: Exception, path: Path, stored: Stored) -> NotBuiltError:
     text = str(error)
     unknown = re.search(
         r"(?:Could not locate class|Unknown layer:|Could not locate function) '?([\w>.]+)'?", text
     )
     if unknown:
         said = unknown_objects({unknown.group(1)}, path)
-        return ModelError(f"{said} {_where_to_load(stored)}") if "cannot load" in str(said) else said
+        return NotBuiltError(f"{said} {_where_to_load(stored)}") if "cannot load" in str(said) else said
     if "not a modeling function" in text or "Non-modeling APIs" in text:
-        return ModelError(f"{path}: Keras itself refuses what it names ({cause(error)}).")
-    return ModelError(
+        return NotBuiltError(f"{path}: Keras itself refuses what it names ({cause(error)}).")
+    return NotBuiltError(
         f"{path}: Keras cannot load this model: {cause(error)}. {_where_to_load(stored)}"
     )
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
+import tempfile
 import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.children import ChildError, run_file
-from reportgen.errors import ModelError
-from reportgen.files import open_regular, reason_of
+from reportgen.errors import InputError, ModelError, UsageError
+from reportgen.files import open_regular, read_regular, reason_of
 from reportgen.settings import (
     INSPECTION_MEMORY,
     INSPECTION_RATE,
     INSPECTION_SECONDS,
+    MAX_ARCHITECTURE_BYTES,
     MAX_INFLATION,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _ZIP_HEAD = b"PK\x03\x04"
 _HDF5_HEAD = b"\x89HDF\r\n\x1a\n"
@@ -43,6 +47,7 @@ class Stored(NamedTuple):
         version: of Keras that wrote it; empty where it does not say.
         backend: that Keras ran on when it wrote it; empty likewise.
         note: what is odd about the file and does no harm, as a wrong ending.
+        body: whether the configuration comes from another file.
     """
 
     kind: str
@@ -54,14 +59,55 @@ class Stored(NamedTuple):
     version: str = ""
     backend: str = ""
     note: str = ""
+    body: bool = False
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, architecture: str | None = None) -> Stored:
     """Read what a file says of its model, in bounded time and memory.
+
+    Args:
+        path: of the file.
+        architecture: a JSON file with the configuration of a file that holds weights only.
 
     Raises:
         ModelError: there is no such file, it is no model, or damaged.
+        InputError: the architecture cannot be read.
     """
+    stored = _read(path)
+    if architecture is None:
+        return stored
+    if stored.config is not None:
+        raise UsageError(f"--architecture is for files that hold weights only; {path} has its own.")
+    return _with_body(stored, architecture)
+
+
+def _with_body(stored: Stored, architecture: str) -> Stored:
+    """Add the configuration of a JSON file, which is untrusted like a model's own."""
+    try:
+        config = json.loads(read_regular(architecture, MAX_ARCHITECTURE_BYTES))
+    except OSError as error:
+        raise InputError(
+            f"--architecture {architecture}: it cannot be read ({error.strerror})."
+        ) from None
+    except (ValueError, RecursionError):
+        raise InputError(f"--architecture {architecture}: it is not JSON.") from None
+    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
+        raise InputError(
+            f"--architecture {architecture}: it describes no network, as what model.to_json() says does."
+        )
+    config.pop("compile_config", None)
+    version = _text(config.pop("keras_version", None)) or stored.version
+    config.pop("backend", None)
+    return stored._replace(
+        config=config,
+        size=len(json.dumps(config)),
+        version=version,
+        note=stored.note or f"Its architecture is that of {Path(architecture).name}",
+        body=True,
+    )
+
+
+def _read(path: Path) -> Stored:
     stamp = stamp_of(path)
     kind, note = _check_format(path)
     if kind == "zip":
@@ -96,6 +142,21 @@ def stamp_of(path: Path) -> tuple[int, ...]:
     except (OSError, ValueError):
         return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@contextlib.contextmanager
+def named_by_content(path: Path, stored: Stored) -> Iterator[Path]:
+    """Give a file the ending that Keras reads its kind by, for a while and in a folder of our own."""
+    if not stored.note:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="reportgen-") as folder:
+        link = Path(folder) / f"model{'.weights' if stored.body else ''}{_ENDINGS[stored.kind]}"
+        try:
+            link.symlink_to(path.resolve())
+        except OSError:  # a system or a user without links
+            shutil.copyfile(path, link)
+        yield link
 
 
 @lru_cache(maxsize=64)

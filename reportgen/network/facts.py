@@ -249,7 +249,14 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     @property
     def flops(self) -> int | None:
         """Floating-point operations for one image, two a multiply-add; None where they are not known."""
-        return self.own_flops + sum(call.flops for call in self.calls) if self.calls else None
+        if not self.calls or not self.executable:
+            return None
+        return self.own_flops + sum(call.flops for call in self.calls)
+
+    @property
+    def executable(self) -> bool:
+        """Whether there is a network that could be run, and not only what a file stores of one."""
+        return self.origin is None or self.origin.way != "stored"
 
     @property
     def uncounted(self) -> tuple[str, ...]:

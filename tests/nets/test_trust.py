@@ -20,7 +20,7 @@ import zoo
 from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
 
 from reportgen.errors import ModelError
-from reportgen.nets import loading
+from reportgen.nets import stored
 from reportgen.nets.loading import load_model
 from reportgen.nets.trust import may_be_named, refuse_untrusted
 
@@ -336,13 +336,13 @@ def test_a_file_that_is_exchanged_while_it_is_looked_at_is_not_loaded(tmp_path, 
         ),
         name="bad_one",
     )
-    read = loading._read_keras_config
+    read = stored._read_keras_config
 
     def exchanging(path):
         found = read(path)
         shutil.copy(bad, good)
         return found
 
-    monkeypatch.setattr(loading, "_read_keras_config", exchanging)
+    monkeypatch.setattr(stored, "_read_keras_config", exchanging)
     with pytest.raises(ModelError, match="was changed while it was read"):
         load_model(good)

@@ -14,6 +14,7 @@ import numpy as np
 from reportgen.nets.keras_internals import inner_layers, layer_variables
 from reportgen.nets.migration.arrays import converted
 from reportgen.nets.migration.errors import MigrationError
+from reportgen.nets.stored_weights import texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,14 +43,20 @@ def assign_weights(model: Any, config: Mapping[str, Any], file: Any, version: st
     Raises:
         MigrationError: weights and layers do not fit; it names one of them.
     """
-    group = file["model_weights"] if "model_weights" in file else file
-    if _attribute(group, "layer_names") is not None:
+    if has_groups(file):
+        group = file["model_weights"] if "model_weights" in file else file
         _assign_groups(model, config, group, version)
     else:
         _Paths(file).assign(model, config)
     for layer in _all_layers(model):
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
+
+
+def has_groups(file: Any) -> bool:
+    """Tell whether a file holds a group a layer, in order, as ``.h5`` files do; others count weights."""
+    group = file["model_weights"] if "model_weights" in file else file
+    return texts_of(group, "layer_names") is not None
 
 
 # -- HDF5: a group a layer, its weights in order -----------------------------------------------------
@@ -60,8 +67,8 @@ def _assign_groups(model: Any, config: Mapping[str, Any], group: Any, version: s
     wanting = {_name(node): (node, layer) for node, layer in layers if layer.weights}
     held = {
         name: names
-        for name in _attribute(group, "layer_names") or ()
-        if (names := _attribute(group[name], "weight_names"))
+        for name in texts_of(group, "layer_names") or ()
+        if (names := texts_of(group[name], "weight_names"))
     }
     if len(held) != len(wanting):
         raise MigrationError(f"the file has weights of {len(held)} layers, its network {len(wanting)}")
@@ -268,22 +275,6 @@ def _all_layers(model: Any) -> Iterator[Any]:
         layer = waiting.pop()
         yield layer
         waiting += inner_layers(layer)
-
-
-def _attribute(group: Any, name: str) -> list[str] | None:
-    """Return a list of texts that HDF5 may hold in several pieces; None where there is none."""
-    if name in group.attrs:
-        return _texts(group.attrs[name])
-    pieces: list[str] = []
-    number = 0
-    while f"{name}{number}" in group.attrs:
-        pieces += _texts(group.attrs[f"{name}{number}"])
-        number += 1
-    return pieces if number else None
-
-
-def _texts(values: Any) -> list[str]:
-    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
 
 
 def _snake(name: str) -> str:

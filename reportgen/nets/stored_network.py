@@ -1,0 +1,149 @@
+"""A network that is not built: what its file stores of its layers and its weights, behind the Network protocol.
+
+TensorFlow and Keras are not imported. Nothing can be run, so nothing of the file can.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from reportgen.errors import NotApplicable
+from reportgen.nets.stored_layers import (
+    network_name,
+    stored_calls,
+    stored_inputs,
+    stored_layers,
+    stored_outputs,
+)
+from reportgen.nets.stored_weights import read_array, stored_weights
+from reportgen.nets.training import learning_rate, loss_name, optimizer_name
+from reportgen.nets.weight_files import open_weights
+from reportgen.network.facts import LayerFacts, NetworkFacts, Origin
+from reportgen.numerics import dtype_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from reportgen.nets.stored import Stored
+    from reportgen.nets.stored_layers import StoredLayer
+    from reportgen.nets.stored_weights import StoredWeight
+    from reportgen.network.facts import VariableFacts
+
+
+class StoredNetwork:
+    """What a file stores of a network.
+
+    Args:
+        path: of the file.
+        stored: what was read of it.
+        reason: why there is no more, a sentence without its full stop.
+    """
+
+    can: frozenset[str] = frozenset()
+    open_inputs: tuple[str, ...] = ()
+    block = 1
+
+    def __init__(self, path: Path, stored: Stored, reason: str) -> None:
+        self._path, self._stored = path, stored
+        layers = stored_layers(stored.config)
+        with open_weights(path, stored.kind) as file:
+            self._weights = stored_weights(file, layers)
+        self.facts = _facts(path, stored, layers, self._weights, reason)
+
+    def input_shape(self, name: str) -> tuple[int, ...]:
+        """Return the size of an input without the batch dimension; 0 where it is open."""
+        shape = next(tensor.shape for tensor in self.facts.inputs if tensor.name == name)
+        return tuple(n or 0 for n in shape[1:])
+
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
+        """Read one weight after the other."""
+        with open_weights(self._path, self._stored.kind) as file:
+            for weight in self._weights:
+                yield weight.facts, read_array(file, weight.place)
+
+    def forward(self, *_: Any) -> NoReturn:
+        """Refuse: there is nothing to run."""
+        raise NotApplicable("There is no executable network; Overview says why.")
+
+    survey = passes = ascent = forward
+
+    def normalization_input(self, _: Any) -> None:
+        """Measure nothing."""
+
+
+def _facts(
+    path: Path,
+    stored: Stored,
+    layers: tuple[StoredLayer, ...],
+    weights: Sequence[StoredWeight],
+    reason: str,
+) -> NetworkFacts:
+    facts = [weight.facts for weight in weights]
+    loss = loss_name(None, stored.compiled)
+    rows = _layer_facts(layers, weights)
+    policy = next((layer.dtype_policy for layer in layers if layer.dtype_policy), "float32")
+    return NetworkFacts(
+        name=network_name(stored.config) or path.name.partition(".")[0],
+        class_name=_class_name(stored.config),
+        inputs=stored_inputs(layers),
+        outputs=stored_outputs(stored.config, layers, {"": loss} if loss else {}),
+        layers=rows,
+        calls=stored_calls(stored.config, layers),
+        parameters=sum(weight.count for weight in weights),
+        trainable_parameters=sum(weight.count for weight in weights if weight.facts.trainable),
+        weight_bytes=sum(w.count * dtype_size(w.facts.dtype) for w in weights),
+        dtype_policy=policy if facts else "",
+        optimizer=optimizer_name(None, stored.compiled),
+        learning_rate=learning_rate(None, stored.compiled),
+        loss=loss,
+        versions=(("Python", ".".join(str(n) for n in sys.version_info[:3])),),
+        origin=Origin(
+            "stored", stored.version, (stored.note,) if stored.note else (), reason
+        ),
+    )
+
+
+def _class_name(config: Any) -> str:
+    name = config.get("class_name") if isinstance(config, dict) else None
+    return name if isinstance(name, str) else "weights only"
+
+
+def _layer_facts(
+    layers: tuple[StoredLayer, ...], weights: Sequence[StoredWeight]
+) -> tuple[LayerFacts, ...]:
+    """Return the facts of every layer; where only weights are stored, of those that hold some."""
+    counts: dict[str, list[int]] = {}
+    parents = {layer.path: layer.parent for layer in layers}
+    for weight in weights:
+        at: str | None = weight.facts.layer
+        while at:
+            held = counts.setdefault(at, [0, 0])
+            held[0] += weight.count
+            held[1] += weight.count if weight.facts.trainable else 0
+            at = parents.get(at)
+    rows = [
+        LayerFacts(
+            path=layer.path,
+            name=layer.name,
+            class_name=layer.class_name,
+            parent=layer.parent,
+            parameters=counts.get(layer.path, [0, 0])[0],
+            trainable_parameters=counts.get(layer.path, [0, 0])[1],
+            dtype_policy=layer.dtype_policy,
+            activation=layer.activation,
+        )
+        for layer in layers
+    ]
+    known = set(parents)
+    for weight in weights:
+        path = weight.facts.layer
+        if path and path not in known:
+            known.add(path)
+            all_of, trained = counts[path]
+            kind = weight.facts.layer_class or "unknown"
+            rows.append(LayerFacts(path, path, kind, None, all_of, trained, "", None))
+    return tuple(rows)

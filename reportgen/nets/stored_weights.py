@@ -1,0 +1,287 @@
+"""Every weight of a file straight from HDF5, with what file and configuration say of it; one at a time.
+
+Two layouts: a group a layer with its weights by name, as ``.h5`` files and Keras 2's weights have it, and a group a
+layer's class with its weights by number, as ``.keras`` and ``.weights.h5`` have it.
+"""
+
+from __future__ import annotations
+
+import re
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from reportgen.network.facts import VariableFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from reportgen.nets.stored_layers import StoredLayer
+
+_NOT_WEIGHTS = {"optimizer", "optimizer_weights", "metrics", "_metrics", "seed_generator", "_compile_metrics"}
+"""Groups whose arrays are no weights of the network."""
+_CONTAINERS = {"layers", "_layer_checkpoint_dependencies", "model_weights", "vars"}
+"""Groups that stand between a layer and the one that holds it."""
+_KERNEL = ("kernel", "bias")
+_RECURRENT = ("kernel", "recurrent_kernel", "bias")
+_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+_ORDERS: dict[str, tuple[str, ...]] = {
+    "Dense": _KERNEL, "EinsumDense": _KERNEL, "Conv1D": _KERNEL, "Conv2D": _KERNEL, "Conv3D": _KERNEL,
+    "Conv1DTranspose": _KERNEL, "Conv2DTranspose": _KERNEL, "Conv3DTranspose": _KERNEL,
+    "DepthwiseConv1D": _KERNEL, "DepthwiseConv2D": _KERNEL,
+    "SeparableConv1D": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "LSTM": _RECURRENT, "GRU": _RECURRENT, "SimpleRNN": _RECURRENT, "LSTMCell": _RECURRENT,
+    "GRUCell": _RECURRENT, "SimpleRNNCell": _RECURRENT, "ConvLSTM2D": _RECURRENT, "ConvLSTMCell": _RECURRENT,
+    "BatchNormalization": _NORM, "LayerNormalization": ("gamma", "beta"), "GroupNormalization": ("gamma", "beta"),
+    "Embedding": ("embeddings",), "PReLU": ("alpha",), "Normalization": ("mean", "variance", "count"),
+}  # fmt: skip
+"""Names of the weights of Keras's layers in the order in which they are stored."""
+_ROLES = {
+    "kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings",
+}  # fmt: skip
+_STATISTICS = {"moving_mean", "moving_variance", "mean", "variance", "count"}
+
+
+class StoredWeight(NamedTuple):
+    """A weight and where it stands.
+
+    Attributes:
+        place: of its data set in the HDF5 file.
+    """
+
+    facts: VariableFacts
+    place: str
+
+    @property
+    def count(self) -> int:
+        """Its elements."""
+        return prod(self.facts.shape)
+
+
+class _Found(NamedTuple):
+    """A data set with the parts of its name, before it is known whose it is.
+
+    Attributes:
+        parts: names of layers from the root down.
+        kinds: of each part the class that its group is called after, or nothing.
+        name: of the weight; a number where the file counts.
+    """
+
+    place: str
+    parts: tuple[str, ...]
+    kinds: tuple[str, ...]
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def stored_weights(file: Any, layers: Sequence[StoredLayer]) -> tuple[StoredWeight, ...]:
+    """Return every weight of a file in its order; only their places and shapes are read.
+
+    Args:
+        file: the open HDF5 file.
+        layers: of the stored configuration, empty where there is none.
+    """
+    group = file["model_weights"] if "model_weights" in file else file
+    named = texts_of(group, "layer_names")
+    found = _by_name(group, named) if named is not None else list(_by_number(file))
+    known = {layer.path: layer for layer in layers}
+    taken: set[str] = set()
+    return tuple(_weight(one, known, taken) for one in found)
+
+
+def read_array(file: Any, place: str) -> NDArray[Any]:
+    """Return a weight's values; bfloat16, which HDF5 does not know, as float32."""
+    data = file[place]
+    array = np.asarray(data[()])
+    if array.dtype.kind == "V" and array.dtype.itemsize == 2:
+        return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return array.view(np.uint8) if array.dtype.kind == "V" else array
+
+
+def texts_of(group: Any, name: str) -> list[str] | None:
+    """Return a list of texts that HDF5 may hold in several pieces; None where there is none."""
+    if name in group.attrs:
+        return _texts(group.attrs[name])
+    pieces: list[str] = []
+    number = 0
+    while f"{name}{number}" in group.attrs:
+        pieces += _texts(group.attrs[f"{name}{number}"])
+        number += 1
+    return pieces if number else None
+
+
+def _texts(values: Any) -> list[str]:
+    held = [values] if isinstance(values, str | bytes) else list(np.atleast_1d(values))
+    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in held]
+
+
+def _by_name(group: Any, layers: Sequence[str]) -> list[_Found]:
+    found = []
+    for layer in layers:
+        inner = group.get(layer)
+        for name in (texts_of(inner, "weight_names") or ()) if inner is not None else ():
+            data = inner.get(name)
+            if not hasattr(data, "shape"):
+                continue
+            *scopes, last = name.partition(":")[0].split("/")
+            parts = (layer, *(scope for scope in scopes if scope != layer))
+            shape = tuple(int(n) for n in data.shape)
+            found.append(_Found(data.name, parts, ("",) * len(parts), last, shape, str(data.dtype)))
+    return found
+
+
+def _by_number(
+    group: Any, parts: tuple[str, ...] = (), kinds: tuple[str, ...] = ()
+) -> Iterator[_Found]:
+    """Yield the data sets of the groups of a file, the numbered ones in their order."""
+    for key in sorted(group, key=_natural):
+        item = group[key]
+        if hasattr(item, "shape"):
+            dtype = _text(item.attrs.get("dtype")) or str(item.dtype)
+            shape = tuple(int(n) for n in item.shape)
+            yield _Found(item.name, parts, kinds, key, shape, dtype)
+            continue
+        steps = [step for step in key.replace("\\", "/").split("/") if step]
+        if _NOT_WEIGHTS & set(steps):
+            continue
+        more, classes = [step for step in steps if step not in _CONTAINERS], []
+        for step in more:
+            classes.append(re.sub(r"_\d+$", "", step))
+        if more and "vars" in item:
+            said = _text(item["vars"].attrs.get("name"))
+            more[-1] = said or more[-1]
+        yield from _by_number(item, (*parts, *more), (*kinds, *classes))
+
+
+def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Order names with their numbers as numbers."""
+    return tuple(
+        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+
+
+# -- whose they are ----------------------------------------------------------------------------------
+
+
+def _weight(found: _Found, layers: Mapping[str, StoredLayer], taken: set[str]) -> StoredWeight:
+    path, layer = _holder(found.parts, layers)
+    class_name = layer.class_name if layer is not None else _class_of(found)
+    order = _ORDERS.get(class_name, ())
+    number = int(found.name) if found.name.isdecimal() else -1
+    name = _named(order, number, layer) if number >= 0 else found.name
+    base = f"{path}/{name}" if path else name
+    unique, count = base, 1
+    while unique in taken:
+        count += 1
+        unique = f"{base}.{count}"
+    taken.add(unique)
+    initializer, numbers = _initializer(layer, name)
+    return StoredWeight(
+        VariableFacts(
+            path=unique,
+            layer=path,
+            layer_class=class_name,
+            name=name,
+            role=_role(name),
+            shape=found.shape,
+            dtype=found.dtype,
+            trainable=name not in _STATISTICS and _trains(path, layers),
+            initializer=initializer,
+            initializer_config=numbers,
+            compute_dtype=layer.compute_dtype if layer is not None else "",
+        ),
+        found.place,
+    )
+
+
+def _holder(
+    parts: tuple[str, ...], layers: Mapping[str, StoredLayer]
+) -> tuple[str, StoredLayer | None]:
+    """Return the path and the layer that a data set belongs to: the deepest that its name tells."""
+    at: str | None = None
+    for part in parts:
+        wanted = part if at is None else f"{at}/{part}"
+        if wanted in layers:
+            at = wanted
+        elif at is not None and (deeper := _below(at, part, layers)):
+            at = deeper
+    if at is not None:
+        return at, layers[at]
+    return "/".join(parts), None
+
+
+def _below(path: str, name: str, layers: Mapping[str, StoredLayer]) -> str:
+    """Return the only layer of a name anywhere below another one, or nothing."""
+    found = [p for p, layer in layers.items() if layer.name == name and p.startswith(f"{path}/")]
+    return found[0] if len(found) == 1 else ""
+
+
+def _class_of(found: _Found) -> str:
+    """Guess a layer's class by the group that is called after it, or by the name that Keras gives it."""
+    said = (*found.kinds, *found.parts)
+    for text in (said[len(found.kinds) - 1 : len(found.kinds)] or ()) + found.parts[-1:]:
+        plain = re.sub(r"_\d+$", "", text).replace("_", "").lower()
+        for class_name in _ORDERS:
+            if class_name.lower() == plain:
+                return class_name
+    return "BatchNormalization" if found.name in {"moving_mean", "moving_variance"} else ""
+
+
+def _named(order: tuple[str, ...], number: int, layer: StoredLayer | None) -> str:
+    """Return the name of a layer's weight by its number; what it does without is left out of the order."""
+    if layer is not None:
+        gone = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
+        order = tuple(n for n in order if layer.config.get(gone.get(n, "")) is not False)
+    return order[number] if number < len(order) else str(number)
+
+
+def _role(name: str) -> str:
+    if name in _ROLES:
+        return name
+    if name.endswith("kernel"):
+        return "kernel"
+    return "bias" if name.endswith("bias") else "other"
+
+
+def _trains(path: str, layers: Mapping[str, StoredLayer]) -> bool:
+    """Tell whether training changes a layer: none of those that hold it is frozen."""
+    at = layers.get(path)
+    while at is not None:
+        if not at.trainable:
+            return False
+        at = layers.get(at.parent or "")
+    return True
+
+
+def _initializer(
+    layer: StoredLayer | None, name: str
+) -> tuple[str | None, dict[str, float | str]]:
+    """Return the declared initializer of a weight: its name in snake case, and its numbers and words."""
+    if layer is None:
+        return None, {}
+    key = "depthwise" if layer.class_name.startswith("Depthwise") and name == "kernel" else name
+    names = (f"{key}_initializer", f"{key.removesuffix('_kernel')}_initializer")
+    stored = next((layer.config[n] for n in names if n in layer.config), None)
+    if isinstance(stored, str):
+        return stored, {}
+    if not isinstance(stored, dict) or not isinstance(stored.get("class_name"), str):
+        return None, {}
+    class_name = stored["class_name"]
+    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name).lstrip("_")
+    inner = stored.get("config")
+    items = inner.items() if isinstance(inner, dict) else ()
+    kept = {
+        str(k): v
+        for k, v in items
+        if isinstance(v, float | int | str) and not isinstance(v, bool) and k not in {"seed", "dtype"}
+    }
+    return snake, kept
