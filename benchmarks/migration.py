@@ -3,10 +3,10 @@
     python benchmarks/migration.py write FOLDER [FILE …]     # by a Python that has tf_keras
     python benchmarks/migration.py compare FOLDER            # by one that has reportgen
 
-``write`` saves networks of most layers of Keras 2 in both of its formats, and the answers of ``tf_keras`` to random
-inputs, of FILEs too. ``tf_keras`` runs the code that a file carries: give it files that you trust. ``compare`` loads
-every file as a report does and prints the largest difference; equal is up to 1e-4. A file that is not migrated
-counts too: it is named with its reason.
+``write`` saves networks of most layers of Keras 2 in both formats, and the answers of ``tf_keras`` to random
+inputs, of FILEs too. ``tf_keras`` runs the code that a file carries: give it files that you trust. ``compare``
+loads every file as a report does and prints the largest difference; equal is up to 1e-4. A file that is not
+migrated counts too: it is named with its reason.
 """
 
 from __future__ import annotations
@@ -164,18 +164,24 @@ def networks() -> dict[str, Any]:
     found |= {
         f"activation_{name}": chain((7,), lambda name=name: layers.Dense(5, activation=name))
         for name in (
-            "relu", "elu", "selu", "softplus", "softsign", "tanh", "sigmoid", "hard_sigmoid", "exponential", "linear",
-            "softmax", "swish", "gelu", "mish",
+            "relu", "elu", "selu", "softplus", "softsign", "tanh", "sigmoid", "hard_sigmoid", "exponential",
+            "linear", "softmax", "swish", "gelu", "mish",
         )
     }  # fmt: skip
     found |= {
         "gru_before": chain(steps, lambda: layers.GRU(5, reset_after=False)),
         "simple_rnn": chain(steps, lambda: layers.SimpleRNN(5, go_backwards=True)),
         "rnn_cells": chain(
-            steps, lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3, recurrent_activation="hard_sigmoid")])
+            steps,
+            lambda: layers.RNN(
+                [layers.LSTMCell(4), layers.GRUCell(3, recurrent_activation="hard_sigmoid")]
+            ),
         ),
         "bidirectional_sum": chain(
-            steps, lambda: layers.Bidirectional(layers.SimpleRNN(4, return_sequences=True), merge_mode="sum")
+            steps,
+            lambda: layers.Bidirectional(
+                layers.SimpleRNN(4, return_sequences=True), merge_mode="sum"
+            ),
         ),
         "in_time": chain(
             (5, 8, 8, 3),
@@ -183,18 +189,20 @@ def networks() -> dict[str, Any]:
             lambda: layers.TimeDistributed(layers.Flatten()),
             lambda: layers.LSTM(4),
         ),
-        "conv_lstm": chain((4, 8, 8, 2), lambda: layers.ConvLSTM2D(3, 3, recurrent_activation="hard_sigmoid")),
+        "conv_lstm": chain(
+            (4, 8, 8, 2), lambda: layers.ConvLSTM2D(3, 3, recurrent_activation="hard_sigmoid")
+        ),
         "conv2d": chain(
             picture,
             lambda: layers.ZeroPadding2D(((0, 1), (0, 1))),
             lambda: layers.Conv2D(6, 3, strides=2, padding="same", groups=3),
-            lambda: layers.BatchNormalization(),
-            lambda: layers.LeakyReLU(),
+            layers.BatchNormalization,
+            layers.LeakyReLU,
             lambda: layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2),
             lambda: layers.ReLU(6.0),
             lambda: layers.SeparableConv2D(4, 3, activation="relu"),
             lambda: layers.MaxPooling2D(2, padding="same"),
-            lambda: layers.Flatten(),
+            layers.Flatten,
             lambda: layers.Dense(3, activation="softmax"),
         ),
         "decoder": chain(
@@ -213,14 +221,14 @@ def networks() -> dict[str, Any]:
             lambda: layers.DepthwiseConv1D(3),
             lambda: layers.AveragePooling1D(2),
             lambda: layers.Conv1DTranspose(3, 3),
-            lambda: layers.GlobalMaxPooling1D(),
+            layers.GlobalMaxPooling1D,
         ),
         "conv3d": chain(
             (6, 6, 6, 2),
             lambda: layers.Conv3D(3, 2),
             lambda: layers.MaxPooling3D(2),
             lambda: layers.Conv3DTranspose(2, 2),
-            lambda: layers.GlobalAveragePooling3D(),
+            layers.GlobalAveragePooling3D,
         ),
         "thresholded": chain((9,), lambda: layers.Dense(5), lambda: layers.ThresholdedReLU(0.3)),
         "dropouts": chain(
@@ -230,15 +238,15 @@ def networks() -> dict[str, Any]:
             lambda: layers.GaussianDropout(0.2),
             lambda: layers.AlphaDropout(0.2),
             lambda: layers.Dropout(0.2, noise_shape=(None, 1, 1, 3)),
-            lambda: layers.Flatten(),
+            layers.Flatten,
             lambda: layers.ActivityRegularization(0.1),
             lambda: layers.Dense(3),
         ),
         "normalisations": chain(
             (6, 5),
-            lambda: layers.LayerNormalization(),
+            layers.LayerNormalization,
             lambda: layers.BatchNormalization(axis=1, scale=False),
-            lambda: layers.UnitNormalization(),
+            layers.UnitNormalization,
             lambda: layers.GroupNormalization(5),
         ),
         "preprocessing": chain(
@@ -254,23 +262,27 @@ def networks() -> dict[str, Any]:
             lambda: layers.Conv2D(2, 3),
         ),
         "adapted": chain(
-            (4,), lambda: layers.Normalization(mean=[1, 2, 3, 4], variance=[1, 2, 3, 4]), lambda: layers.Dense(2)
+            (4,),
+            lambda: layers.Normalization(mean=[1, 2, 3, 4], variance=[1, 2, 3, 4]),
+            lambda: layers.Dense(2),
         ),
         "shapes": chain(
             (6, 4),
             lambda: layers.Permute((2, 1)),
             lambda: layers.Reshape((3, 8)),
             lambda: layers.Masking(0.0),
-            lambda: layers.GlobalAveragePooling1D(),
+            layers.GlobalAveragePooling1D,
             lambda: layers.RepeatVector(3),
             lambda: layers.Softmax(axis=1),
         ),
-        "embedding": chain((7,), lambda: layers.Embedding(9, 4, mask_zero=True), lambda: layers.LSTM(3)),
+        "embedding": chain(
+            (7,), lambda: layers.Embedding(9, 4, mask_zero=True), lambda: layers.LSTM(3)
+        ),
     }
     return found | graphs()
 
 
-def graphs() -> dict[str, Any]:
+def graphs() -> dict[str, Any]:  # noqa: C901 - a network a joint
     """Return makers of networks whose joints are odd."""
     from tf_keras import Input, Model, Sequential, layers
 
@@ -298,7 +310,9 @@ def graphs() -> dict[str, Any]:
 
     def nested_sequential() -> Any:
         entry = Input((12, 12, 3))
-        head = Sequential([Input((8, 8, 4)), layers.Flatten(), layers.Dense(3), layers.Dropout(0.2)], name="head")
+        head = Sequential(
+            [Input((8, 8, 4)), layers.Flatten(), layers.Dense(3), layers.Dropout(0.2)], name="head"
+        )
         return Model(entry, head(backbone("body")(entry)))
 
     def several() -> Any:
@@ -367,7 +381,9 @@ def compare(folder: Path) -> None:
         wrong += far > EQUAL
         worst = max(worst, far)
         print(f"{Path(path).name:44} {way:9} {far:.1e}{'  DIFFERENT' if far > EQUAL else ''}")
-    print(f"{len(index)} files: {refused} refused, {wrong} different, largest difference {worst:.1e}")
+    print(
+        f"{len(index)} files: {refused} refused, {wrong} different, largest difference {worst:.1e}"
+    )
 
 
 def difference(path: Path, answers: dict[str, np.ndarray]) -> tuple[float, str]:

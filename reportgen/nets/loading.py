@@ -122,7 +122,11 @@ def _load_native(
 
     def build() -> Any:
         with named_by_content(path, stored) as file:
-            return load(file) if not stored.body else _with_body(stored, known, file, allow_code)
+            return (
+                load(file)
+                if not stored.body
+                else _with_body(stored, known, file, safe=not allow_code)
+            )
 
     model = _build(path, stored, stored.config, seconds, build)
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "native"))
@@ -189,7 +193,7 @@ def _load_migrated(
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "migrated"))
 
 
-def _with_body(stored: Stored, known: Mapping[str, Any], file: Path, allow_code: bool) -> Any:
+def _with_body(stored: Stored, known: Mapping[str, Any], file: Path, *, safe: bool) -> Any:
     """Build a network from the architecture that was given, and let it read the weights."""
     import keras
 
@@ -197,7 +201,7 @@ def _with_body(stored: Stored, known: Mapping[str, Any], file: Path, allow_code:
 
     config = copy.deepcopy(stored.config)
     model = keras.saving.deserialize_keras_object(
-        config, custom_objects=dict(known), safe_mode=not allow_code
+        config, custom_objects=dict(known), safe_mode=safe
     )
     with open_weights(file, stored.kind) as held:
         by_groups = has_groups(held)
@@ -208,9 +212,7 @@ def _with_body(stored: Stored, known: Mapping[str, Any], file: Path, allow_code:
     return model
 
 
-def _build(
-    path: Path, stored: Stored, config: Any, seconds: float, make: Callable[[], Any]
-) -> Any:
+def _build(path: Path, stored: Stored, config: Any, seconds: float, make: Callable[[], Any]) -> Any:
     """Make a network within the limits on its weights, its tensors and the time.
 
     Raises:
@@ -244,7 +246,11 @@ def _explain_error(error: Exception, path: Path, stored: Stored) -> NotBuiltErro
     )
     if unknown:
         said = unknown_objects({unknown.group(1)}, path)
-        return NotBuiltError(f"{said} {_where_to_load(stored)}") if "cannot load" in str(said) else said
+        return (
+            NotBuiltError(f"{said} {_where_to_load(stored)}")
+            if "cannot load" in str(said)
+            else said
+        )
     if "not a modeling function" in text or "Non-modeling APIs" in text:
         return NotBuiltError(f"{path}: Keras itself refuses what it names ({cause(error)}).")
     return NotBuiltError(
@@ -260,7 +266,5 @@ def _where_to_load(stored: Stored) -> str:
     if not stored.version:
         return f"If an older Keras wrote it, {advice}"
     if stored.version == keras.__version__:
-        return (
-            f"It was written by this version, Keras {stored.version}, which cannot read all that it writes."
-        )
+        return f"It was written by this version, Keras {stored.version}, which cannot read all that it writes."
     return f"Keras {stored.version} wrote it, this is Keras {keras.__version__}: {advice}"

@@ -229,8 +229,8 @@ def _format_of(path: Path, head: bytes) -> tuple[str, str]:
     suffix = path.suffix.lower()
     if suffix in _FOREIGN:
         raise ModelError(
-            f"{path} is {_FOREIGN[suffix]}, and reportgen reads Keras models. Netron (https://netron.app) shows "
-            "it; for a report save the Keras model that it was made from with model.save('NAME.keras')."
+            f"{path} is {_FOREIGN[suffix]}, and reportgen reads Keras models. Netron (https://netron.app) "
+            "shows it; for a report save the Keras model that it was made from with model.save('NAME.keras')."
         )
     if suffix not in {".keras", ".h5", ".hdf5"}:
         raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {SAVE_AGAIN}")
@@ -298,9 +298,10 @@ def _read_hdf5_config(path: Path) -> tuple[Any, dict[str, Any], Mapping[str, Any
     try:
         with h5py.File(path, "r") as file:
             stored, training = file.attrs.get("model_config"), file.attrs.get("training_config")
-            group = file["model_weights"] if "model_weights" in file else file
+            group = file.get("model_weights", file)
             written = {
-                key: file.attrs.get(key, group.attrs.get(key)) for key in ("keras_version", "backend")
+                key: file.attrs.get(key, group.attrs.get(key))
+                for key in ("keras_version", "backend")
             }
     except OSError as error:
         raise ModelError(

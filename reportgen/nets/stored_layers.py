@@ -1,6 +1,7 @@
-"""The layers of a stored configuration, and how they are joined, as facts; nothing is built and no Keras is needed.
+"""The layers of a stored configuration, and how they are joined, as facts; nothing is built.
 
-A configuration of any version is read as it stands, so that custom classes and layers with code have their place.
+No Keras is needed. A configuration of any version is read as it stands, so that custom classes and layers with
+code have their place.
 """
 
 from __future__ import annotations
@@ -42,17 +43,18 @@ class StoredLayer(NamedTuple):
 
     @property
     def dtype_policy(self) -> str:
-        """The name of its policy; empty where nothing is said."""
+        """The name of its policy; Keras's own where nothing is said."""
         stored = self.config.get("dtype")
         if isinstance(stored, dict):
             inner = stored.get("config")
-            stored = inner.get("name") if isinstance(inner, dict) else inner
-        return stored if isinstance(stored, str) else ""
+            stored = _policy(inner) if isinstance(inner, dict) else inner
+        return stored if isinstance(stored, str) else "float32"
 
     @property
     def compute_dtype(self) -> str:
-        """The type that it computes in; empty where nothing is said."""
-        return _COMPUTE.get(self.dtype_policy, self.dtype_policy)
+        """The type that it computes in."""
+        policy = self.dtype_policy.rpartition("_from_")[2]
+        return _COMPUTE.get(policy, policy)
 
     @property
     def activation(self) -> str | None:
@@ -64,6 +66,12 @@ class StoredLayer(NamedTuple):
         return stored if isinstance(stored, str) else None
 
 
+def _policy(config: Mapping[str, Any]) -> Any:
+    """Return the name of a policy; of a quantized one the name that Keras gives it."""
+    mode, source = config.get("mode"), config.get("source_name")
+    return f"{mode}_from_{source}" if isinstance(mode, str) else config.get("name")
+
+
 def stored_layers(config: Any) -> tuple[StoredLayer, ...]:
     """Return every layer of a configuration, parents before children.
 
@@ -72,7 +80,9 @@ def stored_layers(config: Any) -> tuple[StoredLayer, ...]:
     """
     found: list[StoredLayer] = []
     taken: set[str] = set()
-    waiting = [(node, None, 0) for node in reversed(_inner_nodes(config))]
+    waiting: list[tuple[dict[str, Any], str | None, int]] = [
+        (node, None, 0) for node in reversed(_inner_nodes(config))
+    ]
     while waiting and len(found) < _MOST_LAYERS:
         node, parent, depth = waiting.pop()
         layer = _layer(node, parent, taken)
@@ -108,8 +118,8 @@ def _inner_nodes(node: Any) -> list[dict[str, Any]]:
         return [item for item in stored if _is_layer(item)]
     found: list[dict[str, Any]] = []
     for key in _INNER:
-        held = config.get(key)
-        found += [item for item in (held if isinstance(held, list) else [held]) if _is_layer(item)]
+        held: Any = config.get(key)
+        found += filter(_is_layer, held if isinstance(held, list) else [held])
     return found
 
 
@@ -148,7 +158,11 @@ def stored_inputs(layers: tuple[StoredLayer, ...]) -> tuple[TensorFacts, ...]:
 def _first_of_all(layers: tuple[StoredLayer, ...]) -> list[StoredLayer]:
     """Return the first layer, at any depth, that says what it takes."""
     keys = {"batch_shape", "batch_input_shape"}
-    return [next((layer for layer in layers if keys & layer.config.keys()), layers[0])] if layers else []
+    return (
+        [next((layer for layer in layers if keys & layer.config.keys()), layers[0])]
+        if layers
+        else []
+    )
 
 
 def _is_shape(value: Any) -> bool:
@@ -172,7 +186,9 @@ def stored_outputs(
     inner = config.get("config") if isinstance(config, dict) else None
     ends = inner.get("output_layers") if isinstance(inner, dict) else None
     top = {layer.name: layer for layer in layers if layer.parent is None}
-    names = list(dict.fromkeys(name for name, _ in _references(ends) if name in top)) or list(top)[-1:]
+    names = (
+        list(dict.fromkeys(name for name, _ in _references(ends) if name in top)) or list(top)[-1:]
+    )
     found = []
     for name in names:
         layer = top[name]
@@ -227,8 +243,8 @@ def stored_calls(config: Any, layers: tuple[StoredLayer, ...]) -> tuple[CallFact
 def _call(layer: StoredLayer, number: int, sources: tuple[Source, ...]) -> CallFacts:
     name = layer.path if number == 1 else f"{layer.path}#{number}"
     return CallFacts(
-        id=name, layer=layer.path, class_name=layer.class_name, parent=None, inputs=sources, shapes=(), dtypes=(),
-        bytes=0, flops=0, leaf=True,
+        id=name, layer=layer.path, class_name=layer.class_name, parent=None, inputs=sources, shapes=(),
+        dtypes=(), bytes=0, flops=0, leaf=True,
     )  # fmt: skip
 
 
@@ -241,7 +257,8 @@ def _sources(node: Any, layers: Mapping[str, StoredLayer]) -> Iterator[Source]:
             yield InputRef(layer.name)
         else:
             # A nested network's own graph counted as its first call in Keras 2.
-            yield layer.path if number < 1 or "layers" in layer.config else f"{layer.path}#{number + 1}"
+            first = number < 1 or "layers" in layer.config
+            yield layer.path if first else f"{layer.path}#{number + 1}"
 
 
 def _references(node: Any) -> Iterator[tuple[str, int]]:

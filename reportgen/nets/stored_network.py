@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from msgspec.structs import replace
+
 from reportgen.errors import NotApplicable
 from reportgen.nets.stored_layers import (
     network_name,
@@ -23,7 +25,7 @@ from reportgen.network.facts import LayerFacts, NetworkFacts, Origin
 from reportgen.numerics import dtype_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,7 +46,6 @@ class StoredNetwork:
     """
 
     can: frozenset[str] = frozenset()
-    open_inputs: tuple[str, ...] = ()
     block = 1
 
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
@@ -65,11 +66,13 @@ class StoredNetwork:
             for weight in self._weights:
                 yield weight.facts, read_array(file, weight.place)
 
-    def forward(self, *_: Any) -> NoReturn:
+    def forward(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is nothing to run."""
         raise NotApplicable("There is no executable network; Overview says why.")
 
-    survey = passes = ascent = forward
+    survey: Any = forward
+    passes: Any = forward
+    ascent: Any = forward
 
     def normalization_input(self, _: Any) -> None:
         """Measure nothing."""
@@ -93,17 +96,15 @@ def _facts(
         outputs=stored_outputs(stored.config, layers, {"": loss} if loss else {}),
         layers=rows,
         calls=stored_calls(stored.config, layers),
-        parameters=sum(weight.count for weight in weights),
-        trainable_parameters=sum(weight.count for weight in weights if weight.facts.trainable),
-        weight_bytes=sum(w.count * dtype_size(w.facts.dtype) for w in weights),
+        parameters=sum(weight.elements for weight in weights),
+        trainable_parameters=sum(weight.elements for weight in weights if weight.facts.trainable),
+        weight_bytes=sum(w.elements * dtype_size(w.facts.dtype) for w in weights),
         dtype_policy=policy if facts else "",
         optimizer=optimizer_name(None, stored.compiled),
         learning_rate=learning_rate(None, stored.compiled),
         loss=loss,
         versions=(("Python", ".".join(str(n) for n in sys.version_info[:3])),),
-        origin=Origin(
-            "stored", stored.version, (stored.note,) if stored.note else (), reason
-        ),
+        origin=Origin("stored", stored.version, (stored.note,) if stored.note else (), reason),
     )
 
 
@@ -115,35 +116,43 @@ def _class_name(config: Any) -> str:
 def _layer_facts(
     layers: tuple[StoredLayer, ...], weights: Sequence[StoredWeight]
 ) -> tuple[LayerFacts, ...]:
-    """Return the facts of every layer; where only weights are stored, of those that hold some."""
+    """Return the facts of every layer, and of what holds weights and stands in no configuration."""
+    known = {layer.path: layer.parent for layer in layers}
     counts: dict[str, list[int]] = {}
-    parents = {layer.path: layer.parent for layer in layers}
     for weight in weights:
         at: str | None = weight.facts.layer
         while at:
             held = counts.setdefault(at, [0, 0])
-            held[0] += weight.count
-            held[1] += weight.count if weight.facts.trainable else 0
-            at = parents.get(at)
+            held[0] += weight.elements
+            held[1] += weight.elements if weight.facts.trainable else 0
+            at = known[at] if at in known else _nearest(at, known)
     rows = [
-        LayerFacts(
-            path=layer.path,
-            name=layer.name,
-            class_name=layer.class_name,
-            parent=layer.parent,
-            parameters=counts.get(layer.path, [0, 0])[0],
-            trainable_parameters=counts.get(layer.path, [0, 0])[1],
-            dtype_policy=layer.dtype_policy,
-            activation=layer.activation,
-        )
-        for layer in layers
+        _row(layer.path, layer.name, layer.class_name, layer.parent, counts) for layer in layers
     ]
-    known = set(parents)
+    rows = [
+        replace(row, dtype_policy=layer.dtype_policy, activation=layer.activation)
+        for row, layer in zip(rows, layers, strict=True)
+    ]
     for weight in weights:
         path = weight.facts.layer
         if path and path not in known:
-            known.add(path)
-            all_of, trained = counts[path]
-            kind = weight.facts.layer_class or "unknown"
-            rows.append(LayerFacts(path, path, kind, None, all_of, trained, "", None))
+            parent = known[path] = _nearest(path, known)
+            name = path if parent is None else path.removeprefix(f"{parent}/")
+            rows.append(_row(path, name, weight.facts.layer_class or "unknown", parent, counts))
     return tuple(rows)
+
+
+def _row(
+    path: str, name: str, class_name: str, parent: str | None, counts: Mapping[str, list[int]]
+) -> LayerFacts:
+    parameters, trainable = counts.get(path, [0, 0])
+    return LayerFacts(path, name, class_name, parent, parameters, trainable, "", None)
+
+
+def _nearest(path: str, known: Mapping[str, str | None]) -> str | None:
+    """Return the longest beginning of a path that is a layer's."""
+    while path:
+        path = path.rpartition("/")[0]
+        if path in known:
+            return path
+    return None

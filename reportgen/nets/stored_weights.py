@@ -1,7 +1,7 @@
 """Every weight of a file straight from HDF5, with what file and configuration say of it; one at a time.
 
-Two layouts: a group a layer with its weights by name, as ``.h5`` files and Keras 2's weights have it, and a group a
-layer's class with its weights by number, as ``.keras`` and ``.weights.h5`` have it.
+Two layouts: a group for each layer with its weights by name, as ``.h5`` files have it, and a group
+called after a layer's class with its weights by number, as ``.keras`` and ``.weights.h5`` have it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from reportgen.nets.stored_layers import StoredLayer
 
-_NOT_WEIGHTS = {"optimizer", "optimizer_weights", "metrics", "_metrics", "seed_generator", "_compile_metrics"}
+_NOT_WEIGHTS = {
+    "optimizer",
+    "optimizer_weights",
+    "metrics",
+    "_metrics",
+    "seed_generator",
+    "_compile_metrics",
+}
 """Groups whose arrays are no weights of the network."""
 _CONTAINERS = {"layers", "_layer_checkpoint_dependencies", "model_weights", "vars"}
 """Groups that stand between a layer and the one that holds it."""
@@ -36,7 +43,8 @@ _ORDERS: dict[str, tuple[str, ...]] = {
     "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel", "bias"),
     "LSTM": _RECURRENT, "GRU": _RECURRENT, "SimpleRNN": _RECURRENT, "LSTMCell": _RECURRENT,
     "GRUCell": _RECURRENT, "SimpleRNNCell": _RECURRENT, "ConvLSTM2D": _RECURRENT, "ConvLSTMCell": _RECURRENT,
-    "BatchNormalization": _NORM, "LayerNormalization": ("gamma", "beta"), "GroupNormalization": ("gamma", "beta"),
+    "BatchNormalization": _NORM, "LayerNormalization": ("gamma", "beta"),
+    "GroupNormalization": ("gamma", "beta"),
     "Embedding": ("embeddings",), "PReLU": ("alpha",), "Normalization": ("mean", "variance", "count"),
 }  # fmt: skip
 """Names of the weights of Keras's layers in the order in which they are stored."""
@@ -57,7 +65,7 @@ class StoredWeight(NamedTuple):
     place: str
 
     @property
-    def count(self) -> int:
+    def elements(self) -> int:
         """Its elements."""
         return prod(self.facts.shape)
 
@@ -86,7 +94,7 @@ def stored_weights(file: Any, layers: Sequence[StoredLayer]) -> tuple[StoredWeig
         file: the open HDF5 file.
         layers: of the stored configuration, empty where there is none.
     """
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     named = texts_of(group, "layer_names")
     found = _by_name(group, named) if named is not None else list(_by_number(file))
     known = {layer.path: layer for layer in layers}
@@ -129,7 +137,8 @@ def _by_name(group: Any, layers: Sequence[str]) -> list[_Found]:
             if not hasattr(data, "shape"):
                 continue
             *scopes, last = name.partition(":")[0].split("/")
-            parts = (layer, *(scope for scope in scopes if scope != layer))
+            below = scopes[scopes.index(layer) + 1 :] if layer in scopes else scopes
+            parts = (layer, *below)
             shape = tuple(int(n) for n in data.shape)
             found.append(_Found(data.name, parts, ("",) * len(parts), last, shape, str(data.dtype)))
     return found
@@ -149,9 +158,8 @@ def _by_number(
         steps = [step for step in key.replace("\\", "/").split("/") if step]
         if _NOT_WEIGHTS & set(steps):
             continue
-        more, classes = [step for step in steps if step not in _CONTAINERS], []
-        for step in more:
-            classes.append(re.sub(r"_\d+$", "", step))
+        more = [step for step in steps if step not in _CONTAINERS]
+        classes = [re.sub(r"_\d+$", "", step) for step in more]
         if more and "vars" in item:
             said = _text(item["vars"].attrs.get("name"))
             more[-1] = said or more[-1]
@@ -161,7 +169,9 @@ def _by_number(
 def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Order names with their numbers as numbers."""
     return tuple(
-        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in re.split(r"(\d+)", text)
+        if part
     )
 
 
@@ -173,11 +183,12 @@ def _text(value: Any) -> str:
 
 
 def _weight(found: _Found, layers: Mapping[str, StoredLayer], taken: set[str]) -> StoredWeight:
-    path, layer = _holder(found.parts, layers)
-    class_name = layer.class_name if layer is not None else _class_of(found)
+    path, layer = _holder(found, layers)
+    class_name = _class_of(found, layer, inside=layer is None or path != layer.path)
     order = _ORDERS.get(class_name, ())
-    number = int(found.name) if found.name.isdecimal() else -1
-    name = _named(order, number, layer) if number >= 0 else found.name
+    name = _named(order, int(found.name), layer) if found.name.isdecimal() else found.name
+    if class_name.startswith("Depthwise") and name == "depthwise_kernel":  # as Keras 2 called it
+        name = "kernel"
     base = f"{path}/{name}" if path else name
     unique, count = base, 1
     while unique in taken:
@@ -194,7 +205,10 @@ def _weight(found: _Found, layers: Mapping[str, StoredLayer], taken: set[str]) -
             role=_role(name),
             shape=found.shape,
             dtype=found.dtype,
-            trainable=name not in _STATISTICS and _trains(path, layers),
+            trainable=name not in _STATISTICS
+            and not found.dtype.startswith(("int", "uint"))
+            and not name.endswith("_scale")
+            and _trains(layer, layers),
             initializer=initializer,
             initializer_config=numbers,
             compute_dtype=layer.compute_dtype if layer is not None else "",
@@ -203,20 +217,24 @@ def _weight(found: _Found, layers: Mapping[str, StoredLayer], taken: set[str]) -
     )
 
 
-def _holder(
-    parts: tuple[str, ...], layers: Mapping[str, StoredLayer]
-) -> tuple[str, StoredLayer | None]:
-    """Return the path and the layer that a data set belongs to: the deepest that its name tells."""
+def _holder(found: _Found, layers: Mapping[str, StoredLayer]) -> tuple[str, StoredLayer | None]:
+    """Return the path of what holds a data set, and the layer of the configuration that it is or stands in."""
     at: str | None = None
-    for part in parts:
+    inside: list[str] = []
+    for part in found.parts:
         wanted = part if at is None else f"{at}/{part}"
         if wanted in layers:
-            at = wanted
-        elif at is not None and (deeper := _below(at, part, layers)):
-            at = deeper
-    if at is not None:
-        return at, layers[at]
-    return "/".join(parts), None
+            at, inside = wanted, []
+        elif at is None:
+            inside.append(part)
+        elif deeper := _below(at, part, layers):
+            at, inside = deeper, []
+        elif not re.fullmatch(rf"{re.escape(layers[at].name)}(_\d+)?", part):
+            inside.append(
+                part
+            )  # what a layer makes itself, as a cell, and no scope of TensorFlow's
+    path = "/".join([*([at] if at is not None else []), *inside])
+    return path, layers[at] if at is not None else None
 
 
 def _below(path: str, name: str, layers: Mapping[str, StoredLayer]) -> str:
@@ -225,14 +243,19 @@ def _below(path: str, name: str, layers: Mapping[str, StoredLayer]) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _class_of(found: _Found) -> str:
-    """Guess a layer's class by the group that is called after it, or by the name that Keras gives it."""
-    said = (*found.kinds, *found.parts)
-    for text in (said[len(found.kinds) - 1 : len(found.kinds)] or ()) + found.parts[-1:]:
+def _class_of(found: _Found, layer: StoredLayer | None, *, inside: bool) -> str:
+    """Return the class of what holds a data set: as configured, or by the names that Keras gives."""
+    if layer is not None and not inside:
+        return layer.class_name
+    kind, part = found.kinds[-1] if found.kinds else "", found.parts[-1] if found.parts else ""
+    if kind.lstrip("_") in {"query_dense", "key_dense", "value_dense", "output_dense"}:
+        return "EinsumDense"
+    if kind == "cell" and layer is not None:
+        return f"{layer.class_name}Cell"
+    for text in (kind, part.removeprefix("forward_").removeprefix("backward_")):
         plain = re.sub(r"_\d+$", "", text).replace("_", "").lower()
-        for class_name in _ORDERS:
-            if class_name.lower() == plain:
-                return class_name
+        if named := next((name for name in _ORDERS if name.lower() == plain), ""):
+            return named
     return "BatchNormalization" if found.name in {"moving_mean", "moving_variance"} else ""
 
 
@@ -241,6 +264,8 @@ def _named(order: tuple[str, ...], number: int, layer: StoredLayer | None) -> st
     if layer is not None:
         gone = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
         order = tuple(n for n in order if layer.config.get(gone.get(n, "")) is not False)
+        if layer.dtype_policy.startswith("int8"):
+            order = (*order, "kernel_scale")
     return order[number] if number < len(order) else str(number)
 
 
@@ -252,19 +277,16 @@ def _role(name: str) -> str:
     return "bias" if name.endswith("bias") else "other"
 
 
-def _trains(path: str, layers: Mapping[str, StoredLayer]) -> bool:
+def _trains(layer: StoredLayer | None, layers: Mapping[str, StoredLayer]) -> bool:
     """Tell whether training changes a layer: none of those that hold it is frozen."""
-    at = layers.get(path)
-    while at is not None:
-        if not at.trainable:
+    while layer is not None:
+        if not layer.trainable:
             return False
-        at = layers.get(at.parent or "")
+        layer = layers.get(layer.parent or "")
     return True
 
 
-def _initializer(
-    layer: StoredLayer | None, name: str
-) -> tuple[str | None, dict[str, float | str]]:
+def _initializer(layer: StoredLayer | None, name: str) -> tuple[str | None, dict[str, float | str]]:
     """Return the declared initializer of a weight: its name in snake case, and its numbers and words."""
     if layer is None:
         return None, {}
@@ -282,6 +304,8 @@ def _initializer(
     kept = {
         str(k): v
         for k, v in items
-        if isinstance(v, float | int | str) and not isinstance(v, bool) and k not in {"seed", "dtype"}
+        if isinstance(v, float | int | str)
+        and not isinstance(v, bool)
+        and k not in {"seed", "dtype"}
     }
     return snake, kept

@@ -68,7 +68,9 @@ def _of_keras_1(class_name: str, config: Mapping[str, Any], arrays: Arrays) -> A
 
 def _joined(arrays: Arrays, order: Sequence[int]) -> Arrays:
     """Join the gates' kernels, recurrent kernels and biases."""
-    return [np.concatenate([arrays[3 * gate + kind] for gate in order], axis=-1) for kind in range(3)]
+    return [
+        np.concatenate([arrays[3 * gate + kind] for gate in order], axis=-1) for kind in range(3)
+    ]
 
 
 def _of_cudnn(arrays: Arrays, gates: int) -> Arrays:

@@ -1,7 +1,7 @@
 """The weights of a file of Keras 1 or 2 into the network that was built from its migrated configuration.
 
-Every array is matched by the file's own names and order, and its shape compared: what does not fit is refused by
-name, nothing is left at its initial value.
+Every array is matched by the file's own names and order, and its shape compared: what does not fit is refused
+by name, nothing is left at its initial value.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def assign_weights(model: Any, config: Mapping[str, Any], file: Any, version: st
         MigrationError: weights and layers do not fit; it names one of them.
     """
     if has_groups(file):
-        group = file["model_weights"] if "model_weights" in file else file
+        group = file.get("model_weights", file)
         _assign_groups(model, config, group, version)
     else:
         _Paths(file).assign(model, config)
@@ -55,7 +55,7 @@ def assign_weights(model: Any, config: Mapping[str, Any], file: Any, version: st
 
 def has_groups(file: Any) -> bool:
     """Tell whether a file holds a group a layer, in order, as ``.h5`` files do; others count weights."""
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     return texts_of(group, "layer_names") is not None
 
 
@@ -71,7 +71,9 @@ def _assign_groups(model: Any, config: Mapping[str, Any], group: Any, version: s
         if (names := texts_of(group[name], "weight_names"))
     }
     if len(held) != len(wanting):
-        raise MigrationError(f"the file has weights of {len(held)} layers, its network {len(wanting)}")
+        raise MigrationError(
+            f"the file has weights of {len(held)} layers, its network {len(wanting)}"
+        )
     by_name = {name.replace("/", "_") for name in held} == wanting.keys()
     for (name, names), target in zip(held.items(), wanting, strict=True):
         node, layer = wanting[name.replace("/", "_") if by_name else target]
@@ -119,7 +121,7 @@ def _put_all(
 
 
 def _by_name(targets: Sequence[Any], names: Sequence[str]) -> list[int]:
-    """Return the place of each target's array by its layer's and its own name; empty where these do not tell."""
+    """Return the place of each target's array by its layer's and its own name; empty where they do not tell."""
     keys = [_key(name) for name in names]
     wanted = [_key(target.path) for target in targets]
     if len(set(keys)) < len(keys) or set(keys) != set(wanted):
@@ -175,16 +177,24 @@ class _Paths:
         Raises:
             MigrationError: something is missing, left over or of another shape.
         """
-        for path in [path for path in self._held if path[0] in {"optimizer", "metrics", "_metrics"}]:
+        for path in [
+            path for path in self._held if path[0] in {"optimizer", "metrics", "_metrics"}
+        ]:
             del self._held[path]
         self._network(model, config, ())
         if self._held:
             left = "/".join(next(iter(self._held)))
-            raise MigrationError(f"the file holds weights of {left!r}, which its network does not have")
+            raise MigrationError(
+                f"the file holds weights of {left!r}, which its network does not have"
+            )
 
     def _network(self, model: Any, node: Mapping[str, Any], path: tuple[str, ...]) -> None:
         self._own(model, path)
-        used = {key[len(path)] for key in self._held if key[: len(path)] == path and len(key) > len(path)}
+        used = {
+            key[len(path)]
+            for key in self._held
+            if key[: len(path)] == path and len(key) > len(path)
+        }
         place = next((name for name in _LISTS if name in used), _LISTS[0])
         waiting = self._by_class((*path, place))
         for inner in node["config"]["layers"]:
@@ -224,7 +234,9 @@ class _Paths:
             )
         for number, variable in enumerate(variables):
             if number not in held:
-                raise MigrationError(f"the file holds no weight {number} of the layer {layer.name!r}")
+                raise MigrationError(
+                    f"the file holds no weight {number} of the layer {layer.name!r}"
+                )
             _put(variable, np.asarray(held[number]), layer.name)
 
     def _by_class(self, path: tuple[str, ...]) -> dict[str, list[str]]:
@@ -248,9 +260,8 @@ def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
         if id(value) in inner and id(value) not in seen:
             seen.add(id(value))
             yield name, value
-        elif name != "_layers" and isinstance(value, list) and value:
-            if all(id(one) in inner for one in value):
-                yield name, value
+        elif name != "_layers" and isinstance(value, list) and value and {*map(id, value)} <= inner:
+            yield name, value
 
 
 # -- both --------------------------------------------------------------------------------------------

@@ -81,7 +81,9 @@ def _prepared(layer: Layer) -> Layer:
     """Give a nested network its form, so that what holds it can look into it."""
     made = graph.sequential_as_mapping(layers.renamed(layer))
     if not isinstance(made["config"], dict):
-        raise MigrationError(f"the configuration of a {str(made['class_name'])[:60]!r} is no mapping")
+        raise MigrationError(
+            f"the configuration of a {str(made['class_name'])[:60]!r} is no mapping"
+        )
     if made["class_name"] not in {"Functional", "Sequential"}:
         return made
     stored = made["config"].get("layers")

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from reportgen.nets.migration.keras1 import Layer
 
 _MODELS = {"Functional", "Sequential"}
-_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
+_RECURRENT = {
+    "LSTM",
+    "GRU",
+    "SimpleRNN",
+    "RNN",
+    "Bidirectional",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+}
 _KEPT = ("name", "trainable", "layers", "input_layers", "output_layers")
 
 
@@ -118,8 +127,8 @@ def _renamed_references(node: Any, names: Mapping[str, str]) -> Any:
 def joined_as_keras_3(model: Layer) -> Layer:
     """Write the calls of a graph's layers with arguments by name, and count them as Keras 3 does.
 
-    Keras 2 counted a nested network's own graph as its first call, so what reads it named call 1; Keras 3 counts
-    it for what a network gives out only, and not at all for a Sequential.
+    Keras 2 counted a nested network's own graph as its first call, so what reads it named call 1; Keras 3
+    counts it for what a network gives out only, and not at all for a Sequential.
 
     Raises:
         MigrationError: a call takes what is no tensor of a layer.
@@ -164,10 +173,13 @@ def _call(
 ) -> dict[str, Any]:
     if isinstance(node, dict):  # as Keras 3 writes it
         return node
-    tensors, options = [], {}
+    tensors: list[Any] = []
+    options: dict[str, Any] = {}
     for reference in node:
         if not _is_reference(reference, names):
-            raise MigrationError(f"a layer is called on {str(reference)[:60]!r}, which is no layer's")
+            raise MigrationError(
+                f"a layer is called on {str(reference)[:60]!r}, which is no layer's"
+            )
         tensors.append(_tensor(reference, first))
         options.update(reference[3] if len(reference) > 3 and reference[3] else {})
     named = {key: _argument(value, names, first) for key, value in options.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.migration.errors import MigrationError
-from reportgen.nets.migration.keras1 import Layer
+
+if TYPE_CHECKING:
+    from reportgen.nets.migration.keras1 import Layer
 
 _RENAMED = {
     "Model": "Functional", "BatchNormalizationV1": "BatchNormalization",
@@ -113,7 +115,7 @@ def leaky_slope(layer: Layer) -> Layer:
 
 
 def thresholded_relu(layer: Layer) -> Layer:
-    """Write a ThresholdedReLU, which Keras 3 does not export, as a ReLU with a threshold: x where x > θ, else 0."""
+    """Write a ThresholdedReLU, which Keras 3 does not export, as a ReLU: x above the threshold, else 0."""
     if layer["class_name"] != "ThresholdedReLU":
         return layer
     config = {**layer["config"], "threshold": layer["config"].get("theta", 1.0)}
@@ -146,7 +148,12 @@ def cudnn(layer: Layer) -> Layer:
     """Write a recurrent layer of cuDNN as the one that computes the same; ``arrays`` turns its weights."""
     if layer["class_name"] not in {"CuDNNLSTM", "CuDNNGRU"}:
         return layer
-    config = {**layer["config"], "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
+    config = {
+        **layer["config"],
+        "activation": "tanh",
+        "recurrent_activation": "sigmoid",
+        "use_bias": True,
+    }
     if layer["class_name"] == "CuDNNGRU":
         config["reset_after"] = True
     return {**layer, "class_name": layer["class_name"].removeprefix("CuDNN"), "config": config}
@@ -178,7 +185,9 @@ def left_out(layer: Layer) -> Layer:
             config[key] = value
         elif table[key] is not _ANY and value not in table[key]:
             name = layer["config"].get("name")
-            raise MigrationError(f"the layer {name!r} has {key}={value!r}, which Keras 3 does not know")
+            raise MigrationError(
+                f"the layer {name!r} has {key}={value!r}, which Keras 3 does not know"
+            )
     return {**layer, "config": config}
 
 

@@ -36,7 +36,12 @@ def _activation(value: Any) -> Any:
             value = "hard_sigmoid"
     if value == "hard_sigmoid":
         name = keras_2_hard_sigmoid.__name__
-        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": name,
+            "registered_name": name,
+        }
     return _RENAMED_ACTIVATIONS.get(value, value) if isinstance(value, str) else value
 
 

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 _OLD_KEYS = {"batch_input_shape", "nb_filter", "border_mode", "inner_activation", "time_major"}
 """Arguments that no Keras from 3 on writes."""
-_OLD_CLASSES = {"Model", "Convolution1D", "Convolution2D", "Merge", "ThresholdedReLU", "CuDNNLSTM", "CuDNNGRU"}
+_OLD_CLASSES = {
+    "Model",
+    "Convolution1D",
+    "Convolution2D",
+    "Merge",
+    "ThresholdedReLU",
+    "CuDNNLSTM",
+    "CuDNNGRU",
+}
 """Classes that no Keras from 3 on writes."""
 
 

@@ -121,8 +121,8 @@ def _on_the_file(origin: Origin | None) -> list[Notice]:
     writer = f"Keras {origin.version}" if origin.version else "an older Keras"
     if origin.way == "migrated":
         text = (
-            f"This file was written by {writer}. Its configuration was migrated to Keras 3, and its weights were "
-            "assigned by name and order with every shape compared."
+            f"This file was written by {writer}. Its configuration was migrated to Keras 3, and its weights "
+            "were assigned by name and order with every shape compared."
         )
         notices.append(Notice("info", text))
     if origin.way == "stored":
