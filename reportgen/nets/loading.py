@@ -16,7 +16,7 @@ from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, 
 from reportgen.nets.custom_objects import import_custom_objects
 from reportgen.nets.failures import cause
 from reportgen.nets.keras_internals import names_numbered_from_one
-from reportgen.nets.migration.errors import MigrationError
+from reportgen.nets.migration.errors import AssignmentError, MigrationError
 from reportgen.nets.migration.versions import is_old, names_hard_sigmoid
 from reportgen.nets.stored import SAVE_AGAIN, check_unchanged, named_by_content, read_stored
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
@@ -139,9 +139,9 @@ def _load_old(
     try:
         return _load_migrated(path, stored, known, seconds, allow_code=allow_code)
     except MigrationError as error:
-        reason = str(error)
-    if names_hard_sigmoid(stored.config):
-        # Keras 3 would answer, and differently.
+        reason, unfit = str(error), isinstance(error, AssignmentError)
+    if unfit or names_hard_sigmoid(stored.config):
+        # Keras 3 would leave weights out, or answer differently.
         raise NotBuiltError(
             f"{path}: Keras cannot load this model: {reason}. {_where_to_load(stored)}"
         )

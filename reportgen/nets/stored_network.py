@@ -5,12 +5,14 @@ TensorFlow and Keras are not imported. Nothing can be run, so nothing of the fil
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.structs import replace
 
 from reportgen.errors import NotApplicable
+from reportgen.nets.stored import check_unchanged
 from reportgen.nets.stored_layers import (
     network_name,
     stored_calls,
@@ -51,7 +53,7 @@ class StoredNetwork:
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
         self._path, self._stored = path, stored
         layers = stored_layers(stored.config)
-        with open_weights(path, stored.kind) as file:
+        with self._opened() as file:
             self._weights = stored_weights(file, layers)
         self.facts = _facts(path, stored, layers, self._weights, reason)
 
@@ -62,9 +64,21 @@ class StoredNetwork:
 
     def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
         """Read one weight after the other."""
-        with open_weights(self._path, self._stored.kind) as file:
+        with self._opened() as file:
             for weight in self._weights:
                 yield weight.facts, read_array(file, weight.place)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """Open the weights of the file that was looked at, and of no other.
+
+        Raises:
+            ModelError: it was changed.
+        """
+        check_unchanged(self._path, self._stored.stamp)
+        with open_weights(self._path, self._stored.kind) as file:
+            yield file
+        check_unchanged(self._path, self._stored.stamp)
 
     def forward(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is nothing to run."""

@@ -132,8 +132,8 @@ def test_a_file_that_changes_while_it_is_read_is_told(saved, monkeypatch):
     path = folder / "good.keras"
     read = loading.read_stored
 
-    def swapped(given):
-        found = read(given)
+    def swapped(*given):
+        found = read(*given)
         monkeypatch.setattr(
             stored, "stamp_of", lambda _path: (0, 0, 0, len(list(folder.iterdir())))
         )

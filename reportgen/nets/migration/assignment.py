@@ -13,7 +13,7 @@ import numpy as np
 
 from reportgen.nets.keras_internals import inner_layers, layer_variables
 from reportgen.nets.migration.arrays import converted
-from reportgen.nets.migration.errors import MigrationError
+from reportgen.nets.migration.errors import AssignmentError
 from reportgen.nets.stored_weights import texts_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def assign_weights(model: Any, config: Mapping[str, Any], file: Any, version: st
         version: of Keras that wrote it.
 
     Raises:
-        MigrationError: weights and layers do not fit; it names one of them.
+        AssignmentError: weights and layers do not fit; it names one of them.
     """
     if has_groups(file):
         group = file.get("model_weights", file)
@@ -71,7 +71,7 @@ def _assign_groups(model: Any, config: Mapping[str, Any], group: Any, version: s
         if (names := texts_of(group[name], "weight_names"))
     }
     if len(held) != len(wanting):
-        raise MigrationError(
+        raise AssignmentError(
             f"the file has weights of {len(held)} layers, its network {len(wanting)}"
         )
     by_name = {name.replace("/", "_") for name in held} == wanting.keys()
@@ -81,7 +81,7 @@ def _assign_groups(model: Any, config: Mapping[str, Any], group: Any, version: s
         arrays = converted(node["class_name"], node["config"], arrays, version)
         targets = _legacy_order(layer, node)
         if len(arrays) != len(targets):
-            raise MigrationError(
+            raise AssignmentError(
                 f"the layer {layer.name!r} holds {len(targets)} weights, the file {len(arrays)} of it"
             )
         _put_all(targets, arrays, names if len(names) == len(arrays) else (), layer.name)
@@ -114,7 +114,7 @@ def _put_all(
         names = [names[place] for place in by_name]
     for number, (target, array) in enumerate(zip(targets, arrays, strict=True)):
         if names and not _same_role(target, names[number]):
-            raise MigrationError(
+            raise AssignmentError(
                 f"the weight {names[number]!r} of the layer {layer!r} stands where {target.path!r} belongs"
             )
         _put(target, array, layer)
@@ -144,7 +144,7 @@ def _same_role(target: Any, name: str) -> bool:
 
 def _put(target: Any, array: NDArray[Any], layer: str) -> None:
     if tuple(target.shape) != array.shape:
-        raise MigrationError(
+        raise AssignmentError(
             f"the weight {target.name!r} of the layer {layer!r} has the shape {tuple(target.shape)}, "
             f"and {array.shape} in the file"
         )
@@ -175,7 +175,7 @@ class _Paths:
         """Put all of them into a network.
 
         Raises:
-            MigrationError: something is missing, left over or of another shape.
+            AssignmentError: something is missing, left over or of another shape.
         """
         for path in [
             path for path in self._held if path[0] in {"optimizer", "metrics", "_metrics"}
@@ -184,7 +184,7 @@ class _Paths:
         self._network(model, config, ())
         if self._held:
             left = "/".join(next(iter(self._held)))
-            raise MigrationError(
+            raise AssignmentError(
                 f"the file holds weights of {left!r}, which its network does not have"
             )
 
@@ -203,7 +203,7 @@ class _Paths:
                 continue
             kind = _snake(type(layer).__name__)
             if not waiting.get(kind):
-                raise MigrationError(f"the file holds no weights of the layer {layer.name!r}")
+                raise AssignmentError(f"the file holds no weights of the layer {layer.name!r}")
             here = (*path, place, waiting[kind].pop(0))
             if inner["class_name"] in _NETWORKS:
                 self._network(layer, inner, here)
@@ -221,7 +221,7 @@ class _Paths:
             for one in child:
                 names = waiting.get(_snake(type(one).__name__), [])
                 if one.weights and not names:
-                    raise MigrationError(f"the file holds no weights of the layer {one.name!r}")
+                    raise AssignmentError(f"the file holds no weights of the layer {one.name!r}")
                 if names:
                     self._layer(one, (*path, name, names.pop(0)))
 
@@ -229,12 +229,12 @@ class _Paths:
         held = self._held.pop(path, {})
         variables = layer_variables(layer)
         if len(held) != len(variables):
-            raise MigrationError(
+            raise AssignmentError(
                 f"the layer {layer.name!r} holds {len(variables)} weights, the file {len(held)} of it"
             )
         for number, variable in enumerate(variables):
             if number not in held:
-                raise MigrationError(
+                raise AssignmentError(
                     f"the file holds no weight {number} of the layer {layer.name!r}"
                 )
             _put(variable, np.asarray(held[number]), layer.name)
@@ -272,7 +272,7 @@ def _layer(model: Any, node: Mapping[str, Any]) -> Any:
     # A Sequential leaves its InputLayer out of its list of layers.
     found = next((layer for layer in inner_layers(model) if layer.name == name), None)
     if found is None:
-        raise MigrationError(f"its network has no layer {name!r}")
+        raise AssignmentError(f"its network has no layer {name!r}")
     return found
 
 
