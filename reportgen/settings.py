@@ -51,6 +51,10 @@ INSPECTION_RATE = 20_000_000
 """Bytes a second of a model file that are waited for."""
 INSPECTION_MEMORY = 512 * 2**20
 """Resident bytes of the process that reads a model file once, beside the file's size."""
+CHECKPOINT_SECONDS = 180
+"""Time that copying a SavedModel's weights may take, with TensorFlow's import, beside ``INSPECTION_RATE``."""
+CHECKPOINT_MEMORY = 1536 * 2**20
+"""Resident bytes of the process that copies them, beside twice their size."""
 MAX_ARCHITECTURE_BYTES = 64 * 2**20
 """Of a file that describes a network."""
 MAX_NAME_CHARACTERS = 4_096

@@ -98,6 +98,11 @@ def load_model(
         InputError: the custom objects cannot be imported.
     """
     stored = read_stored(path, architecture)
+    if stored.kind == "savedmodel":
+        raise NotBuiltError(
+            f"{path} is a TensorFlow SavedModel: its graph of operations may read and write files, and is not "
+            "run. For a whole report load it where it was made and save it with model.save('NAME.keras')"
+        )
     if stored.config is None:
         raise NotBuiltError(
             f"{path} holds weights only, without the architecture. --architecture FILE.json gives it one "

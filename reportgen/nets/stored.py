@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+import stat
 import tempfile
 import zipfile
 from functools import lru_cache
@@ -38,7 +39,7 @@ class Stored(NamedTuple):
     """What a file holds.
 
     Attributes:
-        kind: ``zip`` or ``hdf5``, by its content.
+        kind: ``zip`` or ``hdf5``, by its content; ``savedmodel`` of a folder.
         config: of the model, as JSON gives it; None where the file holds weights only.
         compiled: what it was trained with, empty where nothing is said.
         size: characters of the configuration.
@@ -110,6 +111,9 @@ def _with_body(stored: Stored, architecture: str) -> Stored:
 def _read(path: Path) -> Stored:
     stamp = stamp_of(path)
     kind, note = _check_format(path)
+    if kind == "savedmodel":
+        size = sum(part.stat().st_size for part in _checkpoint(path))
+        return Stored(kind, None, {}, 0, size, stamp)
     if kind == "zip":
         config, compiled, written = _read_keras_config(path)
         weights = _inspect(path, kind, stamp)
@@ -141,7 +145,18 @@ def stamp_of(path: Path) -> tuple[int, ...]:
         found = path.stat()
     except (OSError, ValueError):
         return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    if not stat.S_ISDIR(found.st_mode):
+        return state
+    return state + tuple(n for part in _checkpoint(path) for n in stamp_of(part))
+
+
+def _checkpoint(path: Path) -> list[Path]:
+    """Return the files of a SavedModel's checkpoint; none where it has none."""
+    folder = path / "variables"
+    if not (folder / "variables.index").is_file():
+        return []
+    return sorted(part for part in folder.iterdir() if part.is_file())
 
 
 @contextlib.contextmanager
@@ -195,7 +210,7 @@ def _inspect(path: Path, kind: str, stamp: tuple[int, ...]) -> int:
 
 
 def _check_format(path: Path) -> tuple[str, str]:
-    """Return ``zip`` or ``hdf5`` and what is odd about the ending, or say what the file is instead."""
+    """Return the kind and what is odd about the ending, or say what the file is instead."""
     try:
         there, is_folder = path.exists(), path.is_dir()
     except (OSError, ValueError) as error:
@@ -206,10 +221,11 @@ def _check_format(path: Path) -> tuple[str, str]:
         raise ModelError(f"There is no model file {str(path)!r}.")
     if is_folder:
         if (path / "saved_model.pb").is_file():
-            raise ModelError(
-                f"{path} is a TensorFlow SavedModel, which holds a graph of operations. "
-                "Load it where it was made and save it with model.save('NAME.keras')."
-            )
+            if not _checkpoint(path):
+                raise ModelError(
+                    f"{path} is a TensorFlow SavedModel without variables/variables.index: copy it again."
+                )
+            return "savedmodel", ""
         raise ModelError(f"{path} is a folder, not a .keras or .h5 file.")
     try:
         with open_regular(path) as file:

@@ -5,14 +5,12 @@ TensorFlow and Keras are not imported. Nothing can be run, so nothing of the fil
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.structs import replace
 
 from reportgen.errors import NotApplicable
-from reportgen.nets.stored import check_unchanged
 from reportgen.nets.stored_layers import (
     network_name,
     stored_calls,
@@ -20,9 +18,8 @@ from reportgen.nets.stored_layers import (
     stored_layers,
     stored_outputs,
 )
-from reportgen.nets.stored_weights import read_array, stored_weights
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
-from reportgen.nets.weight_files import open_weights
+from reportgen.nets.weight_sources import weight_source
 from reportgen.network.facts import LayerFacts, NetworkFacts, Origin
 from reportgen.numerics import dtype_size
 
@@ -51,10 +48,9 @@ class StoredNetwork:
     block = 1
 
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
-        self._path, self._stored = path, stored
         layers = stored_layers(stored.config)
-        with self._opened() as file:
-            self._weights = stored_weights(file, layers)
+        self._source = weight_source(path, stored)
+        self._weights = self._source.weights(layers)
         self.facts = _facts(path, stored, layers, self._weights, reason)
 
     def input_shape(self, name: str) -> tuple[int, ...]:
@@ -63,22 +59,13 @@ class StoredNetwork:
         return tuple(n or 0 for n in shape[1:])
 
     def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
-        """Read one weight after the other."""
-        with self._opened() as file:
-            for weight in self._weights:
-                yield weight.facts, read_array(file, weight.place)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[Any]:
-        """Open the weights of the file that was looked at, and of no other.
+        """Read one weight after the other.
 
         Raises:
-            ModelError: it was changed.
+            ModelError: the file was changed since it was looked at.
         """
-        check_unchanged(self._path, self._stored.stamp)
-        with open_weights(self._path, self._stored.kind) as file:
-            yield file
-        check_unchanged(self._path, self._stored.stamp)
+        arrays = self._source.arrays(self._weights)
+        yield from zip((weight.facts for weight in self._weights), arrays, strict=True)
 
     def forward(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is nothing to run."""

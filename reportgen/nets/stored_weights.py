@@ -102,6 +102,30 @@ def stored_weights(file: Any, layers: Sequence[StoredLayer]) -> tuple[StoredWeig
     return tuple(_weight(one, known, taken) for one in found)
 
 
+def weight_by_name(
+    name: str,
+    shape: Sequence[int],
+    dtype: str,
+    place: str,
+    layers: Sequence[StoredLayer],
+    taken: set[str],
+) -> StoredWeight:
+    """Return a weight of which a file says the variable's name only, as ``block/conv/kernel``.
+
+    Args:
+        name: of the variable.
+        shape: of its values.
+        dtype: as it is stored.
+        place: where they are.
+        layers: of the stored configuration, empty where there is none.
+        taken: paths that other weights have; grows.
+    """
+    *parts, last = name.partition(":")[0].split("/")
+    kinds = ("",) * len(parts)
+    found = _Found(place, tuple(parts), kinds, last, tuple(int(n) for n in shape), dtype)
+    return _weight(found, {layer.path: layer for layer in layers}, taken)
+
+
 def read_array(file: Any, place: str) -> NDArray[Any]:
     """Return a weight's values; bfloat16, which HDF5 does not know, as float32."""
     data = file[place]

@@ -234,7 +234,8 @@ def test_slashes_in_names_are_replaced_wherever_the_name_stands():
     "stored",
     [
         None, [], 7, "text", {}, {"class_name": "Model"}, {"class_name": "Dense", "config": {}},
-        {"class_name": "Model", "config": {"layers": {}}}, {"class_name": "Sequential", "config": {"layers": [3]}},
+        {"class_name": "Model", "config": {"layers": {}}},
+        {"class_name": "Sequential", "config": {"layers": [3]}},
         graph([node(layer("Dense", "d"), "nobody")], ["d"], ["d"]),
         graph([node(layer("Dense", "d"))], [["d"]], ["nobody"]),
         sequential(layer("Dense", "d"), layer("Dense", "d")),

@@ -66,7 +66,8 @@ def test_an_lstm_of_keras_1(tmp_path):
     """A list of layers, renamed arguments, a gate's arrays apart, the old hard sigmoid."""
     config = {"class_name": "Sequential", "config": [layer(
         "LSTM", "l", output_dim=2, inner_activation="hard_sigmoid", activation="tanh",
-        batch_input_shape=[None, 3, 4], init="glorot_uniform", inner_init="orthogonal", forget_bias_init="one", consume_less="cpu", input_dim=4,
+        batch_input_shape=[None, 3, 4], init="glorot_uniform", inner_init="orthogonal",
+        forget_bias_init="one", consume_less="cpu", input_dim=4,
         return_sequences=False, W_regularizer=None, dropout_W=0.0, dropout_U=0.0, input_dtype="float32",
     )]}  # fmt: skip
     gates = {
@@ -89,7 +90,8 @@ def test_an_lstm_of_keras_1(tmp_path):
 def test_a_convolution_of_keras_1(tmp_path):
     config = sequential(layer(
         "Convolution2D", "c", nb_filter=2, nb_row=2, nb_col=2, border_mode="valid", subsample=[1, 1],
-        dim_ordering="tf", activation="relu", bias=True, init="glorot_uniform", batch_input_shape=[None, 3, 3, 1],
+        dim_ordering="tf", activation="relu", bias=True, init="glorot_uniform",
+        batch_input_shape=[None, 3, 3, 1],
         W_regularizer={"name": "WeightRegularizer", "l1": 0.0, "l2": 0.01}, input_dtype="float32",
     ))  # fmt: skip
     kernel, bias = drawn(2, 2, 1, 2), drawn(2)
