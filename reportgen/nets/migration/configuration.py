@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reportgen.nets.keras_internals import place_of_graphs
 from reportgen.nets.migration import graph, keras1, layers, objects
 from reportgen.nets.migration.errors import MigrationError
 
@@ -139,7 +140,7 @@ def _with_module(layer: Layer) -> Layer:
     package = str(layer.get("module") or "keras").split(".")[0]
     if layer.get("registered_name") not in {None, name} or package not in _PACKAGES:
         return layer
-    place = {"Functional": "keras.src.models.functional", "Sequential": "keras"}.get(name)
+    place = {"Functional": place_of_graphs(), "Sequential": "keras"}.get(name)
     if place is None and hasattr(keras.layers, name):
         place = "keras.layers"
     if place is None:
