@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from reportgen.nets.stored_weights import StoredWeight
 
 
+_DAMAGE = (TypeError, ValueError, LookupError, AttributeError, OSError, RuntimeError)
+"""What h5py raises where a file is another one than it says."""
+
+
 class WeightSource(Protocol):
     """The weights of one file."""
 
@@ -34,6 +38,13 @@ class WeightSource(Protocol):
 
     def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
         """Yield the values of weights, one in memory at a time."""
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    return ModelError(
+        f"{path} is damaged: its weights are not where it says that they are ({said})."
+    )
 
 
 class Hdf5Weights:
@@ -54,8 +65,11 @@ class Hdf5Weights:
             ModelError: the file was changed since it was looked at.
         """
         check_unchanged(self._path, self._stored.stamp)
-        with open_weights(self._path, self._stored.kind) as file:
-            return stored_weights(file, layers)
+        try:
+            with open_weights(self._path, self._stored.kind) as file:
+                return stored_weights(file, layers)
+        except _DAMAGE as error:
+            raise _damaged(self._path, error) from error
 
     def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
         """Yield the values.
@@ -64,9 +78,12 @@ class Hdf5Weights:
             ModelError: the file was changed since it was looked at.
         """
         check_unchanged(self._path, self._stored.stamp)
-        with open_weights(self._path, self._stored.kind) as file:
-            for weight in weights:
-                yield read_array(file, weight.place)
+        try:
+            with open_weights(self._path, self._stored.kind) as file:
+                for weight in weights:
+                    yield read_array(file, weight.place)
+        except _DAMAGE as error:
+            raise _damaged(self._path, error) from error
         check_unchanged(self._path, self._stored.stamp)
 
 

@@ -59,7 +59,16 @@ def migrate(config: Any) -> dict[str, Any]:
     Raises:
         MigrationError: it has another form, or holds what Keras 3 has no counterpart of.
     """
-    return _network(_stored_layer(config), 0)
+    try:
+        return _network(_stored_layer(config), 0)
+    except MigrationError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        # Any value may stand anywhere in a file of somebody else's.
+        said = f"{type(error).__name__}: {str(error)[:80]}"
+        raise MigrationError(
+            f"its configuration has another form than Keras wrote ({said})"
+        ) from error
 
 
 def _network(model: Layer, depth: int) -> Layer:
