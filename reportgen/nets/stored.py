@@ -22,6 +22,7 @@ from reportgen.settings import (
     INSPECTION_SECONDS,
     MAX_ARCHITECTURE_BYTES,
     MAX_INFLATION,
+    MAX_MEMBERS,
 )
 
 if TYPE_CHECKING:
@@ -266,6 +267,7 @@ def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any], Mapping[str, An
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
+            _check_members(archive, path)
             _check_inflation(archive, path)
             config = json.loads(archive.read("config.json")) if "config.json" in names else None
             broken = archive.testzip() if "model.weights.h5" in names else None
@@ -298,6 +300,27 @@ def _metadata(archive: zipfile.ZipFile) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse an archive that no Keras writes: names that lead out of it, one name twice, encrypted members."""
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    leading = [n for n in names if n.startswith("/") or ".." in n.replace("\\", "/").split("/")]
+    twice = len(set(names)) < len(names)
+    problem = (
+        f"{leading[0]!r} leads out of it"
+        if leading
+        else "two of its members have one name"
+        if twice
+        else "its members are encrypted"
+        if any(member.flag_bits & 1 for member in members)
+        else f"it has more than {MAX_MEMBERS:,} members"
+        if len(names) > MAX_MEMBERS
+        else ""
+    )
+    if problem:
+        raise ModelError(f"{path} is no archive that Keras wrote: {problem}. {SAVE_AGAIN}")
 
 
 def _check_inflation(archive: zipfile.ZipFile, path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -100,12 +102,13 @@ class CheckpointWeights:
 
     def __init__(self, path: Path, stored: Stored) -> None:
         check_unchanged(path, stored.stamp)
-        self._copies = tempfile.TemporaryDirectory(prefix="reportgen-")
+        self._copies = tempfile.mkdtemp(prefix="reportgen-")
+        weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
         try:
             answer = run_file(
                 Path(__file__).with_name("checkpoint_reader.py"),
                 str(path.resolve()),
-                self._copies.name,
+                self._copies,
                 seconds=CHECKPOINT_SECONDS + stored.weights / INSPECTION_RATE,
                 memory=CHECKPOINT_MEMORY + 2 * stored.weights,
             )
@@ -129,7 +132,7 @@ class CheckpointWeights:
     def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
         """Yield the values."""
         for weight in weights:
-            yield np.load(Path(self._copies.name) / weight.place, allow_pickle=False)
+            yield np.load(Path(self._copies) / weight.place, allow_pickle=False)
 
 
 def weight_source(path: Path, stored: Stored) -> WeightSource:

@@ -210,6 +210,31 @@ def test_an_archive_that_unpacks_without_end_is_not_unpacked(files, tmp_path, me
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("../outside", "'../outside' leads out of it"),
+        ("/etc/outside", "'/etc/outside' leads out of it"),
+        ("assets\\..\\..\\outside", "leads out of it"),
+        ("config.json", "two of its members have one name"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_members_that_no_keras_writes_are_refused(files, tmp_path, name, phrase):
+    path = tmp_path / "odd.keras"
+    shutil.copy(files / "good.keras", path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"{}")
+    refused(path, phrase)
+
+
+def test_encrypted_members_are_refused(files, tmp_path):
+    content = bytearray((files / "good.keras").read_bytes())
+    place = content.index(b"PK\x01\x02")
+    content[place + 8] |= 1  # the flag of the first member in the archive's directory
+    refused(write(tmp_path / "locked.keras", bytes(content)), "encrypted")
+
+
 def test_a_file_that_may_not_be_read_is_said(files, monkeypatch):
     path = files / "good.keras"
 

@@ -274,6 +274,40 @@ def test_a_file_that_is_exchanged_is_not_read(tmp_path):
         next(network.variables())
 
 
+# -- SavedModels -------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_gives_its_weights_and_its_graph_is_not_read(tmp_path):
+    model = zoo.make("perceptron")
+    folder = tmp_path / "exported"
+    model.export(folder, verbose=False)
+    (folder / "saved_model.pb").write_bytes(b"this is no graph")
+    report = report_of(folder, tmp_path / "out")
+    weights = pages.content(report, "weights")
+    held = {tuple(v["shape"]): v["l2"] for v in weights["variables"]}
+    assert weights["count"] == model.count_params()
+    for weight in model.weights:
+        norm = float(np.linalg.norm(np.asarray(weight)))
+        assert held[tuple(weight.shape)] == pytest.approx(norm, rel=1e-4, abs=1e-9)
+    assert "SavedModel" in notices(report, "overview")[0][1]
+
+
+def test_a_checkpoint_that_leads_elsewhere_is_refused(tmp_path):
+    folder = tmp_path / "exported" / "variables"
+    folder.mkdir(parents=True)
+    (folder.parent / "saved_model.pb").write_bytes(b"")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (folder / "variables.index").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelError, match=r"'variables\.index' is no regular file"):
+        stored_network(folder.parent)
+
+
+def test_a_saved_model_without_its_checkpoint_is_said(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"without variables/variables\.index"):
+        read_stored(tmp_path)
+
+
 # -- any configuration -------------------------------------------------------------------------------
 
 
