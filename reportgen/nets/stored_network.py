@@ -50,7 +50,7 @@ class StoredNetwork:
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
         layers = stored_layers(stored.config)
         self._source = weight_source(path, stored)
-        self._weights = self._source.weights(layers)
+        self._weights = _by_layer(self._source.weights(layers))
         self.facts = _facts(path, stored, layers, self._weights, reason)
 
     def input_shape(self, name: str) -> tuple[int, ...]:
@@ -77,6 +77,14 @@ class StoredNetwork:
 
     def normalization_input(self, _: Any) -> None:
         """Measure nothing."""
+
+
+def _by_layer(weights: Sequence[StoredWeight]) -> tuple[StoredWeight, ...]:
+    """Put the weights of a layer together: files have all trainable ones first, or the order of their keys."""
+    groups: dict[str, list[StoredWeight]] = {}
+    for weight in weights:
+        groups.setdefault(weight.facts.layer, []).append(weight)
+    return tuple(weight for group in groups.values() for weight in group)
 
 
 def _facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import runpy
 import subprocess
@@ -55,6 +56,8 @@ def test_stored_weights_are_those_of_the_built_network(tmp_path, name, ending):
     expected = {facts.path: (facts, array) for facts, array in built.variables()}
     found = {facts.path: (facts, array) for facts, array in network.variables()}
     assert found.keys() == expected.keys()
+    owners = [facts.layer for facts, _ in found.values()]
+    assert len([1 for a, b in itertools.pairwise(owners) if a != b]) + 1 == len(set(owners))
     for path, (facts, array) in found.items():
         same, values = expected[path]
         np.testing.assert_array_equal(array, values)
