@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from reportgen.configuration import call_text
 from reportgen.context import Silence, make_context
-from reportgen.errors import ConfigurationError, SectionError
+from reportgen.errors import (
+    ConfigurationError,
+    NotBuiltError,
+    SectionError,
+    UsageError,
+    reason_text,
+)
 from reportgen.findings.judge import check_options, judge
 from reportgen.inputs.given import read_inputs
 from reportgen.inputs.images import quiet_decoders
 from reportgen.nets.bounds import in_time
 from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, open_model
+from reportgen.nets.stored import read_stored
 from reportgen.network.calls import choose_calls
 from reportgen.page.publish import check_folder, locked, output_folder, publish
 from reportgen.page.summary import summarise
@@ -31,8 +38,10 @@ if TYPE_CHECKING:
     from reportgen.inputs.given import Inputs
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.nets.loading import LoadedModel
+    from reportgen.nets.stored_network import StoredNetwork
+    from reportgen.network.protocol import Network
     from reportgen.pipeline import SectionResults
-    from reportgen.settings import BuildOptions
+    from reportgen.settings import BuildOptions, Settings
 
 
 class Built(NamedTuple):
@@ -97,7 +106,7 @@ def build_report(
     with output_folder(output) as folder:
         check_folder(folder, force=settings.force)
         if isinstance(model, str | Path):
-            check_model_file(Path(model))
+            check_model_file(Path(model), settings.architecture)
         with locked(folder):
             inputs = read_inputs(
                 model,
@@ -117,17 +126,44 @@ def build_report(
 
 def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:
     settings = inputs.settings
+    if settings.weights_only:
+        network = _stored(model, settings, "--weights-only was asked for")
+        return _reported(network, inputs, progress, created)
     progress.stage("TensorFlow")
     import_keras()
     progress.stage("Loading the model")
-    loaded = open_model(
-        model, custom_objects=settings.custom_objects, allow_code=settings.allow_code
-    )
+    try:
+        loaded = open_model(
+            model,
+            custom_objects=settings.custom_objects,
+            allow_code=settings.allow_code,
+            architecture=settings.architecture,
+        )
+    except NotBuiltError as error:
+        network = _stored(model, settings, reason_text(error))
+        return _reported(network, inputs, progress, created)
     with on_device(settings.device):
         progress.stage("Tracing the forward pass")
-        context = make_context(_network(loaded, inputs), inputs, progress)
-        made = make_sections(context)
-    return _assemble(context, made, created)
+        return _reported(_network(loaded, inputs), inputs, progress, created)
+
+
+def _reported(network: Network, inputs: Inputs, progress: Progress, created: str) -> Built:
+    context = make_context(network, inputs, progress)
+    return _assemble(context, make_sections(context), created)
+
+
+def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:
+    """Return what a file stores, for a reason.
+
+    Raises:
+        UsageError: the model is no file.
+    """
+    from reportgen.nets.stored_network import StoredNetwork
+
+    if not isinstance(model, str | Path):
+        raise UsageError("--weights-only reads a file; this model is none.")
+    path = Path(model)
+    return StoredNetwork(path, read_stored(path, settings.architecture), reason)
 
 
 def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
@@ -145,6 +181,7 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
         images=inputs.images_at_once,
         device=settings.device,
         watch=partial(choose_calls, globs=settings.layers) if watched else None,
+        origin=loaded.origin,
     )
     return in_time(loaded.seconds, "Tracing the network", trace) if loaded.seconds else trace()
 

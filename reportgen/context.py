@@ -163,6 +163,8 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
     shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
     tasks = guess_tasks(network.facts, inputs.classes)
     context = Context(network, inputs, tools, inputs.classes, tasks, shapes)
+    if "run" not in network.can:
+        return context
     _check_bands(context)
     if inputs.probes is not None and _ON_PROBES & set(settings.chosen_sections):
         probes, context = _read(inputs.probes, context)

@@ -52,6 +52,10 @@ class ModelError(ReportgenError):
     exit_code = 5
 
 
+class NotBuiltError(ModelError):
+    """No network is built from a file, and what it stores can be shown all the same; the text says why."""
+
+
 class InputError(ReportgenError):
     """An input other than the model cannot be used."""
 

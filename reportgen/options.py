@@ -173,6 +173,16 @@ _TABLE = (
         "layers that read files",
         "switch", named_only=True,
     ),
+    Option(
+        "architecture",
+        "The configuration of a file that holds weights only, as `model.to_json()` says it", "path",
+        metavar="FILE.json", normalised=values.path_text,
+    ),
+    Option(
+        "weights_only",
+        "Build no network: show the layers and weights that the file stores, without TensorFlow", "switch",
+        in_call=True,
+    ),
     Option("title", "Heading of the page", metavar="TEXT", default="the model's name"),
     Option("meta", "Shown in the overview", metavar="KEY=VALUE", several=True, normalised=values.pairs),
     Option("hide_names", "Number the probes in place of their file names", "switch"),

@@ -29,6 +29,9 @@ log = logging.getLogger("reportgen")
 
 Part = TypeVar("Part")
 
+_RUN_THE_NETWORK = {"evaluation", "probes", "activations", "relevance", "features"}
+"""Sections that say nothing of a network that cannot be run."""
+
 
 class SectionResults(NamedTuple):
     """The sections, and those that failed.
@@ -49,7 +52,7 @@ def make_sections(context: Context) -> SectionResults:
         UsageError: a section was asked for something that the model does not have.
     """
     makers = [maker for maker in SECTIONS if maker.kind in context.settings.chosen_sections]
-    problems: dict[str, Exception] = {}
+    problems = _without_a_run(makers, context)
     folds: dict[str, Fold] = _of_each(makers, lambda maker: maker.fold, context, problems)
     if folds and context.data is not None:
         run_survey(context, folds, problems)
@@ -79,6 +82,19 @@ def make_sections(context: Context) -> SectionResults:
     return SectionResults(
         tuple(made[kind] for kind in kinds), tuple(kind for kind in kinds if kind in failed)
     )
+
+
+def _without_a_run(makers: Sequence[SectionMaker], context: Context) -> dict[str, Exception]:
+    """Say of the sections that run the network why they are not made, where it cannot be."""
+    if "run" in context.network.can:
+        return {}
+    told = "overview" in context.settings.chosen_sections
+    origin = context.network.facts.origin
+    why = "Overview says why." if told or origin is None else f"{origin.reason}."
+    missing = NotApplicable(
+        f"This section runs the network, and only what its file stores is known: {why}"
+    )
+    return {maker.kind: missing for maker in makers if maker.kind in _RUN_THE_NETWORK}
 
 
 def _in_order(makers: Sequence[SectionMaker]) -> list[SectionMaker]:

@@ -36,6 +36,8 @@ MAX_DEEP_PIXELS = 16_000_000
 """Likewise of 16 bits a channel in colour, which are decoded in Python at five megapixels a second."""
 MAX_INFLATION = 200
 """Keras does not compress: a file that unpacks to more than this many times its size is a trap."""
+MAX_MEMBERS = 100_000
+"""Of the archive that a ``.keras`` file is."""
 DECLARED_TIMES = 8
 """How often the bytes that a file stores its weights may take: it may hold them in a smaller type."""
 DECLARED_BYTES = 64 * 2**20
@@ -52,6 +54,12 @@ INSPECTION_RATE = 20_000_000
 """Bytes a second of a model file that are waited for."""
 INSPECTION_MEMORY = 512 * 2**20
 """Resident bytes of the process that reads a model file once, beside the file's size."""
+CHECKPOINT_SECONDS = 180
+"""Time that copying a SavedModel's weights may take, with TensorFlow's import, beside ``INSPECTION_RATE``."""
+CHECKPOINT_MEMORY = 1536 * 2**20
+"""Resident bytes of the process that copies them, beside twice their size."""
+MAX_ARCHITECTURE_BYTES = 64 * 2**20
+"""Of a file that describes a network."""
 MAX_NAME_CHARACTERS = 4_096
 """Of a file name, a label or a class name."""
 MAX_HISTORY_BYTES = 64 * 2**20
@@ -102,6 +110,8 @@ class BuildOptions(TypedDict, total=False):
     threshold: float | None
     custom_objects: str | PathLike[str] | Sequence[str | PathLike[str]] | None
     allow_code: bool | None
+    architecture: str | PathLike[str] | None
+    weights_only: bool | None
     title: str | None
     meta: Mapping[str, Any] | Sequence[str | tuple[str, Any]] | None
     hide_names: bool | None
@@ -156,6 +166,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threshold: float = 0.5
     custom_objects: tuple[str, ...] = ()
     allow_code: bool = False
+    architecture: str | None = None
+    weights_only: bool = False
     title: str | None = None
     meta: tuple[tuple[str, str], ...] = ()
     hide_names: bool = False

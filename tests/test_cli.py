@@ -381,8 +381,8 @@ BAD_MODELS = {
     "other-zip": ("m.keras", _other_zip, "no Keras model"),
     "not-json": ("m.keras", _not_json, "not JSON"),
     "lfs": ("m.h5", _lfs, "git lfs pull"),
-    "lambda": ("m.keras", _lambda, "--allow-code"),
-    "custom": ("m.keras", _custom, "--custom-objects"),
+    "tflite": ("m.tflite", lambda path: path.write_bytes(b"\x1c\0\0\0TFL3"), "Netron"),
+    "onnx": ("m.onnx", lambda path: path.write_bytes(b"\x08\x07"), "Netron"),
 }
 
 
@@ -397,11 +397,22 @@ def test_bad_model(tmp_path, capsys, old, kind):
     assert not Path("new").exists()
 
 
-def test_bad_model_names_the_layer_or_class(tmp_path, capsys):
-    _lambda(tmp_path / "l.keras")
-    _custom(tmp_path / "c.keras")
-    assert "'double'" in refused(capsys, 5, "build", "l.keras", "-o", "new", "-q")
-    assert "Blinker" in refused(capsys, 5, "build", "c.keras", "-o", "new", "-q")
+@pytest.mark.parametrize(
+    ("make", "names", "flag"),
+    [(_lambda, "'double'", "--allow-code"), (_custom, "Blinker", "--custom-objects")],
+)
+def test_a_model_that_needs_a_flag_is_reported_without_being_built(
+    tmp_path, capsys, make, names, flag
+):
+    make(tmp_path / "m.keras")
+    code, _, _ = reportgen(capsys, "build", "m.keras", "-o", "new", "-q")
+    assert code == 0
+    report = pages.check_page(tmp_path / "new")
+    said = pages.notices(report, "overview", level="warning")
+    assert names in said
+    assert flag in said
+    assert pages.content(report, "overview")["origin"]["way"] == "stored"
+    assert len(pages.content(report, "architecture")["layers"]) == 2
 
 
 def test_lambda_runs_with_permission(tmp_path):
@@ -573,7 +584,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         '[tool.reportgen]\noutput = "made"\nprobes = ["pictures"]\nmax-probes = 3\nclasses = "names.txt"\n'
         'labels = "labels.csv"\nresize = "crop"\norientation = "exif"\nbands = "0"\ninput-size = "12x12"\n'
         'preprocess = "none"\n'
-        'threshold = 0.4\ncustom-objects = []\nallow-code = false\ntitle = "T"\n'
+        'threshold = 0.4\ncustom-objects = []\nallow-code = false\nweights-only = false\ntitle = "T"\n'
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
         'data = "labels.csv"\nhistory = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
@@ -587,7 +598,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
     known = {
         option.opts[-1].removeprefix("--") for option in build.params if option.opts[0][0] == "-"
     }
-    assert given == known - {"config"}
+    assert given == known - {"config", "architecture"}  # the latter for weights alone
     assert cli.run(["build", str(models.saved("classifier")), "--config", "trusted.toml"]) == 0
     report = pages.check_page(tmp_path / "made")
     overview = pages.content(report, "overview")

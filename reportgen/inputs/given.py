@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import InputError, error_text
+from reportgen.files import open_regular
 from reportgen.inputs.data_source import list_data
 from reportgen.inputs.history import read_history
 from reportgen.inputs.labels import read_classes
 from reportgen.inputs.listing import list_images
-from reportgen.nets.loading import import_from_here
+from reportgen.nets.custom_objects import import_from_here
 from reportgen.report.content.overview import ModelFile
 from reportgen.settings import BLOCK
 from reportgen.wording import readable_name
@@ -118,9 +119,15 @@ def _imported_function(mode: str | None) -> Callable[[Any], Any] | None:
 
 
 def _file_facts(path: Path, settings: Settings) -> ModelFile:
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
+    """Return name, size and digest; of a folder over the names and the bytes of all that it holds."""
+    hasher, size = hashlib.sha256(), 0
+    parts = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for part in parts:
+        if part != path:
+            hasher.update(f"{part.relative_to(path).as_posix()}\0".encode("utf-8", "replace"))
+        with open_regular(part) as file:
+            while block := file.read(1 << 20):
+                hasher.update(block)
+                size += len(block)
     name = str(path.resolve()) if settings.show_paths else path.name
-    return ModelFile(readable_name(name), path.stat().st_size, hasher.hexdigest())
+    return ModelFile(readable_name(name), size, hasher.hexdigest())

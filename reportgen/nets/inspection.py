@@ -90,11 +90,11 @@ def inspect_zip(path: str, inflation: int) -> dict[str, int]:
     with zipfile.ZipFile(path) as archive, open(path, "rb") as raw:  # noqa: PTH123 - a path alone
         for info in archive.infolist():
             if info.filename.endswith(".h5"):
-                total += inspect_hdf5(_member(archive, info, raw), inflation)["bytes"]
+                total += inspect_hdf5(member(archive, info, raw), inflation)["bytes"]
     return {"bytes": total}
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, raw: Any) -> Any:
+def member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, raw: Any) -> Any:
     """Return a member as a file that can be moved in: as Keras stores it without a copy in memory."""
     if info.compress_type != zipfile.ZIP_STORED:
         return io.BytesIO(archive.read(info))

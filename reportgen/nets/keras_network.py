@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from reportgen.errors import RunError
 from reportgen.nets import structure
 from reportgen.nets.ascent import KerasAscent
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.nets.tracing import Traced, Watch
-    from reportgen.network.facts import UnitTensor, VariableFacts
+    from reportgen.network.facts import Origin, UnitTensor, VariableFacts
     from reportgen.network.protocol import Aim, Batch, InputScaling, NormalizationInput
     from reportgen.network.shapes import GivenShapes
 
@@ -45,10 +47,13 @@ class KerasNetwork:
         device: ``cpu`` or ``gpu``.
         watch: from the recorded calls to those whose maps are wanted; with it, batches carry
             moments and maps.
+        origin: the file that it comes from, and the way.
 
     Raises:
         ModelError: the model has no defined inputs and nothing says what they are.
     """
+
+    can: frozenset[str] = frozenset({"run", "differentiate"})
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class KerasNetwork:
         images: int = BLOCK,
         device: str = "cpu",
         watch: Watch | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self._model = model
         self._traceable = TraceableModel(
@@ -72,7 +78,8 @@ class KerasNetwork:
         self._blocks = ForwardBlocks(self._traceable, watch)
         self._normalization: FirstNormalization | None = None
         self._picture_traces: dict[int, Traced] = {}
-        self.facts = network_facts(self._traceable, self._blocks, dict(compiled or {}))
+        facts = network_facts(self._traceable, self._blocks, dict(compiled or {}))
+        self.facts = replace(facts, origin=origin)
 
     def input_shape(self, name: str) -> tuple[int, ...]:
         """Return the shape that input ``name`` is run with, without the batch dimension."""

@@ -133,7 +133,9 @@ def activation_name(operation: Any) -> str | None:
     if activation is None or isinstance(activation, str):  # some layers keep the name alone
         return activation
     name = getattr(activation, "__name__", None) or getattr(activation, "name", None)
-    return str(name or type(activation).__name__)
+    return str(name or type(activation).__name__).removeprefix(
+        "keras_2_"
+    )  # as files of Keras 2 say it
 
 
 def layer_facts(nodes: list[Node]) -> tuple[LayerFacts, ...]:

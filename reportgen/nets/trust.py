@@ -12,7 +12,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reportgen.errors import ModelError
+from reportgen.errors import NotBuiltError
 from reportgen.nets.keras_internals import modules_of_layers, registered_symbol, symbol_in_module
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def refuse_untrusted(
         allow_code: whether the user trusts what the file carries and names.
 
     Raises:
-        ModelError: it carries Python code, names a function of Keras that is no part of a network, reads
+        NotBuiltError: it carries Python code, names a function of Keras that is no part of a network, reads
             files, or names what nobody has imported.
     """
     unknown, gone = set[str](), set[str]()
@@ -84,7 +84,7 @@ def refuse_untrusted(
         named = _named(node)
         harm = "" if allow_code else _harm_of(node, named, known)
         if harm:
-            raise ModelError(
+            raise NotBuiltError(
                 f"{path}: the layer {layer!r} {harm} would run on this machine. "
                 "If you trust the file, pass --allow-code."
             )
@@ -97,7 +97,7 @@ def refuse_untrusted(
     if unknown:
         raise unknown_objects(unknown, path)
     if gone:
-        raise ModelError(
+        raise NotBuiltError(
             f"{path} names {', '.join(sorted(gone))}, which this version of Keras does not have: it cannot "
             "load this model. If an older Keras wrote it, load it there and save it with "
             "model.save('NAME.keras')."
@@ -242,19 +242,19 @@ def _file_argument(node: Mapping[str, Any]) -> str:
     return next(texts, "")
 
 
-def unknown_objects(names: set[str], path: Path) -> ModelError:
+def unknown_objects(names: set[str], path: Path) -> NotBuiltError:
     """Return the error for classes or functions that nobody has imported."""
     operations = sorted(names & _operation_names())
     if layers := ", ".join(map(repr, sorted(names & _layer_names()))):
         said = f"it stores {layers} in a form that this version does not read"
-        return ModelError(f"{path}: Keras cannot load this model: {said}.")
+        return NotBuiltError(f"{path}: Keras cannot load this model: {said}.")
     if operations:
-        return ModelError(
+        return NotBuiltError(
             f"{path} uses the operation {operations[0]!r} of keras.ops, which .h5 files cannot hold. "
             "Save the model where it was made with model.save('NAME.keras')."
         )
     plural = "classes or functions" if len(names) > 1 else "class or function"
-    return ModelError(
+    return NotBuiltError(
         f"{path} uses the custom {plural} {', '.join(map(repr, sorted(names)))}, which Keras does not know. "
         "Pass the module or file that defines it: --custom-objects package.module or "
         "--custom-objects path/to/layers.py."

@@ -41,6 +41,26 @@ InputKind = Literal["series", "other", "unknown"]
 or nothing that would tell it from a grey picture."""
 
 
+Way = Literal["native", "migrated", "stored"]
+"""How a network was had from its file: read by Keras itself; built from a configuration that was migrated from
+an older Keras; or not at all, so that only what the file stores is known."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The file that a network comes from, beside its name.
+
+    Attributes:
+        version: of Keras that wrote it; empty where it does not say.
+        notes: what is odd about the file and does no harm.
+        reason: why there is no executable network, of the way ``stored``.
+    """
+
+    way: Way
+    version: str = ""
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
 class TensorFacts(msgspec.Struct, frozen=True):
     """An input or output of the network.
 
@@ -202,6 +222,7 @@ class NetworkFacts(msgspec.Struct, frozen=True):
         run_problem: why no image can be run through it here.
         rescaling: of the input by a layer of the network's own, in front of its first weights.
         versions: pairs of package and version.
+        origin: of which file it is, and in which way; None of a live model.
     """
 
     name: str
@@ -223,11 +244,19 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     versions: tuple[tuple[str, str], ...] = ()
     own_flops: int = 0
     own_uncounted: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     @property
     def flops(self) -> int | None:
         """Floating-point operations for one image, two a multiply-add; None where they are not known."""
-        return self.own_flops + sum(call.flops for call in self.calls) if self.calls else None
+        if not self.calls or not self.executable:
+            return None
+        return self.own_flops + sum(call.flops for call in self.calls)
+
+    @property
+    def executable(self) -> bool:
+        """Whether there is a network that could be run, and not only what a file stores of one."""
+        return self.origin is None or self.origin.way != "stored"
 
     @property
     def uncounted(self) -> tuple[str, ...]:

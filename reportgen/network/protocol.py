@@ -258,6 +258,10 @@ class Network(Protocol):
     def facts(self) -> NetworkFacts:
         """What the network is."""
 
+    @property
+    def can(self) -> frozenset[str]:
+        """What may be asked of it: ``run`` and ``differentiate``; nothing where only its weights are known."""
+
     def input_shape(self, name: str) -> tuple[int, ...]:
         """Return the size that an input is run with, without the batch dimension."""
 

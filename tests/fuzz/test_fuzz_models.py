@@ -14,8 +14,12 @@ from fuzzing import SECONDS, altered, bounded, cases, damaged, ending_in
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reportgen.errors import ModelError
+from reportgen.errors import ModelError, NotBuiltError
 from reportgen.nets.loading import load_model
+from reportgen.nets.migration.configuration import migrate
+from reportgen.nets.migration.errors import MigrationError
+from reportgen.nets.stored import read_stored
+from reportgen.nets.stored_network import StoredNetwork
 
 MODEST = (
     st.none() | st.booleans() | st.integers(-2, 16) | st.floats(-4, 4) | st.text(max_size=8)
@@ -48,7 +52,11 @@ def members():
 def try_out(path, content):
     path.write_bytes(content)
     with bounded(2 * SECONDS), ending_in(ModelError):  # the child has its own ten seconds
-        load_model(path)
+        try:
+            load_model(path)
+        except NotBuiltError:  # then what it stores is shown
+            for _ in StoredNetwork(path, read_stored(path), "fuzzed").variables():
+                pass
 
 
 @pytest.mark.parametrize("ending", ["keras", "h5"])
@@ -89,6 +97,45 @@ def test_models_that_are_damaged_inside(tmp_path_factory, content):
 def test_models_of_any_configuration(tmp_path_factory, tree):
     content = packed({**members(), "config.json": json.dumps(tree).encode()})
     try_out(tmp_path_factory.getbasetemp() / "configured.keras", content)
+
+
+def old_configurations():
+    """Return configurations as Keras 1 and 2 wrote them."""
+    conv = {"name": "c", "nb_filter": 2, "nb_row": 3, "nb_col": 3, "border_mode": "same", "dim_ordering": "tf",
+            "batch_input_shape": [None, 6, 6, 1], "init": "normal"}  # fmt: skip
+    cell = {
+        "class_name": "LSTM",
+        "config": {"name": "l", "units": 2, "recurrent_activation": "hard_sigmoid"},
+    }
+    entry = {"class_name": "InputLayer", "name": "i", "inbound_nodes": [],
+             "config": {"name": "i", "batch_input_shape": [None, 4, 2]}}  # fmt: skip
+    both = {"class_name": "Bidirectional", "name": "b", "config": {"name": "b", "layer": cell},
+            "inbound_nodes": [[["i", 0, 0, {}]]]}  # fmt: skip
+    return [
+        {"class_name": "Sequential", "config": [{"class_name": "Convolution2D", "config": conv}]},
+        {"class_name": "Model", "config": {"name": "m", "layers": [entry, both], "input_layers": [["i", 0, 0]],
+                                           "output_layers": [["b", 0, 0]]}},
+    ]  # fmt: skip
+
+
+@given(st.deferred(lambda: altered(old_configurations())))
+@cases(100, 5_000)
+def test_old_configurations_of_any_form_are_migrated_or_refused(tree):
+    with bounded(), ending_in(MigrationError):
+        migrate(tree)
+
+
+@given(st.deferred(lambda: altered(old_configurations(), MODEST)))
+@cases(5, 400)
+def test_old_models_of_any_configuration(tmp_path_factory, tree):
+    content = packed(
+        {
+            **members(),
+            "config.json": json.dumps(tree).encode(),
+            "metadata.json": json.dumps({"keras_version": "2.13.1"}).encode(),
+        }
+    )
+    try_out(tmp_path_factory.getbasetemp() / "old.keras", content)
 
 
 def packed(files):

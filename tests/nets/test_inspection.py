@@ -18,7 +18,7 @@ import pytest
 from reportgen import children
 from reportgen.children import ChildError, run_file
 from reportgen.errors import ModelError
-from reportgen.nets import inspection, loading
+from reportgen.nets import inspection, loading, stored
 from reportgen.nets.loading import check_model_file, load_model
 
 HANG = Path(__file__).parents[1] / "cases" / "hang.h5"
@@ -41,7 +41,7 @@ def refused(path, phrase):
 
 def test_a_file_on_which_hdf5_loops_for_ever_is_given_up(monkeypatch):
     """One byte of a healthy file is changed; the library answers to no signal."""
-    monkeypatch.setattr(loading, "INSPECTION_SECONDS", 1)
+    monkeypatch.setattr(stored, "INSPECTION_SECONDS", 1)
     began = time.monotonic()
     refused(HANG, "reading it once was given up, it took longer than 1.00")
     assert time.monotonic() - began < 30
@@ -130,16 +130,18 @@ def test_a_member_is_read_like_a_file(tmp_path):
 def test_a_file_that_changes_while_it_is_read_is_told(saved, monkeypatch):
     folder, _ = saved
     path = folder / "good.keras"
-    read = loading._read_config
+    read = loading.read_stored
 
-    def swapped(given):
-        found = read(given)
-        monkeypatch.setattr(loading, "_stamp", lambda _path: (0, 0, 0, len(list(folder.iterdir()))))
+    def swapped(*given):
+        found = read(*given)
+        monkeypatch.setattr(
+            stored, "stamp_of", lambda _path: (0, 0, 0, len(list(folder.iterdir())))
+        )
         (folder / "more").touch()
         return found
 
-    monkeypatch.setattr(loading, "_read_config", swapped)
-    monkeypatch.setattr(loading, "_explain_error", lambda error, _path: error)
+    monkeypatch.setattr(loading, "read_stored", swapped)
+    monkeypatch.setattr(loading, "_explain_error", lambda error, *_: error)
 
     def noisy(*arguments, **more):
         (folder / "another").touch()

@@ -250,6 +250,11 @@ def test_layers_of_old_files_are_found_in_the_documented_modules_too():
 # -- names that are counted ------------------------------------------------------------------------
 
 
+def test_a_graph_of_layers_is_stored_with_the_module_that_migrated_files_name():
+    stored = keras.saving.serialize_keras_object(zoo.make("functional"))
+    assert stored["module"] == keras_internals.place_of_graphs()
+
+
 def test_names_begin_anew_and_go_on_where_they_were():
     keras.backend.clear_session(free_memory=False)
     assert [layers.Dense(1).name for _ in range(2)] == ["dense", "dense_1"]

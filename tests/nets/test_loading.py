@@ -101,10 +101,22 @@ def test_a_truncated_file_is_said(files, tmp_path, ending, share):
 
 
 @pytest.mark.parametrize(("stored", "named"), [("h5", "keras"), ("keras", "h5")])
-def test_a_wrong_ending_is_said(files, tmp_path, stored, named):
+def test_a_file_is_opened_by_what_it_is_whatever_its_ending(files, tmp_path, stored, named):
     path = tmp_path / f"misnamed.{named}"
     shutil.copy(files / f"good.{stored}", path)
-    refused(path, rf"wrong ending; rename it to \.{stored}")
+    loaded = load_model(path)
+    assert loaded.model.count_params() == 520
+    is_a = {"h5": "an HDF5 file", "keras": "a zip file"}[stored]
+    assert loaded.origin.notes == (
+        f"The file ends in .{named} and is {is_a}, whose ending is .{stored}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"), [("a.tflite", "TensorFlow Lite model"), ("a.onnx", "an ONNX model")]
+)
+def test_files_of_other_programs_are_said_with_who_shows_them(tmp_path, name, phrase):
+    assert "Netron" in refused(write(tmp_path / name, b"\x1c\0\0\0TFL3 anything"), phrase)
 
 
 def test_weights_alone_are_said(tmp_path):
@@ -196,6 +208,31 @@ def test_an_archive_that_unpacks_without_end_is_not_unpacked(files, tmp_path, me
         assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("../outside", "'../outside' leads out of it"),
+        ("/etc/outside", "'/etc/outside' leads out of it"),
+        ("assets\\..\\..\\outside", "leads out of it"),
+        ("config.json", "two of its members have one name"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_members_that_no_keras_writes_are_refused(files, tmp_path, name, phrase):
+    path = tmp_path / "odd.keras"
+    shutil.copy(files / "good.keras", path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"{}")
+    refused(path, phrase)
+
+
+def test_encrypted_members_are_refused(files, tmp_path):
+    content = bytearray((files / "good.keras").read_bytes())
+    place = content.index(b"PK\x01\x02")
+    content[place + 8] |= 1  # the flag of the first member in the archive's directory
+    refused(write(tmp_path / "locked.keras", bytes(content)), "encrypted")
 
 
 def test_a_file_that_may_not_be_read_is_said(files, monkeypatch):
@@ -296,14 +333,14 @@ def test_operations_in_an_h5_file_are_not_called_custom_classes(tmp_path):
 
 def test_a_file_of_an_older_keras_names_it_and_the_whole_cause(tmp_path):
     path = tmp_path / "older.h5"
-    keras.Sequential([keras.Input((8, 8, 3)), layers.DepthwiseConv2D(3)]).save(path)
+    keras.Sequential([keras.Input((8, 8, 3)), layers.DepthwiseConv2D(3, name="deep")]).save(path)
     with h5py.File(path, "r+") as file:
         stored = json.loads(file.attrs["model_config"])
-        stored["config"]["layers"][1]["config"]["groups"] = 1
+        stored["config"]["layers"][1]["config"]["groups"] = 3
         file.attrs["model_config"] = json.dumps(stored)
         file.attrs["keras_version"] = "2.12.1"
     text = refused(path, "cannot load this model")
-    assert "Unrecognized keyword arguments passed to DepthwiseConv2D: {'groups': 1}" in text
+    assert "the layer 'deep' has groups=3, which Keras 3 does not know" in text
     assert f"Keras 2.12.1 wrote it, this is Keras {keras.__version__}: load it there" in text
     with h5py.File(path, "r+") as file:
         file.attrs["keras_version"] = "<script>"

@@ -20,7 +20,7 @@ import zoo
 from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
 
 from reportgen.errors import ModelError
-from reportgen.nets import loading
+from reportgen.nets import stored
 from reportgen.nets.loading import load_model
 from reportgen.nets.trust import may_be_named, refuse_untrusted
 
@@ -263,6 +263,74 @@ def hostile(folder, target):
     }
 
 
+def as_keras_2(path):
+    """Say that an older Keras wrote a file, so that its configuration is migrated."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            file.attrs["keras_version"] = "2.9.0"
+        return path
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["metadata.json"] = json.dumps({"keras_version": "2.13.1"}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def hostile_of_keras_2(folder, target):
+    """Write files that act when a migrated configuration is built, through each of its own doors."""
+    inner = {"class_name": "Lambda", "config": {"name": "gone", "function": ["4wEAAAA=", None, None],
+                                                "function_type": "lambda", "arguments": {}}}  # fmt: skip
+    wrapped = {
+        "class_name": "TimeDistributed", "config": {"name": "wrapped", "layer": inner}
+    }  # fmt: skip
+    saver = {"class_name": "CSVLogger", "config": {"filename": str(target)}}
+
+    def wrap(dense):
+        name = dense["config"]["name"]
+        dense |= {"module": None, "class_name": "TimeDistributed", "registered_name": None}
+        dense["config"] = {**wrapped["config"], "name": name}
+
+    def name_operation(dense):
+        dense |= {"class_name": "TFOpLambda", "module": None, "registered_name": None}
+        dense["config"] = {"name": dense["config"]["name"], "function": "io.write_file"}
+
+    acts = {
+        "wraps": wrap,
+        "operates": name_operation,
+        "initialises": lambda d: d["config"].update(kernel_initializer=saver),
+        "constrains": lambda d: d["config"].update(
+            kernel_constraint={"name": "get_file", "m": str(target)}
+        ),
+        "bare": lambda d: d["config"].update(activation="deserialize"),
+    }
+    return {
+        f"old_{name}.{ending}": as_keras_2(zoo_config(folder, act, ending, f"old_{name}"))
+        for name, act in acts.items()
+        for ending in ("keras", "h5")
+    }
+
+
+def test_hostile_files_of_keras_2_are_refused_and_touch_nothing(tmp_path):
+    work, beside = tmp_path / "work", tmp_path / "beside"
+    work.mkdir()
+    beside.mkdir()
+    (beside / "precious.png").write_bytes(b"mine")
+    acts = {
+        f"aged_{path.name}": as_keras_2(path)
+        for path in hostile(beside, beside / "precious.png").values()
+    }
+    files = {**acts, **hostile_of_keras_2(beside, beside / "precious.png")}
+    before = snapshot(tmp_path)
+    result = run_audited(work, *files.values())
+    assert result["seen"] == []
+    assert result["changed"] == {}
+    assert snapshot(tmp_path) == before
+    assert len(result["said"]) == len(files)
+    assert "ran" not in result["said"].values()
+
+
 def run_audited(folder, *files):
     done = subprocess.run(
         [sys.executable, "-P", audited.__file__, str(folder), *map(str, files)],
@@ -336,13 +404,13 @@ def test_a_file_that_is_exchanged_while_it_is_looked_at_is_not_loaded(tmp_path, 
         ),
         name="bad_one",
     )
-    read = loading._read_keras_config
+    read = stored._read_keras_config
 
     def exchanging(path):
         found = read(path)
         shutil.copy(bad, good)
         return found
 
-    monkeypatch.setattr(loading, "_read_keras_config", exchanging)
+    monkeypatch.setattr(stored, "_read_keras_config", exchanging)
     with pytest.raises(ModelError, match="was changed while it was read"):
         load_model(good)

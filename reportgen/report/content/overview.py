@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from reportgen.network.facts import OutputFacts, TensorFacts
+from reportgen.network.facts import Origin, OutputFacts, TensorFacts
 from reportgen.network.tasks import Task
 
 
@@ -31,6 +31,7 @@ class OverviewContent(msgspec.Struct, frozen=True, tag="overview"):
         activation_bytes: largest sum of layer outputs that are alive at one moment, for one image.
         classes: class names, where given.
         uncounted: TensorFlow's types of operations that ``flops`` leaves out: with any, it is a lower bound.
+        origin: of which file the network is and how it was had from it; None of a live model.
     """
 
     name: str
@@ -57,3 +58,4 @@ class OverviewContent(msgspec.Struct, frozen=True, tag="overview"):
     meta: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     uncounted: tuple[str, ...] = ()
+    origin: Origin | None = None

@@ -224,7 +224,7 @@ def _rows(facts: NetworkFacts, group_of: dict[str, int]) -> tuple[LayerRow, ...]
                 dtypes=tuple(dict.fromkeys(d for call in own for d in call.dtypes)),
                 parameters=layer.parameters,
                 trainable_parameters=layer.trainable_parameters,
-                flops=flops.get(layer.path, 0) if facts.calls else None,
+                flops=flops.get(layer.path, 0) if facts.flops is not None else None,
                 activation=layer.activation,
                 calls=len(own),
                 sources=tuple(dict.fromkeys(str(s) for call in own for s in call.inputs)),

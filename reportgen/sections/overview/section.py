@@ -13,7 +13,7 @@ from reportgen.version import __version__
 
 if TYPE_CHECKING:
     from reportgen.context import Context
-    from reportgen.network.facts import NetworkFacts
+    from reportgen.network.facts import NetworkFacts, Origin
     from reportgen.settings import Settings
 
 _TASKS = {
@@ -30,7 +30,7 @@ _TASKS = {
 def collect(context: Context, _: Any) -> Collected:
     """Return the network's facts as the overview's content."""
     facts = context.network.facts
-    traced = bool(facts.calls)
+    traced = bool(facts.calls) and facts.executable
     content = OverviewContent(
         name=facts.name,
         class_name=facts.class_name,
@@ -58,6 +58,7 @@ def collect(context: Context, _: Any) -> Collected:
         meta=context.settings.meta,
         classes=context.classes,
         uncounted=facts.uncounted,
+        origin=facts.origin,
     )
     return Collected(content, _sentence(content), _notices(context))
 
@@ -87,12 +88,15 @@ def _sentence(content: OverviewContent) -> str:
     of = f" with {' and '.join(counts)}" if counts else ""
     article = "An" if kind[0] in "aeiou" else "A"
     sizes = " and ".join("×".join(str(n) for n in shape) for shape in content.input_shapes)
-    return f"{article} {kind}{of} for inputs of {sizes}, {content.layers} layers."
+    takes = f" for inputs of {sizes}" if sizes else ""
+    return f"{article} {kind}{of}{takes}, {content.layers} layers."
 
 
 def _notices(context: Context) -> tuple[Notice, ...]:
     facts, settings = context.network.facts, context.settings
-    notices = []
+    notices = _on_the_file(facts.origin)
+    if not facts.executable:
+        return tuple(notices)
     if facts.trace_problem:
         text = "The forward pass could not be traced: no FLOPs, no memory, and no image can be run"
         notices.append(Notice("error", f"{text}. {facts.trace_problem}."))
@@ -107,6 +111,28 @@ def _notices(context: Context) -> tuple[Notice, ...]:
             )
             notices.append(Notice("info", text + _hint(settings)))
     return tuple(notices)
+
+
+def _on_the_file(origin: Origin | None) -> list[Notice]:
+    """Say in which way a network was had from its file, where that is not the usual one."""
+    if origin is None:
+        return []
+    notices = [Notice("info", f"{note}.") for note in origin.notes]
+    writer = f"Keras {origin.version}" if origin.version else "an older Keras"
+    if origin.way == "migrated":
+        text = (
+            f"This file was written by {writer}. Its configuration was migrated to Keras 3, and its weights "
+            "were assigned by name and order with every shape compared."
+        )
+        notices.append(Notice("info", text))
+    if origin.way == "stored":
+        asked = origin.reason.startswith("--weights-only")
+        text = (
+            "No network was built: the page shows the layers and the weights that the file stores, and nothing "
+            f"was run. {origin.reason}."
+        )
+        notices.append(Notice("info" if asked else "warning", text))
+    return notices
 
 
 def _hint(settings: Settings) -> str:
