@@ -13,9 +13,9 @@ from reportgen.findings.facts import (
     Rule,
     channels_of,
     head_of,
-    plural,
 )
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from reportgen.findings.facts import Hit, NotJudged, Rule, head_of, plural
+from reportgen.findings.facts import Hit, NotJudged, Rule, head_of
 from reportgen.report.content.evaluation import Classified, Labelled, MaskRow, Regressed, Segmented
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,11 @@ from math import comb
 from statistics import median, pstdev
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, head_of, plural
+from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, head_of
 from reportgen.findings.scales import scale_out_of_line
 from reportgen.report.content.probes import ClassificationResult
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

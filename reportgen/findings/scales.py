@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import Facts, Judgement

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are, channels_of, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are, channels_of
 from reportgen.report.findings import Where
-from reportgen.wording import share_text
+from reportgen.wording import plural, share_text
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import Facts, Judgement

@@ -298,7 +298,7 @@ def test_the_page_says_what_it_takes_to_beat_chance(tmp_path):
     section = built(functional(), tmp_path)
     one = next(m for m in section.content.maps if m.method == "integrated-gradients")
     assert (one.evidence.advantage > one.evidence.needed) == (one.verdict == "supported")
-    assert "to beat chance over" in page_text(tmp_path)
+    assert "to beat chance: over" in page_text(tmp_path)
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path, monkeypatch):
