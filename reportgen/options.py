@@ -173,7 +173,7 @@ _TABLE = (
         "layers that read files",
         "switch", named_only=True,
     ),
-    Option("title", "Heading of the page", metavar="TEXT", default="the model's name"),
+    Option("title", "Heading of the page", metavar="TEXT", default="the file's name"),
     Option("meta", "Shown in the overview", metavar="KEY=VALUE", several=True, normalised=values.pairs),
     Option("hide_names", "Number the probes in place of their file names", "switch"),
     Option(
@@ -234,7 +234,7 @@ _TABLE = (
         check=values.seconds,
     ),
     Option(
-        "quick", "Leave out what is dear: relevance is Grad-CAM without evidence", "switch",
+        "quick", "Skip the expensive parts: relevance is Grad-CAM without evidence", "switch",
         more="The page says so",
     ),
     Option(

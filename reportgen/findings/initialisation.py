@@ -182,7 +182,7 @@ RULES = (
         "Massey (1951); rates measured on trained and fresh kernels",
     ),
     Rule(
-        "bias-at-initial-value", "A bias never moved", "warning", bias_at_initial_value,
+        "bias-at-initial-value", "A bias was never trained", "warning", bias_at_initial_value,
         "a trainable bias beside a trained kernel is not all zero",
         "It gets no gradient: frozen, or without effect.",
         "Leave it out (use_bias=False) or find out why nothing reaches it.",

@@ -244,7 +244,7 @@ RULES = (
     Rule(
         "input-range", "Inputs are not in the range that the network learned", "warning", input_range,
         "distance to the first BatchNormalization's statistics at most {limit:g}",
-        "With wrong preprocessing everything said about the probes is wrong.",
+        "With wrong preprocessing every prediction of the probes is meaningless.",
         "Give --preprocess as in training.",
         "Ioffe and Szegedy (2015); bound measured",
     ),
@@ -277,7 +277,7 @@ RULES = (
         "by definition",
     ),
     Rule(
-        "over-confident-head", "The head is far too sure", "warning", over_confident_head,
+        "over-confident-head", "The head is overconfident", "warning", over_confident_head,
         "median gap between the two largest logits at most {limit:g}",
         "Probabilities of 1.000 everywhere say nothing about certainty.",
         "Calibrate the temperature; look at the head's scale.",

@@ -272,7 +272,7 @@ RULES = (
     Rule(
         "near-zero-filters", "Filters are nearly zero", "info", near_zero_filters,
         "at most {limit:.0%} of the filters below a thousandth of the median norm",
-        "They hardly contribute; often the work of weight decay.",
+        "They hardly contribute; weight decay is a common cause.",
         "Candidates for pruning.",
         "no accepted threshold",
     ),
@@ -291,7 +291,7 @@ RULES = (
         "participation ratio; Roy and Vetterli (2007)",
     ),
     Rule(
-        "int8-friendliness", "Per-tensor int8 would hurt", "info", int8_friendliness,
+        "int8-friendliness", "Per-tensor int8 would lose accuracy", "info", int8_friendliness,
         "signal to noise ratio of symmetric per-tensor int8 at least {limit:g} dB",
         "Matters only where the model will be quantised.",
         "Quantise per channel, or equalise ranges across layers.",

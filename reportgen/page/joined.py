@@ -204,7 +204,9 @@ def layer_cards(report: Report) -> tuple[LayerCard, ...]:
         )
         for path in dict.fromkeys((*rows, *variables, *calls))
     ]
-    cards.sort(key=lambda card: card.class_name != "InputLayer" or card.depth > 0)  # Sequential ends with it
+    cards.sort(
+        key=lambda card: card.class_name != "InputLayer" or card.depth > 0
+    )  # Sequential ends with it
     chosen = _that_matter(cards)
     return tuple(card._replace(matters=index in chosen) for index, card in enumerate(cards))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from reportgen.findings.judge import unsupported, verdict, warned
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from reportgen.findings.judge import Judged
     from reportgen.network.facts import NetworkFacts
+    from reportgen.report.content.overview import ModelFile
     from reportgen.report.model import Section
 
+_MADE_UP = re.compile(r"(functional|model|sequential)(_\d+)?")
+"""Names that Keras gives to models that were given none."""
 NUMBERS = 6
 """Of the first screen, at most."""
 
@@ -38,11 +43,12 @@ def summarise(
     *,
     created: str,
     failed: Sequence[str],
+    file: ModelFile | None = None,
 ) -> Summary:
     """Return the head of a report over ``sections``, from their content and findings alone."""
     overview = next((s for s in sections if isinstance(s.content, OverviewContent)), None)
     return Summary(
-        name=title or facts.name,
+        name=title or _name(facts.name, file, overview.lead if overview else ""),
         created=created,
         sentence=overview.lead if overview else "",
         verdict=full_verdict(judged, sections, failed),
@@ -52,6 +58,22 @@ def summarise(
         unsupported=unsupported(sections)[0],
         numbers=first_numbers(sections),
     )
+
+
+def _name(name: str, file: ModelFile | None, sentence: str) -> str:
+    """Return what a model without a title is called: its file, its name, or what it is.
+
+    Args:
+        name: that Keras knows it by.
+        file: it was read from.
+        sentence: what it is, as in ``A classifier with 10 classes for inputs of 28×28×1, 9 layers.``
+    """
+    if file is not None:
+        return PurePath(file.name).stem or name
+    if not _MADE_UP.fullmatch(name):
+        return name
+    what = sentence.partition(" for inputs of ")[0].removeprefix("An ").removeprefix("A ")
+    return what[:1].upper() + what[1:] or name
 
 
 def full_verdict(judged: Judged, sections: Sequence[Section], failed: Sequence[str]) -> str:

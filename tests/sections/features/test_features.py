@@ -116,7 +116,9 @@ def test_a_dead_unit_is_called_dead(model, probes, tmp_path):
         model, tmp_path / "out", probes, units=("first:4",), cache=tmp_path / "cache"
     )
     assert section.content.units[0].verdict == "dead"
-    assert "Neither the picture nor any probe makes this unit more than zero." in page_text(tmp_path / "out")
+    assert "Neither the picture nor any probe makes this unit more than zero." in page_text(
+        tmp_path / "out"
+    )
     assert "dead units" in section.lead
 
 
