@@ -214,9 +214,9 @@ def test_the_documented_limits_are_those_that_hold():
 
 
 NOT_PLAIN = re.compile(
-    r"\b(of weight|dear(er|est)?|judge little|FLOPs an image|passes an image|(2|two) a multiply-add|probes right|"
-    r"are right|never said|taken for|taken from|times in a row|one place sees|silent (channels|units)|"
-    r"that should not happen|can never fire|(is|are) said|thereby|1 have|"
+    r"\b(of weight|dear(er|est)?|judge little|FLOPs an image|passes an image|(2|two) a multiply-add|"
+    r"probes right|are right|never said|taken for|taken from|times in a row|one place sees|"
+    r"silent (channels|units)|that should not happen|can never fire|(is|are) said|thereby|1 have|"
     r"1 (kernel|image|channel|call|probe|layer)s)\b"
 )
 """Words that stop readers who know the field but not our idioms; the field has its own word for each."""

@@ -217,8 +217,8 @@ def _rolled(pairs: Sequence[tuple[int, int]], classes: int) -> str:
         return ""
     places = min(shift, shift - classes, key=abs)
     return (
-        f"{agree} of {len(pairs)} labelled probes and most of {follow} of {len(labels)} labels are taken "
-        f"for the class {places:+d} places on"
+        f"{agree} of {len(pairs)} labelled probes and most of {follow} of {len(labels)} labels are "
+        f"predicted as the class {places:+d} places on"
     )
 
 

@@ -129,12 +129,12 @@ def _black(
     finite = fed[np.isfinite(fed)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     if low >= 0:
-        return zeros[0], "0, taken for black since no value is negative"
+        return zeros[0], "0, read as black since no value is negative"
     if low >= -1 and high <= 1:
-        return zeros[0] - 1, "-1, taken for black since the values lie in [-1, 1]"
+        return zeros[0] - 1, "-1, read as black since the values lie in [-1, 1]"
     axes = tuple(range(3)) if fed.ndim == 4 else None
     least = np.nanmin(np.where(np.isfinite(fed), fed, np.nan), axis=axes)
-    words = "the least value of each channel, taken for black"
+    words = "the least value of each channel, read as black"
     return (zeros[0] + least).astype(np.float32), words
 
 

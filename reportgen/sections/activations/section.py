@@ -303,7 +303,7 @@ def as_grids(
     side = math.isqrt(tokens - 1)
     if side * side == tokens - 1:
         grid = maps[:, 1:].reshape(len(maps), side, side, -1)
-        return grid, "tokens", ("without the first token, taken for the class token",)
+        return grid, "tokens", ("without the first token, read as the class token",)
     return maps[:, None], "maps", ("positions from left to right",)
 
 

@@ -322,7 +322,7 @@ def test_the_model_keeps_its_weights(tmp_path):
 def test_black_is_in_the_units_of_the_model(tmp_path):
     """After x / 127.5 - 1 black is -1: the constant part of a picture without it has no effect."""
     section = built(functional(), tmp_path, probes=2 * picture()[None] - 1)
-    assert "-1, taken for black" in section.content.baseline
+    assert "-1, read as black" in section.content.baseline
     images = (picture()[None] * 255).astype(np.uint8)
     section = built(functional(), tmp_path / "b", probes=images, preprocess="symmetric")
     assert section.content.baseline == "black (0), as symmetric maps it"
