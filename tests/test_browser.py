@@ -268,7 +268,7 @@ def in_view(page, target, bar):
 def test_on_a_phone_the_menu_leads_and_closes_and_the_bar_covers_nothing(browser, hostile):
     with visited(browser, page_uri(hostile), width=390) as visit:
         page = visit.page
-        bar = page.locator(".bar").bounding_box()["height"]
+        bar = page.locator(".topbar").bounding_box()["height"]
         for target in ("predictions", "network", "details"):
             page.locator(".menu > summary").click()
             page.locator(f".menu a[href='#{target}']").click()
@@ -296,7 +296,7 @@ def test_every_old_anchor_lands_in_view(browser, hostile, width, enabled):
         url = f"{page_uri(hostile)}#{anchor(name)}"
         with visited(browser, url, width=width, java_script_enabled=enabled) as visit:
             page = visit.page
-            bar = page.locator(".bar").bounding_box()
+            bar = page.locator(".topbar").bounding_box()
             target = page.locator(f"[id='{anchor(name)}']")
             assert target.is_visible(), name
             place = target.bounding_box()

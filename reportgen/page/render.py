@@ -120,7 +120,7 @@ def summary_text(report: Report) -> str:
     return (
         _environment(autoescape=False)
         .get_template("summary.md")
-        .render(report=report, summary=report.summary)
+        .render(summary=report.summary, view=make_view(report))
     )
 
 

@@ -131,6 +131,8 @@ const viewer = {
   links: [],
   at: 0,
   kept: null,
+  row: null,
+  compare: null,
 
   open(link) {
     const holder = link.closest(".chapter, section") ?? document;
@@ -144,6 +146,23 @@ const viewer = {
 
   build() {
     const dialog = make("dialog", { className: "viewer" });
+    const button = (text, act) => {
+      const made = make("button", { type: "button", textContent: text });
+      made.addEventListener("click", act);
+      return made;
+    };
+    this.compare = button("", () => this.keep());
+    const tools = make(
+      "nav",
+      {},
+      button("← Previous", () => this.step(-1)),
+      this.compare,
+      button("Next →", () => this.step(1)),
+      button("Close", () => dialog.close()),
+    );
+    tools.setAttribute("aria-label", "Pictures");
+    this.row = make("div", { className: "side-by-side" });
+    dialog.append(this.row, tools);
     dialog.setAttribute("aria-label", "Enlarged picture");
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "ArrowRight") this.step(1);
@@ -178,22 +197,8 @@ const viewer = {
 
   show() {
     const shown = (this.kept ? [this.kept] : []).concat(this.links[this.at]);
-    const button = (text, act) => {
-      const made = make("button", { type: "button", textContent: text });
-      made.addEventListener("click", act);
-      return made;
-    };
-    const row = make("div", { className: "side-by-side" }, ...shown.map((link) => this.figure(link)));
-    const tools = make(
-      "nav",
-      {},
-      button("← Previous", () => this.step(-1)),
-      button(this.kept ? "Compare no longer" : "Compare with the next", () => this.keep()),
-      button("Next →", () => this.step(1)),
-      button("Close", () => this.dialog.close()),
-    );
-    tools.setAttribute("aria-label", "Pictures");
-    this.dialog.replaceChildren(row, tools);
+    this.row.replaceChildren(...shown.map((link) => this.figure(link)));
+    this.compare.textContent = this.kept ? "Show one only" : "Compare with another";
   },
 };
 
@@ -283,14 +288,13 @@ function nextTheme() {
 // The next or the previous of some elements, seen from the top of the window.
 function move(elements, by) {
   const shown = elements.filter((element) => element.offsetParent !== null);
-  const bar = document.querySelector(".bar");
+  const bar = document.querySelector(".topbar");
   const top = (bar?.offsetHeight ?? 0) + 20;
   const places = shown.map((element) => element.getBoundingClientRect().top);
   const next = by > 0 ? places.findIndex((place) => place > top) : places.findLastIndex((place) => place < top - 24);
   const element = shown[next];
   if (!element) return;
-  const to = by > 0 ? places[next] : places[next];
-  scrollBy({ top: to - top + 8 });
+  scrollBy({ top: places[next] - top + 8 });
   const held = element.querySelector("summary, a") ?? element;
   held.focus({ preventScroll: true });
 }
