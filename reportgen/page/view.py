@@ -36,6 +36,8 @@ CHAPTERS = {
     "details": ("Details", ("overview",)),
 }
 """The page's chapters behind the summary: title, and the kinds of sections that each shows."""
+_COLOURED = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"})
+"""Pillow's modes of pictures that lose their colours in one channel."""
 _MARKS = {"error": "bad", "warning": "warn"}
 
 
@@ -189,4 +191,4 @@ def given_differs(probe: ProbeResult) -> bool:
     if len(shape) != 3 or pictures[0].window or pictures[0].bands:
         return True
     stretched = abs(shape[1] * height - shape[0] * width) > 0.02 * shape[0] * width
-    return stretched or (shape[2] == 1) != ("RGB" not in probe.kind)
+    return stretched or (shape[2] == 1 and probe.kind.rpartition(", ")[2] in _COLOURED)

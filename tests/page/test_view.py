@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reportgen.page.concerns import concerns
+from reportgen.findings.judge import RULES
+from reportgen.page.concerns import SECTION_OF, concerns
 from reportgen.page.flow import HEIGHT, WIDTH, flow
 from reportgen.page.joined import ROWS, layer_cards, probe_cards
-from reportgen.page.view import answer, given_differs, make_view
+from reportgen.page.view import CHAPTERS, answer, given_differs, make_view
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.report.content.architecture import ArchitectureContent, Group, LayerRow
 from reportgen.report.content.probes import (
@@ -29,6 +30,7 @@ from reportgen.report.content.relevance import (
 from reportgen.report.findings import Check, Finding, Where
 from reportgen.report.leaves import Figure, Notice
 from reportgen.report.model import Report, Section, Summary
+from reportgen.values import SECTIONS
 
 SUMMARY = Summary("net", "2026-01-01T00:00:00Z", "", "", "complete", {}, ())
 
@@ -95,6 +97,13 @@ def report(*sections, findings=(), not_applicable=()):
     return Report(
         (1, 3), "0", SUMMARY, sections, findings=tuple(findings), not_applicable=not_applicable
     )
+
+
+def test_every_section_stands_in_one_chapter_and_every_rule_leads_to_a_section():
+    kinds = [kind for _, held in CHAPTERS.values() for kind in held]
+    assert sorted(kinds) == sorted(SECTIONS)
+    assert SECTION_OF.keys() == {rule.id for rule in RULES}
+    assert set(SECTION_OF.values()) <= set(SECTIONS)
 
 
 def test_a_probes_prediction_and_maps_stand_on_one_card_in_the_order_of_the_probes():
@@ -251,11 +260,12 @@ def test_an_answer_is_said_in_a_few_words():
     [
         ({}, False),  # twice as large, else the same
         ({"size": (32, 16)}, True),  # stretched
-        ({"kind": "PNG, L"}, True),  # one channel became three
+        ({"kind": "PNG, L"}, False),  # grey in three channels looks the same
         ({"notes": ("turned by its EXIF orientation",)}, True),
         ({"received": (ReceivedInput("image", None, (8, 8, 7), 0, 1, None),)}, True),
         ({"received": (ReceivedInput("image", figure(), (8, 8, 3), 0, 9, (1.0, 2.0)),)}, True),
         ({"received": (ReceivedInput("image", figure(), (8, 8, 1), 0, 255, None),), "kind": "PNG, L"}, False),
+        ({"received": (ReceivedInput("image", figure(), (8, 8, 1), 0, 255, None),)}, True),  # lost its colours
     ],
 )  # fmt: skip
 def test_a_picture_is_shown_twice_only_where_more_than_its_size_changed(changes, differs):
