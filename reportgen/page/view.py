@@ -36,8 +36,8 @@ CHAPTERS = {
     "details": ("Details", ("overview",)),
 }
 """The page's chapters behind the summary: title, and the kinds of sections that each shows."""
-_COLOURED = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"})
-"""Pillow's modes of pictures that lose their colours in one channel."""
+_COLOURED = frozenset({"RGB", "RGBA", "palette", "PA", "CMYK", "YCbCr", "LAB", "HSV"})
+"""Kinds of pictures that lose their colours in one channel."""
 _MARKS = {"error": "bad", "warning": "warn"}
 
 
