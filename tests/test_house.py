@@ -246,3 +246,10 @@ def test_what_a_reader_meets_is_plain_english():
 @pytest.mark.parametrize("text", ["8 images judge little.", "1 have channels", "FLOPs an image"])
 def test_the_words_that_are_looked_for_are_found(text):
     assert NOT_PLAIN.search(text)
+
+
+def test_the_page_stays_light():
+    """Style and script are read by people, and loaded from a file on every opening."""
+    static = ROOT / "templates" / "static"
+    assert (static / "report.css").stat().st_size <= 24 * 1024
+    assert (static / "report.js").stat().st_size <= 32 * 1024
