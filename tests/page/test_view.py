@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
+from msgspec.structs import replace
+from pages import Reader
 
 from reportgen.findings.judge import RULES
 from reportgen.page.concerns import SECTION_OF, concerns
 from reportgen.page.flow import HEIGHT, WIDTH, flow
 from reportgen.page.joined import ROWS, layer_cards, probe_cards
+from reportgen.page.render import render
 from reportgen.page.view import CHAPTERS, answer, given_differs, make_view
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.report.content.architecture import ArchitectureContent, Group, LayerRow
@@ -292,3 +297,54 @@ def test_blocks_of_the_flow_fill_the_strip_and_shrink_with_the_resolution():
     assert blocks[1].width > blocks[0].width
     assert blocks[-1].x + blocks[-1].width == pytest.approx(WIDTH, abs=0.2)
     assert all(block.y + block.height == pytest.approx(HEIGHT) for block in blocks)
+
+
+def whole_report():
+    call = CallRow("conv", "conv", "Conv2D", 0, (8, 8, 4), 1, 4, 0.0, 1.0, 0.0, 1.0, 0, 0, 0)
+    shown = ShownCall(
+        "conv", "conv", "Conv2D", "maps", (0,), 4, 0.0, 1.0, (8, 8), False, 1,
+        (MapRow(0, "0.png", figure(), 0.0, 1.0),),
+    )  # fmt: skip
+    activations = ActivationsContent(1, (call,), (shown,))
+    found = [
+        finding(),
+        finding("confidently-wrong", where=Where(probe=0)),
+        finding("overfitting", where=Where()),
+    ]
+    return report(
+        architecture(
+            layer("input"), layer("conv", sources=("input",)),
+            groups=(Group("a", ("conv",), None, (8, 8, 4)),),
+        ),
+        probes(a_probe(0, correct=False)),
+        Section("activations", "Activations", content=activations),
+        relevance(a_map(0, "gradcam", "supported"), a_map(0, "gradcam", "weak", role="true", name="dog")),
+        Section("evaluation", "Evaluation", notices=(Notice("info", "No data set was given"),)),
+        findings=found,
+    )  # fmt: skip
+
+
+def states():
+    """Yield a report with every section failed, alone, left out and not made, one at a time."""
+    made = whole_report()
+    yield made
+    for section in made.sections:
+        failed = replace(section, content=None, lead="", notices=(Notice("error", "failed"),))
+        silent = replace(section, content=None, lead="", notices=(Notice("info", "not made"),))
+        for other in (failed, silent):
+            yield replace(made, sections=tuple(other if s is section else s for s in made.sections))
+        yield replace(made, sections=(section,))
+        yield replace(made, sections=tuple(s for s in made.sections if s is not section))
+
+
+@pytest.mark.parametrize("made", states())
+def test_in_every_state_ids_are_unique_and_every_link_leads_somewhere(made):
+    page = Reader()
+    page.feed(render(made, "0" * 64).html)
+    page.close()
+    assert not page.open
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {unquote(a["href"][1:]) for _, a in page.elements if a.get("href", "").startswith("#")}
+    assert links <= set(ids)
+    assert {str(section.kind) for section in made.sections} <= set(ids)  # old anchors too
