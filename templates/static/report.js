@@ -11,9 +11,18 @@ function make(tag, properties = {}, ...children) {
 
 // ---- Links --------------------------------------------------------------------------------------
 
+// The id that the address names; none where it is no text.
+function wantedId() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+}
+
 // A link to something folded away opens what holds it, and the row of a layer itself.
 function reveal() {
-  const id = decodeURIComponent(location.hash.slice(1));
+  const id = wantedId();
   const target = id && document.getElementById(id);
   if (!target) return;
   for (let at = target; at; at = at.parentElement) {
