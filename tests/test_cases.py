@@ -205,7 +205,7 @@ def test_a_class_that_the_aspect_ratio_decides_stands_on_the_card(tmp_path):
         )  # fmt: skip
         expected = model.predict(fed[None], verbose=0).max()
         assert found.decision.probability == pytest.approx(expected, abs=0.02)
-    assert "Cropped to the input's aspect ratio in place of stretched" in page_text(
+    assert "Cropped to the input's aspect ratio instead of stretched" in page_text(
         tmp_path / "stretch"
     )
 
