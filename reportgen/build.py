@@ -198,6 +198,7 @@ def _assemble(context: Context, made: SectionResults, created: str) -> Built:
         judged,
         created=created,
         failed=(*made.failed, *judged.failed),
+        file=context.inputs.file,
     )
     files = context.tools.store.files
     report = Report(

@@ -274,7 +274,7 @@ def run(arguments: list[str] | None = None) -> int:
         traced = {"build", "demo"} & set(sys.argv[1:] if arguments is None else arguments)
         hint = " (-v shows the traceback)" if traced else ""
         say(
-            f"reportgen: an error that should not happen: {type(error).__name__}: {text}{hint}",
+            f"reportgen: internal error (please report it): {type(error).__name__}: {text}{hint}",
             err=True,
         )
         return 1

@@ -201,7 +201,7 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
         more = ", …" if len(folders) > 3 else ""
         text = (
             f"The folders or the data set call the classes {', '.join(folders[:3])}{more}; in alphabetical "
-            f"order they are taken for the class names given: {folders[0]!r} is {context.classes[0]!r}."
+            f"order they are read as the class names given: {folders[0]!r} is {context.classes[0]!r}."
         )
         found = found._replace(notices=(*found.notices, Notice("info", text)))
         context = context._replace(folders=folders)

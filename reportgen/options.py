@@ -183,7 +183,7 @@ _TABLE = (
         "Build no network: show the layers and weights that the file stores, without TensorFlow", "switch",
         in_call=True,
     ),
-    Option("title", "Heading of the page", metavar="TEXT", default="the model's name"),
+    Option("title", "Heading of the page", metavar="TEXT", default="the file's name"),
     Option("meta", "Shown in the overview", metavar="KEY=VALUE", several=True, normalised=values.pairs),
     Option("hide_names", "Number the probes in place of their file names", "switch"),
     Option(
@@ -250,7 +250,7 @@ _TABLE = (
         check=values.seconds,
     ),
     Option(
-        "quick", "Leave out what is dear: relevance is Grad-CAM without evidence", "switch",
+        "quick", "Skip the expensive parts: relevance is Grad-CAM without evidence", "switch",
         more="The page says so",
     ),
     Option(

@@ -63,6 +63,17 @@ def number_text(value: float | None) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def short_text(value: float | None) -> str:
+    """Return a measured number with three significant digits, for the cells of a dense table."""
+    if value is None:
+        return "–"
+    return (
+        f"{value:.3g}".replace("-", "\u2212")
+        if 1e-3 <= abs(value) < 1e4 or not value
+        else f"{value:.1e}"
+    )
+
+
 def percent_text(value: float | None) -> str:
     """Return a probability as 93.5 %; certainty only where it is exact."""
     if value is None:
@@ -77,6 +88,11 @@ def percent_text(value: float | None) -> str:
 def size_text(shape: tuple[int | None, ...]) -> str:
     """Return 3×3×32; an open size as ?."""
     return "×".join("?" if n is None else str(n) for n in shape) or "scalar"
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Return ``1 channel`` or ``3 channels``; ``many`` is the plural where it does not end in s alone."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {many or noun + 's'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

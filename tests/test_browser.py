@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from reportgen import build_report
+from reportgen.page.render import anchor
 
 JENKINS = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self'"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -127,9 +129,11 @@ class Visit:
         assert all(width > 0 for _, width in loaded), loaded
 
     def assert_styled(self):
-        style = "e => [getComputedStyle(e).borderLeftWidth, getComputedStyle(e).fontWeight]"
-        assert self.page.eval_on_selector(".verdict", style) == ["4px", "600"]
-        assert self.page.eval_on_selector("body", "e => getComputedStyle(e).fontSize") == "16px"
+        border = "e => getComputedStyle(e).borderLeftWidth"
+        assert self.page.eval_on_selector(".verdict", border) == "4px"
+        weight = "e => getComputedStyle(e).fontWeight"
+        assert self.page.eval_on_selector(".verdict .headline", weight) == "600"
+        assert self.page.eval_on_selector("body", "e => getComputedStyle(e).fontSize") == "15px"
 
     def assert_fits(self):
         sizes = (
@@ -207,8 +211,12 @@ def test_text_is_the_same_without_javascript(browser, hostile):
     texts = []
     for enabled in (True, False):
         with visited(browser, page_uri(hostile), java_script_enabled=enabled) as visit:
-            texts.append(words(visit.page.inner_text("body")))
-    assert texts[0] == texts[1]
+            text = words(visit.page.inner_text("main"))
+            texts.append(
+                text.replace("Filter by name or class ", "").replace("Filter by name ", "")
+            )
+            texts.append(words(visit.page.inner_text(".side .contents")))
+    assert texts[:2] == texts[2:]
     assert models.HOSTILE in texts[0]
 
 
@@ -244,12 +252,57 @@ def luminance(colour):
 
 def test_links_of_the_contents_lead_to_their_sections(browser, hostile):
     with visited(browser, page_uri(hostile)) as visit:
-        for link in visit.page.query_selector_all("nav a"):
+        for link in visit.page.query_selector_all(".side .contents a"):
             link.click()
             target = link.get_attribute("href")[1:]
-            place = f"() => document.getElementById('{target}').getBoundingClientRect().top"
+            assert in_view(visit.page, target, 0)
+
+
+def in_view(page, target, bar):
+    """Return whether an element stands below the bar, near the top, or as far up as the page allows."""
+    place = f"() => document.getElementById('{target}').getBoundingClientRect().top"
+    bottom = "() => innerHeight + scrollY >= document.scrollingElement.scrollHeight - 1"
+    return bar <= page.evaluate(place) < bar + 80 or page.evaluate(bottom)
+
+
+def test_on_a_phone_the_menu_leads_and_closes_and_the_bar_covers_nothing(browser, hostile):
+    with visited(browser, page_uri(hostile), width=390) as visit:
+        page = visit.page
+        bar = page.locator(".topbar").bounding_box()["height"]
+        for target in ("predictions", "network", "details"):
+            page.locator(".menu > summary").click()
+            page.locator(f".menu a[href='#{target}']").click()
+            assert not page.locator(".menu").get_attribute("open")
+            assert in_view(page, target, bar - 1)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_old_anchor_lands_in_view(browser, hostile, width, enabled):
+    """Links into reports are for ever: also to what is folded away, with and without a script."""
+    report = json.loads((hostile / "report.json").read_bytes())
+    layer = pages.content(report, "architecture")["layers"][-1]["path"]
+    shown = pages.content(report, "activations")["shown"][-1]["id"]
+    names = [
+        f"layer/{layer}",
+        f"weights/{layer}",
+        f"maps/{shown}",
+        "probe/1",
+        "relevance/1",
+        "group-1",
+    ]
+    names += [section["kind"] for section in report["sections"]] + ["findings"]
+    for name in names:
+        url = f"{page_uri(hostile)}#{anchor(name)}"
+        with visited(browser, url, width=width, java_script_enabled=enabled) as visit:
+            page = visit.page
+            bar = page.locator(".topbar").bounding_box()
+            target = page.locator(f"[id='{anchor(name)}']")
+            assert target.is_visible(), name
+            place = target.bounding_box()
             bottom = "() => innerHeight + scrollY >= document.scrollingElement.scrollHeight - 1"
-            assert abs(visit.page.evaluate(place)) < 40 or visit.page.evaluate(bottom)
+            assert place["y"] >= (bar["height"] if bar else 0) - 1, name
+            assert place["y"] < 400 or (not enabled) or page.evaluate(bottom), name
 
 
 def test_pictures_are_large_enough_and_pixels_stay_pixels(browser, hostile):
@@ -257,9 +310,12 @@ def test_pictures_are_large_enough_and_pixels_stay_pixels(browser, hostile):
     with visited(browser, page_uri(hostile), width=390) as visit:
         visit.assert_images_load(hostile)
         assert visit.page.eval_on_selector("img.kernels", smooth) == "pixelated"
+        visit.page.eval_on_selector_all(
+            "#weights details", "all => all.forEach(d => { d.open = true; })"
+        )
         assert visit.page.locator("#weights img.plot").bounding_box()["width"] >= 560
-        caption = visit.page.locator("#weights .variables caption").bounding_box()
-        assert caption["x"] + caption["width"] <= 390
+        row = visit.page.locator(".layer > summary").first.bounding_box()
+        assert row["x"] + row["width"] <= 390
     folder = report_of("autoencoder")
     with visited(browser, page_uri(folder)) as visit:
         visit.assert_images_load(folder)
@@ -268,33 +324,52 @@ def test_pictures_are_large_enough_and_pixels_stay_pixels(browser, hostile):
         assert image.evaluate(smooth) == "pixelated"
 
 
-def test_what_is_folded_away_is_printed(browser, hostile):
+def test_paper_leaves_out_what_is_folded_away_and_shows_what_is_open(browser, hostile):
     with visited(browser, page_uri(hostile)) as visit:
-        name = visit.page.locator("ol.classes li").first
+        page, name = visit.page, visit.page.locator("ol.classes li").first
+        page.emulate_media(media="print")
         assert not name.is_visible()
-        visit.page.emulate_media(media="print")
+        assert not page.get_by_text("class names").first.is_visible()  # nor its empty heading
+        assert page.locator(".layer > summary").first.is_visible()
+        page.emulate_media(media="screen")
+        page.eval_on_selector_all("#details details", "all => all.forEach(d => { d.open = true; })")
+        page.emulate_media(media="print")
         assert name.is_visible()
 
 
-def column(page, table, number):
-    """Return the texts of one column, from the top."""
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_paper_cuts_nothing_off(browser, hostile, paper):
+    """At the width between the margins of a sheet nothing sticks out, open cards of layers included."""
+    millimetres = {"A4": 210, "Letter": 216}[paper] - 2 * 14
+    with visited(browser, page_uri(hostile), width=int(millimetres * 96 / 25.4)) as visit:
+        page = visit.page
+        page.eval_on_selector_all("details", "all => all.forEach(d => { d.open = true; })")
+        page.emulate_media(media="print")
+        sticking = """() => [...document.querySelectorAll('main *')].filter(e => {
+          const r = e.getBoundingClientRect();
+          return r.width > 0 && !e.closest('svg') && r.right > innerWidth + 1;
+        }).map(e => e.tagName + '.' + e.className)"""
+        assert page.evaluate(sticking) == []
+
+
+def column(page, place, number):
+    """Return the texts of one column of the list of layers, from the top."""
     return page.eval_on_selector_all(
-        f"{table} > tbody > tr:not([hidden])",
-        f"rows => rows.map(r => r.cells[{number}].textContent)",
+        f"{place} > .layer:not([hidden]) > summary",
+        f"rows => rows.map(r => r.children[{number}].textContent.trim())",
     )
 
 
 def test_click_on_a_heading_sorts(browser):
     """Down, up, and back to the order of the page."""
     with visited(browser, page_uri(report_of("two_outputs"))) as visit:
-        page, table = visit.page, "table.layers"
-        heading = page.locator(f"{table} thead th").nth(4)
-        before = column(page, table, 4)
-        numbers = [int(text.replace(",", "")) for text in before]
+        page, place = visit.page, ".layers"
+        heading = page.locator(f"{place} .head > span").nth(3)
+        numbers = [int(text.replace(",", "")) for text in column(page, place, 3)]
         seen = []
         for _ in range(3):
             heading.locator("button").click()
-            texts = column(page, table, 4)
+            texts = column(page, place, 3)
             seen.append(
                 (heading.get_attribute("aria-sort"), [int(t.replace(",", "")) for t in texts])
             )
@@ -304,56 +379,129 @@ def test_click_on_a_heading_sorts(browser):
             ("ascending", sorted(numbers)),
             (None, numbers),
         ]
-        names = page.locator(f"{table} thead th").nth(0)
+        names = page.locator(f"{place} .head > span").nth(0)
         heading.locator("button").click()
         names.locator("button").press("Enter")
         assert heading.get_attribute("aria-sort") is None
         assert names.get_attribute("aria-sort") == "descending"
-        assert column(page, table, 0) == sorted(column(page, table, 0), reverse=True)
+        assert column(page, place, 0) == sorted(column(page, place, 0), reverse=True)
         visit.assert_quiet("file://")
 
 
 def test_sorting_by_a_measured_column(browser):
     with visited(browser, page_uri(report_of("classifier"))) as visit:
         page = visit.page
-        page.locator("table.calls thead th").nth(4).locator("button").click()
+        page.locator(".layers .head > span").nth(6).locator("button").click()
         exact = page.eval_on_selector_all(
-            "table.calls > tbody > tr", "rows => rows.map(r => +r.cells[4].dataset.value)"
+            ".layers > .layer > summary", "rows => rows.map(r => r.children[6].dataset.value)"
         )
-        assert exact == sorted(exact, reverse=True)
-        assert len(set(exact)) > 2
+        known = [float(value) for value in exact if value != "None"]
+        assert known == sorted(known, reverse=True)
+        assert len(set(known)) > 2
+        assert exact[len(known) :] == ["None"] * (len(exact) - len(known))
 
 
 def test_filter_keeps_the_rows_that_match(browser):
     with visited(browser, page_uri(report_of("deep"))) as visit:
         page = visit.page
-        names = column(page, "table.layers", 0)
-        field = page.get_by_label("Show layers whose name or class contains").first
+        names = column(page, ".layers", 0)
+        field = page.get_by_label("Filter by name or class").first
         field.fill("conv_3")
-        assert column(page, "table.layers", 0) == ["conv_3"]
+        assert column(page, ".layers", 0) == ["conv_3"]
         field.fill("  MAXpool ")
-        assert set(column(page, "table.layers", 1)) == {"MaxPooling2D"}
+        assert set(column(page, ".layers", 1)) == {"MaxPooling2D"}
         field.fill("no such layer")
-        assert column(page, "table.layers", 0) == []
+        assert column(page, ".layers", 0) == []
         field.fill("")
-        assert column(page, "table.layers", 0) == names
-        assert page.locator("table.layers tfoot").is_visible()
+        assert column(page, ".layers", 0) == names
 
 
-def test_node_of_the_overview_opens_what_it_holds(browser):
+def visible_layers(page):
+    return page.eval_on_selector_all(
+        ".layers > .layer", "rows => rows.filter(r => r.offsetParent).length"
+    )
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_long_list_shows_what_matters_and_all_of_it_when_asked(browser, enabled):
+    with visited(browser, page_uri(report_of("deep")), java_script_enabled=enabled) as visit:
+        page = visit.page
+        total = page.locator(".layers > .layer").count()
+        assert total > 16
+        assert visible_layers(page) == 12
+        page.get_by_label(f"Show all {total} layers").check()
+        assert visible_layers(page) == total
+
+
+def test_block_of_the_flow_opens_what_it_holds_and_leads_to_the_layers_card(browser):
     with visited(browser, page_uri(report_of("deep"))) as visit:
         page = visit.page
-        for number in range(page.locator("#architecture svg.diagram a[href^='#group-']").count()):
+        for number in range(page.locator("svg.flow a").count()):
             held = page.locator(f"#group-{number}")
             assert held.get_attribute("open") is None
-            page.locator(f"svg.diagram a[href='#group-{number}']").click()
+            page.locator(f"svg.flow a[href='#group-{number}']").click()
             held.locator("ul").wait_for(state="visible")
             assert held.get_attribute("open") is not None
         layer = page.locator("#group-1 li a").first
         layer.click()
-        target = page.locator(f"tr[id='{layer.get_attribute('href')[1:]}']")
+        target = page.locator(f"[id='{layer.get_attribute('href')[1:]}']")
         assert target.is_visible()
-        assert target.evaluate("row => row.matches(':target')")
+        assert target.evaluate("card => card.matches(':target')")
+
+
+def test_a_picture_is_enlarged_and_the_arrows_go_on(browser, hostile):
+    with visited(browser, page_uri(hostile)) as visit:
+        page = visit.page
+        links = page.locator("#predictions a.zoom")
+        sources = links.evaluate_all("all => all.map(a => a.href)")
+        links.first.click()
+        large = page.locator("dialog.viewer img")
+        assert large.evaluate("i => i.src") == sources[0]
+        page.keyboard.press("ArrowRight")
+        assert large.evaluate("i => i.src") == sources[1]
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        assert large.evaluate("i => i.src") == sources[-1]
+        page.keyboard.press("c")
+        page.keyboard.press("ArrowRight")
+        assert large.evaluate_all("all => all.map(i => i.src)") == [sources[-1], sources[0]]
+        page.keyboard.press("Escape")
+        assert not page.locator("dialog.viewer").is_visible()
+        visit.assert_quiet("file://")
+
+
+def test_keys_search_move_and_change_the_theme(browser, hostile):
+    with visited(browser, page_uri(hostile)) as visit:
+        page = visit.page
+        page.keyboard.press("/")
+        page.keyboard.type("naïve")
+        page.keyboard.press("Enter")
+        number = page.locator("article.probe", has_text="naïve-猫.png").get_attribute("id")
+        assert page.evaluate("decodeURIComponent(location.hash)") == f"#{number}"
+        page.keyboard.press("Escape")
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        seen = []
+        for key in "]]][":
+            before = page.evaluate("scrollY")
+            page.keyboard.press(key)
+            seen.append(page.evaluate("scrollY") - before)
+        assert [step > 0 for step in seen] == [True, True, True, False]
+        paper = "() => getComputedStyle(document.body).backgroundColor"
+        papers = [page.evaluate(paper)]
+        for _ in range(2):
+            page.keyboard.press("t")
+            papers.append(page.evaluate(paper))
+        assert papers[0] == papers[1] != papers[2]
+        page.keyboard.press("?")
+        assert page.get_by_text("search layers, images").is_visible()
+        visit.assert_quiet("file://")
+
+
+def test_nothing_moves_for_those_who_ask_for_it(browser, hostile):
+    animation = "e => getComputedStyle(e).animationName"
+    for wish, expected in (("no-preference", "lit"), ("reduce", "none")):
+        with visited(browser, page_uri(hostile) + "#probe/1", reduced_motion=wish) as visit:
+            assert visit.page.locator("[id='probe/1']").evaluate(animation) == expected
 
 
 @pytest.mark.parametrize("name", ["deep", "hostile", "two_inputs"])

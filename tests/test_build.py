@@ -692,7 +692,7 @@ def test_report_folder(tmp_path, monkeypatch):
     assert folder.failed == ()
     again = ReportFolder(tmp_path / "out")
     assert again.report == folder.report
-    assert again.report.summary.name == "tiny"
+    assert again.report.summary.name == "classifier"
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     again.open()

@@ -165,7 +165,7 @@ def test_an_orientation_that_decides_what_is_right_is_a_finding_and_stands_on_th
         one_way = stats.binomtest(found.gained, found.gained + found.lost).pvalue
         assert hit.severity == "warning"
         assert one_way <= 0.05
-        assert f"{found.correct} are right as stored" in hit.observed
+        assert f"{found.correct} are correct as stored" in hit.observed
     for probe in report.section("probes").content.probes:
         k = [path.name for path in files].index(Path(probe.name).name)
         assert bool(probe.otherwise) == (now[k] != then[k])
@@ -173,7 +173,7 @@ def test_an_orientation_that_decides_what_is_right_is_a_finding_and_stands_on_th
             assert probe.otherwise[0].reading == "exif"
             assert probe.otherwise[0].decision.index == then[k]
     text = page_text(tmp_path / "first")
-    assert "Turned as its EXIF orientation says, it is taken for" in text
+    assert "Turned as its EXIF orientation says, the image is predicted as" in text
 
 
 def test_a_class_that_the_aspect_ratio_decides_stands_on_the_card(tmp_path):
@@ -205,7 +205,7 @@ def test_a_class_that_the_aspect_ratio_decides_stands_on_the_card(tmp_path):
         )  # fmt: skip
         expected = model.predict(fed[None], verbose=0).max()
         assert found.decision.probability == pytest.approx(expected, abs=0.02)
-    assert "Cropped to the input's aspect ratio in place of stretched" in page_text(
+    assert "Cropped to the input's aspect ratio instead of stretched" in page_text(
         tmp_path / "stretch"
     )
 

@@ -68,7 +68,7 @@ def refused(capsys, code, *arguments):
     capsys.readouterr()
     assert cli.run([str(argument) for argument in arguments]) == code
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert "should not happen" not in line
+    assert "internal error" not in line
     return line
 
 

@@ -211,3 +211,45 @@ def test_the_documented_limits_are_those_that_hold():
     assert len(rows) == 20
     for value, name in rows:
         assert getattr(settings, name) == int(value.replace(",", "")), name
+
+
+NOT_PLAIN = re.compile(
+    r"\b(of weight|dear(er|est)?|judge little|FLOPs an image|passes an image|(2|two) a multiply-add|"
+    r"probes right|are right|never said|taken for|taken from|times in a row|one place sees|"
+    r"silent (channels|units)|that should not happen|can never fire|(is|are) said|thereby|1 have|"
+    r"1 (kernel|image|channel|call|probe|layer)s)\b"
+)
+"""Words that stop readers who know the field but not our idioms; the field has its own word for each."""
+
+
+def visible_strings(path):
+    """Return the texts of a module that a user can meet: all but docstrings and comments."""
+    tree = ast.parse(path.read_text("utf-8"))
+    said = (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
+    hidden = {id(value) for value in said if isinstance(value, ast.Constant)}
+    texts = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in hidden)
+    return [node.value for node in texts if isinstance(node.value, str)]
+
+
+def test_what_a_reader_meets_is_plain_english():
+    """Relevance's own notices are not looked at here."""
+    for path in sorted((ROOT / "templates").rglob("*.*")):
+        if path.suffix in {".html", ".md"}:
+            text = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", path.read_text("utf-8"), flags=re.DOTALL)
+            assert not NOT_PLAIN.search(text), (path, NOT_PLAIN.search(text))
+    for path in sorted((ROOT / "reportgen").rglob("*.py")):
+        if "relevance" not in path.parts:
+            found = [text for text in visible_strings(path) if NOT_PLAIN.search(text)]
+            assert not found, (path, found)
+
+
+@pytest.mark.parametrize("text", ["8 images judge little.", "1 have channels", "FLOPs an image"])
+def test_the_words_that_are_looked_for_are_found(text):
+    assert NOT_PLAIN.search(text)
+
+
+def test_the_page_stays_light():
+    """Style and script are read by people, and loaded from a file on every opening."""
+    static = ROOT / "templates" / "static"
+    assert (static / "report.css").stat().st_size <= 24 * 1024
+    assert (static / "report.js").stat().st_size <= 32 * 1024

@@ -76,7 +76,7 @@ def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> F
         from matplotlib.figure import Figure as Canvas
 
         canvas = Canvas(figsize=(9.6, 4.2))
-        canvas.subplots_adjust(left=0.075, right=0.995, bottom=0.11, top=0.98, hspace=0.12)
+        canvas.subplots_adjust(left=0.11, right=0.995, bottom=0.11, top=0.98, hspace=0.12)
         upper, lower = canvas.subplots(2, 1, sharex=True)
         x = list(range(1, len(points) + 1))
         low = [p.mean - p.std for p in points]
@@ -190,7 +190,16 @@ def square_figure(
             axes.plot((0, 1), (0, 1), color=_GRID, linewidth=1)
         for (x, y, name), colour in zip(curves, (_FIRST, _SECOND), strict=False):
             marker = "o" if marked else None
-            axes.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=4, label=name)
+            axes.plot(
+                x,
+                y,
+                color=colour,
+                linewidth=1.6,
+                marker=marker,
+                markersize=4,
+                label=name,
+                clip_on=False,
+            )  # a dot at 1 stays whole
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel(labels[0])

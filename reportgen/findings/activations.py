@@ -13,9 +13,9 @@ from reportgen.findings.facts import (
     Rule,
     channels_of,
     head_of,
-    plural,
 )
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import (
@@ -159,16 +159,16 @@ def activation_growth(facts: Facts) -> Judgement:
 
 RULES = (
     Rule(
-        "units-cannot-fire", "Units can never fire", "warning", units_cannot_fire,
-        "less than {limit:.0%} of a layer's channels with β + 3|γ| < 0, or 6σ below zero, in front of a ReLU",
+        "units-cannot-fire", "Units are dead", "warning", units_cannot_fire,
+        "less than {limit:.0%} of a layer's channels with β + 3|γ| < 0, or 6σ below zero, before a ReLU",
         "They are zero for every image: capacity that is paid for and not used.",
         "Lower the learning rate, or use a leaky activation; prune what is dead.",
         "Lu et al. (2020), Dying ReLU and Initialization",
     ),
     Rule(
-        "silent-units", "Units were silent on all images", "info", silent_units,
+        "silent-units", "Units were inactive on all images", "info", silent_units,
         "a warning above {limit:.0%} of a layer on 64 images or more",
-        "On few images much is silent in healthy networks; on many it is dead capacity.",
+        "On few images many units of a healthy network are inactive; on many images they are unused capacity.",
         "Show more images (--data, or --max-probes 64) before acting on it.",
         "Amazon SageMaker Debugger, rule DeadRelu",
     ),
@@ -176,7 +176,7 @@ RULES = (
         "saturated-units", "A sigmoid or tanh is saturated", "warning", saturated_units,
         "mean slope at least {limit:.0%} of the steepest",
         "No gradient passes.",
-        "Scale its inputs, or normalise in front of it.",
+        "Scale its inputs, or normalise before it.",
         "Glorot and Bengio (2010)",
     ),
     Rule(

@@ -104,7 +104,7 @@ RULES = (
         "parameters-in-one-layer", "Most parameters sit in one layer", "info", parameters_in_one_layer,
         "no layer holds more than {limit:.0%} of the parameters",
         "Often a Dense layer behind a Flatten; it overfits first.",
-        "Pool globally in front of the head.",
+        "Pool globally before the head.",
         "Lin et al. (2014), Network in Network",
     ),
     Rule(
@@ -129,7 +129,7 @@ RULES = (
         "by definition",
     ),
     Rule(
-        "misleading-names", "Names say another class", "info", misleading_names,
+        "misleading-names", "Names suggest another class", "info", misleading_names,
         "a layer is not named after another class",
         "Readers look for it in the wrong place.",
         "Rename the layer.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from reportgen.findings.facts import Hit, NotJudged, Rule, head_of, plural
+from reportgen.findings.facts import Hit, NotJudged, Rule, head_of
 from reportgen.report.content.evaluation import Classified, Labelled, MaskRow, Regressed, Segmented
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,7 @@ def threshold_misplaced(facts: Facts) -> Judgement:
         text = (
             f"accuracy {result.accuracy:.3f} at the threshold {result.threshold:.3g}; the ranking has an area "
             f"under ROC of {result.roc_auc:.3f}, and at {other.threshold:.3g} {right:,} of "
-            f"{plural(count, 'image')} are right"
+            f"{plural(count, 'image')} are correct"
         )
         return [Hit(text, severity="error" if _at_chance(result) else "warning")]
 
@@ -275,7 +276,7 @@ def orientation_matters(facts: Facts) -> Judgement:
     if turned.orientation == "keras":
         now, other = other, now
     text = (
-        f"of {plural(turned.images, 'image')} with an EXIF orientation {turned.correct} are right {now} and "
+        f"of {plural(turned.images, 'image')} with an EXIF orientation {turned.correct} are correct {now} and "
         f"{turned.correct_turned} {other}"
     )
     severity: Severity = "warning" if _mcnemar(turned.gained, turned.lost) <= 0.05 else "info"
@@ -305,8 +306,8 @@ RULES = (
         "Mann and Whitney (1947); Wilson (1927)",
     ),
     Rule(
-        "orientation-matters", "The EXIF orientation decides what is right", "warning", orientation_matters,
-        "as many images with an EXIF orientation are right as stored and turned",
+        "orientation-matters", "The EXIF orientation decides what is correct", "warning", orientation_matters,
+        "as many images with an EXIF orientation are correct as stored and turned",
         "Keras's loaders read images as they are stored; the training or the use may turn them.",
         "Give --orientation as in training, and read images alike in use.",
         "McNemar (1947), exact; Keras's load_img",
@@ -319,8 +320,8 @@ RULES = (
         "by definition",
     ),
     Rule(
-        "never-predicted", "Classes that are never said", "warning", never_predicted,
-        "every class with ten images or pixels or more is said at least once",
+        "never-predicted", "Classes that are never predicted", "warning", never_predicted,
+        "every class with ten images or pixels or more is predicted at least once",
         "The network does not know the class.",
         "Look at its images and labels; weigh or sample the class in training.",
         "by definition",
@@ -328,7 +329,7 @@ RULES = (
     Rule(
         "zero-recall", "Classes that are never found", "warning", zero_recall,
         "every class with ten images or pixels or more is found at least once",
-        "The class is said, but only where it is not: perhaps two names are swapped.",
+        "The class is predicted, but only for other classes' images: perhaps two names are swapped.",
         "Compare the order of the class names with the training's.",
         "by definition",
     ),

@@ -139,8 +139,3 @@ def head_of(facts: Facts, output: str | None = None) -> Where:
 def all_are(what: str, count: int) -> str:
     """Return ``all 3 values are zero``, or ``its one value is zero``."""
     return f"its one value is {what}" if count == 1 else f"all {count:,} values are {what}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return ``1 channel`` or ``3 channels``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

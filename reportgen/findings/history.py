@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from reportgen.findings.facts import Hit, NotJudged, Rule
+from reportgen.wording import percent_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,9 +125,10 @@ def overfitting(facts: Facts) -> Judgement:
         return []
     too_long = loss.epochs[-1] - loss.epochs[best]
     text = (
-        f"validation loss is lowest in epoch {loss.epochs[best]} ({_number(low)}) and {rise:.0%} higher "
-        f"{_in_the_end(loss.validation)} ({_number(end)}), while the training loss falls from "
-        f"{_number(loss.train[best])} to {_number(_end(loss.train))}: {too_long} epochs too long"
+        f"validation loss is lowest in epoch {loss.epochs[best]} ({_number(low)}) and "
+        f"{percent_text(rise)} higher {_in_the_end(loss.validation)} ({_number(end)}), while the training "
+        f"loss falls from {_number(loss.train[best])} to {_number(_end(loss.train))}: "
+        f"{too_long} epochs too long"
     )
     return [Hit(text + _gaps(facts))]
 
@@ -221,11 +223,11 @@ def _still_learning(facts: Facts, loss: Loss, way: float | None) -> Judgement:
             return []
     late_epochs, all_epochs = _share_of(facts, quarter), _share_of(facts, len(loss.epochs))
     text = (
-        f"the last {late_epochs} of {all_epochs} epochs still brought {share:.0%} of all that the loss fell "
-        f"(to {_number(loss.train[-1])})"
+        f"the last {late_epochs} of {all_epochs} epochs still brought {percent_text(share)} of all that the "
+        f"loss fell (to {_number(loss.train[-1])})"
     )
     text += (
-        f", validation falls along; training reached {way:.0%} of the way from chance"
+        f", validation falls along; training reached {percent_text(way)} of the way from chance"
         if way
         else ""
     )
@@ -343,7 +345,8 @@ def noisy_validation(facts: Facts) -> Judgement:
         return []
     return [
         Hit(
-            f"in the second half it changes by {jump:.0%} from epoch to epoch in the median, up and down"
+            f"in the second half it changes by {percent_text(jump)} from epoch to epoch in the median, "
+            "up and down"
         )
     ]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import Facts, Judgement
@@ -181,7 +182,7 @@ RULES = (
         "Massey (1951); rates measured on trained and fresh kernels",
     ),
     Rule(
-        "bias-at-initial-value", "A bias never moved", "warning", bias_at_initial_value,
+        "bias-at-initial-value", "A bias was never trained", "warning", bias_at_initial_value,
         "a trainable bias beside a trained kernel is not all zero",
         "It gets no gradient: frozen, or without effect.",
         "Leave it out (use_bias=False) or find out why nothing reaches it.",

@@ -18,9 +18,10 @@ from reportgen.findings import (
     scales,
     weights,
 )
-from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts, plural
+from reportgen.findings.facts import DEFAULTS, NotJudged, make_facts
+from reportgen.report.content.relevance import RelevanceContent
 from reportgen.report.findings import Check, Finding
-from reportgen.wording import did_you_mean
+from reportgen.wording import did_you_mean, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +45,10 @@ RULES: tuple[Rule, ...] = (
 )
 """THE list of rules."""
 
+RULE_FAILED = "the rule failed"
+"""How the reason of a rule begins that failed."""
+UNSUPPORTED = frozenset({"no better than chance", "fails the sanity check"})
+"""Verdicts on a relevance map that say: do not rely on it."""
 RANK = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -113,7 +118,7 @@ def judge(
         except Exception as error:
             log.warning("The rule %s failed", rule.id, exc_info=error)
             failed.append(rule.id)
-            outcome = NotJudged(f"the rule failed: {error_text(error)}")
+            outcome = NotJudged(f"{RULE_FAILED}: {error_text(error)}")
         if isinstance(outcome, NotJudged):
             not_applicable.append(
                 Check(rule.id, rule.title, held_against, rule.source, outcome.reason)
@@ -154,6 +159,13 @@ def warned(sections: Sequence[Section]) -> list[str]:
     return [s.title for s in sections for n in s.notices if n.level == "warning"]
 
 
+def unsupported(sections: Sequence[Section]) -> tuple[int, int]:
+    """Count the relevance maps that are no better than chance or fail the sanity check, and all of them."""
+    contents = [s.content for s in sections if isinstance(s.content, RelevanceContent)]
+    maps = [one for content in contents for one in content.maps]
+    return sum(one.verdict in UNSUPPORTED for one in maps), len(maps)
+
+
 def verdict(judged: Judged, sections: Sequence[Section] = ()) -> str:
     """Return ``2 errors, 1 warning, a warning in Probes; 23 checks passed, 4 not applicable``.
 
@@ -173,6 +185,9 @@ def verdict(judged: Judged, sections: Sequence[Section] = ()) -> str:
         parts.append(
             f"{count} in {' and '.join(filter(None, (', '.join(titles[:-1]), titles[-1])))}"
         )
+    bad, maps = unsupported(sections)
+    if bad:
+        parts.append(f"{bad:,} of {plural(maps, 'relevance map')} not supported")
     if judged.failed:
         parts.append(f"{plural(len(judged.failed), 'rule')} failed ({', '.join(judged.failed)})")
     found = ", ".join(parts) or "No errors, no warnings"

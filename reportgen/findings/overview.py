@@ -32,7 +32,7 @@ def _mismatch(facts: Facts, output: OutputFacts) -> list[Hit]:
     if output.from_logits and output.activation in _SQUASHED:
         said = (
             f"{output.loss} takes logits (from_logits=True), the head ends in a {output.activation}; Keras "
-            "reads in front of it and warns, other code does not"
+            "reads the values before it and warns, other code does not"
         )
         return [Hit(said, where, severity="info")]
     if not output.from_logits and output.activation == "linear" and not output.distribution:

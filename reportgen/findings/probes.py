@@ -7,10 +7,11 @@ from math import comb
 from statistics import median, pstdev
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, head_of, plural
+from reportgen.findings.facts import NO_PROBES, Hit, NotJudged, Rule, head_of
 from reportgen.findings.scales import scale_out_of_line
 from reportgen.report.content.probes import ClassificationResult
 from reportgen.report.findings import Where
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,8 +217,8 @@ def _rolled(pairs: Sequence[tuple[int, int]], classes: int) -> str:
         return ""
     places = min(shift, shift - classes, key=abs)
     return (
-        f"{agree} of {len(pairs)} labelled probes and most of {follow} of {len(labels)} labels are taken "
-        f"for the class {places:+d} places on"
+        f"{agree} of {len(pairs)} labelled probes and most of {follow} of {len(labels)} labels are "
+        f"predicted as the class {places:+d} places on"
     )
 
 
@@ -243,7 +244,7 @@ RULES = (
     Rule(
         "input-range", "Inputs are not in the range that the network learned", "warning", input_range,
         "distance to the first BatchNormalization's statistics at most {limit:g}",
-        "With wrong preprocessing everything said about the probes is wrong.",
+        "With wrong preprocessing every prediction of the probes is meaningless.",
         "Give --preprocess as in training.",
         "Ioffe and Szegedy (2015); bound measured",
     ),
@@ -276,7 +277,7 @@ RULES = (
         "by definition",
     ),
     Rule(
-        "over-confident-head", "The head is far too sure", "warning", over_confident_head,
+        "over-confident-head", "The head is overconfident", "warning", over_confident_head,
         "median gap between the two largest logits at most {limit:g}",
         "Probabilities of 1.000 everywhere say nothing about certainty.",
         "Calibrate the temperature; look at the head's scale.",

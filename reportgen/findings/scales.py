@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule
 from reportgen.report.findings import Where
+from reportgen.wording import percent_text, plural
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import Facts, Judgement
@@ -49,7 +50,9 @@ def dominant_weight(facts: Facts) -> Judgement:
             continue
         needed = odds * max(1.0, LEAST_VALUES / (v.count - 1))
         if share == 1 or share / (1 - share) > needed:
-            hits.append(Hit(f"one of {plural(v.count, 'value')} holds {share:.0%}", _at(v)))
+            hits.append(
+                Hit(f"one of {plural(v.count, 'value')} holds {percent_text(share)}", _at(v))
+            )
     return hits
 
 
@@ -196,7 +199,7 @@ RULES = (
         "He et al. (2015); widest ratio of 292 trained kernels: 21",
     ),
     Rule(
-        "bias-out-of-line", "A bias drowns what its layer computes", "warning", bias_out_of_line,
+        "bias-out-of-line", "A bias outweighs what its layer computes", "warning", bias_out_of_line,
         "|bias| at most {limit:g} times the gain of its kernel, |β| at most {limit:g} times γ",
         "The unit answers the same to every input: never at all, or always.",
         "Compare with another checkpoint; look for a damaged value or exploding gradients.",

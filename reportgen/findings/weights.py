@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are, channels_of, plural
+from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule, all_are, channels_of
 from reportgen.report.findings import Where
-from reportgen.wording import share_text
+from reportgen.wording import plural, share_text
 
 if TYPE_CHECKING:
     from reportgen.findings.facts import Facts, Judgement
@@ -272,7 +272,7 @@ RULES = (
     Rule(
         "near-zero-filters", "Filters are nearly zero", "info", near_zero_filters,
         "at most {limit:.0%} of the filters below a thousandth of the median norm",
-        "They hardly contribute; often the work of weight decay.",
+        "They hardly contribute; weight decay is a common cause.",
         "Candidates for pruning.",
         "no accepted threshold",
     ),
@@ -291,7 +291,7 @@ RULES = (
         "participation ratio; Roy and Vetterli (2007)",
     ),
     Rule(
-        "int8-friendliness", "Per-tensor int8 would hurt", "info", int8_friendliness,
+        "int8-friendliness", "Per-tensor int8 would lose accuracy", "info", int8_friendliness,
         "signal to noise ratio of symmetric per-tensor int8 at least {limit:g} dB",
         "Matters only where the model will be quantised.",
         "Quantise per channel, or equalise ranges across layers.",

@@ -86,10 +86,10 @@ def as_numbers(labels: Sequence[Any], names: Sequence[str]) -> tuple[list[Any], 
     if not any(index_of(name) is not None for name in names):
         return list(labels), ""
     if parts <= set(names):
-        return list(labels), "The labels are taken for the names of classes, not for their numbers."
+        return list(labels), "The labels are read as the names of classes, not as their numbers."
     return [
         _label_number(label) for label in labels
-    ], "The labels are taken for the numbers of classes."
+    ], "The labels are read as the numbers of classes."
 
 
 def _label_number(label: Any) -> Any:

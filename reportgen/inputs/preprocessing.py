@@ -129,12 +129,12 @@ def _black(
     finite = fed[np.isfinite(fed)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     if low >= 0:
-        return zeros[0], "0, taken for black since no value is negative"
+        return zeros[0], "0, read as black since no value is negative"
     if low >= -1 and high <= 1:
-        return zeros[0] - 1, "-1, taken for black since the values lie in [-1, 1]"
+        return zeros[0] - 1, "-1, read as black since the values lie in [-1, 1]"
     axes = tuple(range(3)) if fed.ndim == 4 else None
     least = np.nanmin(np.where(np.isfinite(fed), fed, np.nan), axis=axes)
-    words = "the least value of each channel, taken for black"
+    words = "the least value of each channel, read as black"
     return (zeros[0] + least).astype(np.float32), words
 
 
@@ -280,7 +280,7 @@ def _choose(
             normalization,
         )
     because = (
-        f"Of the {len(candidates)} candidates its statistics in front of {normalization} are "
+        f"Of the {len(candidates)} candidates its statistics before {normalization} are "
         "nearest to the "
         "moving mean and variance that the layer learned."
     )
@@ -301,8 +301,8 @@ def _of_own_layer(
     if not found.also:
         return facts, ()
     text = (
-        f"{found.also}: {FORMULAS[found.mode]} was fed. If the model was trained on the other range, what is "
-        "said about the probes is wrong: give --preprocess."
+        f"{found.also}: {FORMULAS[found.mode]} was fed. If the model was trained on the other range, the "
+        "predictions shown are meaningless: give --preprocess."
     )
     return facts, (Notice("warning", text),)
 
@@ -313,8 +313,7 @@ def _undecided(
     text = (
         f"How images were preprocessed in training cannot be told: {why}. x / 255 (unit) was "
         "used. If the "
-        "model was trained on other values, everything that is said about the probes is wrong: "
-        "give "
+        "model was trained on other values, all predictions shown are meaningless: give "
         "--preprocess."
     )
     facts = Preprocessing(

@@ -15,17 +15,29 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from reportgen import wording
+from reportgen.page.concerns import SECTION_OF, by_rule, evidence_target
+from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, score_curve
+from reportgen.page.flow import flow
+from reportgen.page.joined import content_of
 from reportgen.page.sparkline import bars_over_depth, curve_over_depth, sparkline
+from reportgen.page.view import answer, given_differs, make_view
+from reportgen.report.content.activations import ActivationsContent
+from reportgen.report.content.architecture import ArchitectureContent
+from reportgen.report.content.evaluation import EvaluationContent
+from reportgen.report.content.history import HistoryContent
+from reportgen.report.content.overview import OverviewContent
+from reportgen.report.content.weights import WeightsContent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
+    from reportgen.page.joined import ProbeCard
     from reportgen.report.content.activations import CallRow
     from reportgen.report.content.architecture import Diagram
-    from reportgen.report.content.relevance import MethodFacts, RelevanceMap
+    from reportgen.report.content.evaluation import ClassRow
+    from reportgen.report.content.relevance import MethodFacts, TargetFacts
     from reportgen.report.content.weights import RoleScale, Variable
-    from reportgen.report.findings import Finding
     from reportgen.report.model import Report
 
 _STATIC = {"css": "report.css", "js": "report.js", "icon": "icon.svg"}
@@ -59,16 +71,37 @@ def render(report: Report, digest: str) -> Page:
         key: (template_root() / "static" / name).read_bytes() for key, name in _STATIC.items()
     }
     names = {key: _asset_name(data, _STATIC[key]) for key, data in static.items()}
-    template = _environment().get_template("report.html")
     links = {key: f"assets/{name}" for key, name in names.items()}
-    page = template.render(
-        report=report,
-        summary=report.summary,
-        digest=digest,
-        links=links,
-        linked={section.kind for section in report.sections if section.content is not None},
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(**_context(report), digest=digest, links=links)
     )
     return Page(page, {names[key]: data for key, data in static.items()})
+
+
+def _context(report: Report) -> dict[str, Any]:
+    """Return what the page's templates know beside the environment's functions."""
+    view = make_view(report)
+    overview, weights = content_of(report, OverviewContent), content_of(report, WeightsContent)
+    paths, shown = {card.path for card in view.layers}, {card.number for card in view.probes}
+    kinds = {str(section.kind) for section in report.sections}
+    variables = {v.path: v for v in weights.variables} if weights else {}
+    return {
+        "report": report,
+        "summary": report.summary,
+        "view": view,
+        "meta": overview.meta if overview else (),
+        "architecture": content_of(report, ArchitectureContent),
+        "activations": content_of(report, ActivationsContent),
+        "evaluation": content_of(report, EvaluationContent),
+        "history": content_of(report, HistoryContent),
+        "weight_scales": weights.scales if weights else (),
+        "layer_paths": paths,
+        "probe_numbers": shown,
+        "target": lambda finding: evidence_target(finding, paths, shown, kinds),
+        "variable_of": lambda finding: variables.get(finding.where.variable),
+    }
 
 
 def diagram_svg(drawing: Diagram, kind: str) -> str:
@@ -87,7 +120,7 @@ def summary_text(report: Report) -> str:
     return (
         _environment(autoescape=False)
         .get_template("summary.md")
-        .render(report=report, summary=report.summary)
+        .render(summary=report.summary, view=make_view(report))
     )
 
 
@@ -120,6 +153,8 @@ def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
         flops=wording.flops_text,
         markdown=markdown,
         number=wording.number_text,
+        plural=wording.plural,
+        short=wording.short_text,
         percent=wording.percent_text,
         shape=wording.size_text,
         tag=tag,
@@ -131,21 +166,28 @@ def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
 
 
 def _globals() -> dict[str, Any]:
-    """Return the functions that templates call."""
+    """Return the functions and tables that templates use."""
     return {
+        "answer": answer,
         "bar": bar,
         "bars_over_depth": bars_over_depth,
-        "by_layer": by_layer,
         "by_rule": by_rule,
-        "by_target": by_target,
         "columns": columns,
-        "shade": shade,
-        "method_titles": method_titles,
-        "score_curve": score_curve,
         "curve_over_depth": curve_over_depth,
+        "evidence_curves": evidence_curves,
+        "evidence_moods": MOODS,
+        "evidence_sentence": evidence_sentence,
+        "explained_id": explained_id,
+        "flow": flow,
+        "given_differs": given_differs,
+        "method_titles": method_titles,
         "scale_of": scale_of,
+        "score_curve": score_curve,
+        "section_of": SECTION_OF,
+        "shade": shade,
         "share": wording.share_text,
         "spark": spark,
+        "worst_first": worst_first,
         "zero_shares": zero_shares,
     }
 
@@ -200,39 +242,20 @@ def bar(share: float | None) -> Markup:
     ).format(f"{100 * (share or 0):.2f}")
 
 
-def by_layer(variables: Sequence[Variable]) -> list[tuple[str, list[Variable]]]:
-    """Group consecutive variables of one layer."""
-    groups: list[tuple[str, list[Variable]]] = []
-    for variable in variables:
-        if groups and groups[-1][0] == variable.layer:
-            groups[-1][1].append(variable)
-        else:
-            groups.append((variable.layer, [variable]))
-    return groups
-
-
 def zero_shares(calls: Sequence[CallRow]) -> list[float]:
     """Return the share of exact zeros of each call."""
     return [call.zeros / call.values if call.values else 0.0 for call in calls]
 
 
-def by_rule(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Group findings of one rule and severity, in the order of the first of each."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.rule, finding.severity), []).append(finding)
-    return list(groups.values())
+def explained_id(card: ProbeCard, target: TargetFacts) -> str:
+    """Return the id of the evidence for one target of a probe."""
+    own = "" if target.role == "predicted" else f"/{target.role}-{target.index}"
+    return f"relevance/{card.number}{own}"
 
 
-def by_target(maps: Sequence[RelevanceMap]) -> list[list[RelevanceMap]]:
-    """Group consecutive maps of one probe and target."""
-    groups: list[list[RelevanceMap]] = []
-    for one in maps:
-        if groups and (groups[-1][0].probe, groups[-1][0].target) == (one.probe, one.target):
-            groups[-1].append(one)
-        else:
-            groups.append([one])
-    return groups
+def worst_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
+    """Return classes by F1, the lowest first; those without images come last."""
+    return sorted(rows, key=lambda row: (row.f1 is None, row.f1))
 
 
 def columns(counts: Sequence[int], width: int, height: int) -> str:
@@ -262,19 +285,6 @@ def two_decimals(value: float | None) -> str:
         if value is None
         else f"{value:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
     )
-
-
-def score_curve(values: Sequence[float | None], low: float, high: float) -> str:
-    """Return values over equal steps as an SVG path in a box of 200 by 64; None breaks the line."""
-    span = (high - low) or 1.0
-    step = 200 / max(len(values) - 1, 1)
-    parts, begun = [], False
-    for index, value in enumerate(values):
-        if value is not None:
-            y = 64 * (1 - (value - low) / span)
-            parts.append(f"{'L' if begun else 'M'}{index * step:.1f} {y:.1f}")
-        begun = value is not None
-    return "".join(parts)
 
 
 def scale_of(role: str, scales: Sequence[RoleScale]) -> RoleScale | None:

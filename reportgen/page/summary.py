@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from reportgen.findings.judge import verdict, warned
+from reportgen.findings.judge import unsupported, verdict, warned
 from reportgen.report.content.evaluation import Classified, EvaluationContent, Labelled, Segmented
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.content.probes import ProbesContent
@@ -16,7 +18,7 @@ from reportgen.wording import (
     flops_text,
     number_text,
     percent_text,
-    share_text,
+    plural,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +26,13 @@ if TYPE_CHECKING:
 
     from reportgen.findings.judge import Judged
     from reportgen.network.facts import NetworkFacts
+    from reportgen.report.content.overview import ModelFile
     from reportgen.report.model import Section
+
+_MADE_UP = re.compile(r"(functional|model|sequential)(_\d+)?")
+"""Names that Keras gives to models that were given none."""
+NUMBERS = 6
+"""Of the first screen, at most."""
 
 
 def summarise(
@@ -35,19 +43,37 @@ def summarise(
     *,
     created: str,
     failed: Sequence[str],
+    file: ModelFile | None = None,
 ) -> Summary:
     """Return the head of a report over ``sections``, from their content and findings alone."""
     overview = next((s for s in sections if isinstance(s.content, OverviewContent)), None)
     return Summary(
-        name=title or facts.name,
+        name=title or _name(facts.name, file, overview.lead if overview else ""),
         created=created,
         sentence=overview.lead if overview else "",
         verdict=full_verdict(judged, sections, failed),
         state="incomplete" if failed else "complete",
         counts={severity: judged.count(severity) for severity in ("error", "warning", "info")},
         warned=len(warned(sections)),
-        numbers=_numbers(sections),
+        unsupported=unsupported(sections)[0],
+        numbers=first_numbers(sections),
     )
+
+
+def _name(name: str, file: ModelFile | None, sentence: str) -> str:
+    """Return what a model without a title is called: its file, its name, or what it is.
+
+    Args:
+        name: that Keras knows it by.
+        file: it was read from.
+        sentence: what it is, as in ``A classifier with 10 classes for inputs of 28×28×1, 9 layers.``
+    """
+    if file is not None:
+        return PurePath(file.name).stem or name
+    if not _MADE_UP.fullmatch(name):
+        return name
+    what = sentence.partition(" for inputs of ")[0].removeprefix("An ").removeprefix("A ")
+    return what[:1].upper() + what[1:] or name
 
 
 def full_verdict(judged: Judged, sections: Sequence[Section], failed: Sequence[str]) -> str:
@@ -59,53 +85,59 @@ def full_verdict(judged: Judged, sections: Sequence[Section], failed: Sequence[s
     return f"Incomplete: {many}. {verdict(judged, sections)}."
 
 
-def _numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
+def first_numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
+    """Return the numbers of the first screen, at most six: how good the network is, then how large."""
+    contents = [section.content for section in sections]
     numbers: list[Number] = []
-    for section in sections:
-        content = section.content
+    for content in contents:
+        if isinstance(content, EvaluationContent):
+            numbers += _of_evaluation(content)
+    for content in contents:
+        if isinstance(content, ProbesContent) and content.labelled and not content.chosen:
+            text = f"{content.correct:,} of {content.labelled:,}"
+            numbers.append(Number("probes correct", text, f"{text} labelled probes"))
+    for content in contents:
+        if isinstance(content, WeightsContent) and content.nan + content.inf:
+            broken = content.nan + content.inf
+            numbers.append(Number("NaN or infinite weights", f"{broken:,}", f"{broken:,} values"))
+    for content in contents:
         if isinstance(content, OverviewContent):
             numbers += _of_overview(content)
-        elif isinstance(content, WeightsContent):
-            broken = content.nan + content.inf
-            numbers.append(Number("NaN or infinite", f"{broken:,}", f"{broken:,} values"))
-            zeros = share_text(content.zeros, content.count)
-            numbers.append(Number("zero weights", zeros, f"{content.zeros:,} of {content.count:,}"))
-        elif isinstance(content, EvaluationContent):
-            numbers += _of_evaluation(content)
-        elif isinstance(content, ProbesContent):
-            shown = len(content.probes)
-            if content.labelled and not content.chosen:
-                text = f"{content.correct} of {content.labelled}"
-                numbers.append(Number("probes right", text, f"{text} labelled probes"))
-            else:
-                numbers.append(Number("probes", str(shown), f"{shown} of {content.total} shown"))
-    return tuple(numbers)
+    return tuple(numbers[:NUMBERS])
 
 
 def _of_evaluation(content: EvaluationContent) -> list[Number]:
     result = content.result
-    on = f"on {content.images:,} images"
+    on = f"on {plural(content.images, 'image')}"
     if isinstance(result, Classified):
-        exact = f"{result.correct:,} of {content.images:,} images"
-        return [Number("accuracy", percent_text(result.accuracy), exact)]
+        low, high = result.interval
+        exact = (
+            f"{result.correct:,} of {plural(content.images, 'image')}; 95 % interval "
+            f"{percent_text(low)} to {percent_text(high)} (Wilson)"
+        )
+        # the interval stands in the label, so that the number itself stays one
+        label = f"accuracy ({percent_text(low)} to {percent_text(high)}) {on}"
+        return [Number(label, percent_text(result.accuracy), exact)]
     if isinstance(result, Labelled):
-        return [Number("all labels right", percent_text(result.exact), on)]
+        return [Number(f"all labels correct {on}", percent_text(result.exact), on)]
     if isinstance(result, Segmented):
-        return [Number("mean IoU", percent_text(result.mean_iou), on)]
-    return [Number("mean absolute error", number_text(result.mae), on)]
+        return [Number(f"mean IoU {on}", percent_text(result.mean_iou), on)]
+    return [Number(f"mean absolute error {on}", number_text(result.mae), on)]
 
 
 def _of_overview(content: OverviewContent) -> list[Number]:
-    numbers = [
-        Number("parameters", count_text(content.parameters), f"{content.parameters:,}"),
-        Number("layers", f"{content.layers:,}", f"{content.layers:,} at every depth"),
-    ]
+    numbers = [Number("parameters", count_text(content.parameters), f"{content.parameters:,}")]
     if content.flops is not None:
-        exact = f"{content.flops:,} for one image, 2 a multiply-add"
+        exact = f"{content.flops:,} per image, counting a multiply-add as 2"
         if content.uncounted:
             exact = f"at least {exact}; not counted: {', '.join(content.uncounted)}"
         text = flops_text(content.flops, content.uncounted)
-        numbers.append(Number("FLOPs an image", text, exact))
+        numbers.append(Number("FLOPs per image", text, exact))
     exact = f"{content.weight_bytes:,} bytes"
-    numbers.append(Number("weights", bytes_text(content.weight_bytes), exact))
+    numbers.append(Number("weights in memory", bytes_text(content.weight_bytes), exact))
+    if content.activation_bytes is not None:
+        exact = (
+            f"{content.activation_bytes:,} bytes of layer outputs alive at one moment, per image"
+        )
+        numbers.append(Number("peak activations", bytes_text(content.activation_bytes), exact))
     return numbers

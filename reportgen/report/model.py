@@ -73,7 +73,8 @@ class Summary(msgspec.Struct, frozen=True):
         state: ``complete`` or ``incomplete`` (a section or a rule failed).
         counts: of findings that are not accepted, by severity.
         warned: how many notices of the sections are warnings.
-        numbers: of the first screen.
+        numbers: of the first screen, the weightiest first.
+        unsupported: relevance maps that are no better than chance or fail the sanity check.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Summary(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     numbers: tuple[Number, ...]
     warned: int = 0
+    unsupported: int = 0
 
 
 class Section(msgspec.Struct, frozen=True):

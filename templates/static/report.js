@@ -1,57 +1,112 @@
 // Comfort only: everything on the page can be read without this file.
 "use strict";
 
-// A link to something folded away opens what holds it.
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+// ---- Links --------------------------------------------------------------------------------------
+
+// The id that the address names; none where it is no text.
+function wantedId() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+}
+
+// A link to something folded away opens what holds it, and the row of a layer itself.
 function reveal() {
-  const id = decodeURIComponent(location.hash.slice(1));
+  const id = wantedId();
   const target = id && document.getElementById(id);
   if (!target) return;
   for (let at = target; at; at = at.parentElement) {
     if (at instanceof HTMLDetailsElement) at.open = true;
   }
+  const menu = document.querySelector(".menu");
+  if (menu) menu.open = false;
   target.scrollIntoView();
 }
 
-// A field above a long table that keeps the rows whose text holds what is typed.
-function addFilter(place) {
-  const table = document.querySelector("table." + place.dataset.filter);
-  const grouped = table && table.tBodies.length > 1;
-  const units = table ? [...(grouped ? table.tBodies : table.tBodies[0].rows)] : [];
-  if (units.length < 12) return;
-  const label = document.createElement("label");
-  const input = document.createElement("input");
-  label.textContent = "Show layers whose name or class contains";
-  label.htmlFor = input.id = "filter-" + place.dataset.filter;
-  input.type = "search";
-  input.addEventListener("input", () => {
-    const wanted = input.value.trim().toLowerCase();
-    for (const unit of units) {
-      const cells = grouped ? unit.querySelectorAll("th") : [...unit.cells].slice(0, 2);
-      const names = [...cells].map((cell) => cell.title + " " + cell.textContent).join(" ");
-      unit.hidden = !names.toLowerCase().includes(wanted);
-    }
-  });
-  place.append(label, input);
+function go(id) {
+  if (location.hash === "#" + id) reveal();
+  else location.hash = id;
 }
 
-// Headings of a table become buttons that sort its rows; a third click restores the order.
-function addSorting(table) {
-  const rows = [...table.tBodies[0].rows];
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    const exact = cell.dataset.value;
-    return exact === undefined ? cell.textContent.trim().toLowerCase() : exact === "None" ? -Infinity : +exact;
+// The contents mark the chapter that is being read.
+function watchChapters() {
+  const chapters = all("#summary, #findings, .chapter");
+  const mark = () => {
+    const line = innerHeight / 3;
+    const current = chapters.filter((chapter) => chapter.getBoundingClientRect().top < line).pop() ?? chapters[0];
+    const id = current.id === "findings" ? "summary" : current.id;
+    for (const link of all(".contents a")) {
+      if (link.getAttribute("href") === "#" + id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
   };
-  [...table.tHead.rows[0].cells].forEach((heading, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...heading.childNodes);
+  let waiting = false;
+  addEventListener(
+    "scroll",
+    () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        mark();
+      });
+    },
+    { passive: true },
+  );
+  mark();
+}
+
+// ---- Lists --------------------------------------------------------------------------------------
+
+// A field above a long list that keeps what matches; of a shortened list it looks at everything.
+function addFilter(place) {
+  const kind = place.dataset.filter;
+  const list = place.parentElement;
+  const entries = all(":scope > .layer, tbody > tr", list);
+  if (entries.length < 12) return;
+  const input = make("input", { type: "search", id: "filter-" + kind });
+  const label = make("label", {
+    htmlFor: input.id,
+    textContent: kind === "layers" ? "Filter by name or class" : "Filter by name",
+  });
+  input.addEventListener("input", () => {
+    const wanted = input.value.trim().toLowerCase();
+    list.classList.toggle("filtering", wanted !== "");
+    for (const entry of entries) {
+      const cells = entry.matches("tr") ? [entry.cells[0]] : [...entry.firstElementChild.children].slice(0, 2);
+      const names = cells.map((cell) => cell.textContent).join(" ") + " " + (entry.dataset.find ?? "");
+      entry.hidden = !names.toLowerCase().includes(wanted);
+    }
+  });
+  place.append(label, " ", input);
+}
+
+// Headings become buttons that sort what is below; a third click restores the order.
+function addSorting(headings, entries, cellsOf) {
+  const value = (entry, column) => {
+    const cell = cellsOf(entry)[column];
+    const exact = cell.dataset.value;
+    if (exact === undefined) return cell.textContent.trim().toLowerCase();
+    return exact === "None" ? -Infinity : +exact;
+  };
+  headings.forEach((heading, column) => {
+    const button = make("button", { type: "button" }, ...heading.childNodes);
     heading.append(button);
     button.addEventListener("click", () => {
       const before = heading.getAttribute("aria-sort");
       const next = { descending: "ascending", ascending: "" }[before] ?? "descending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      const sorted = [...rows];
+      for (const other of headings) other.removeAttribute("aria-sort");
+      const sorted = [...entries];
       if (next) {
         heading.setAttribute("aria-sort", next);
         const sign = next === "ascending" ? 1 : -1;
@@ -61,12 +116,257 @@ function addSorting(table) {
           return sign * (x < y ? -1 : x > y ? 1 : 0);
         });
       }
-      table.tBodies[0].append(...sorted);
+      entries[0].parentElement.append(...sorted);
     });
   });
 }
 
+function sortTable(table) {
+  if (!table.tBodies[0].rows.length) return;
+  addSorting([...table.tHead.rows[0].cells], [...table.tBodies[0].rows], (row) => row.cells);
+}
+
+function sortLayers(list) {
+  const head = list.querySelector(".layer-row.head");
+  head.removeAttribute("aria-hidden");
+  addSorting([...head.children], all(":scope > .layer", list), (layer) => layer.firstElementChild.children);
+}
+
+// ---- Pictures -----------------------------------------------------------------------------------
+
+// One dialog shows any picture large; the arrow keys go on, "c" keeps one beside the next.
+const viewer = {
+  dialog: null,
+  links: [],
+  at: 0,
+  kept: null,
+  row: null,
+  compare: null,
+
+  open(link) {
+    const holder = link.closest(".chapter, section") ?? document;
+    this.links = all("a.zoom", holder);
+    this.at = this.links.indexOf(link);
+    this.kept = null;
+    this.dialog ??= this.build();
+    this.show();
+    this.dialog.showModal();
+  },
+
+  build() {
+    const dialog = make("dialog", { className: "viewer" });
+    const button = (text, act) => {
+      const made = make("button", { type: "button", textContent: text });
+      made.addEventListener("click", act);
+      return made;
+    };
+    this.compare = button("", () => this.keep());
+    const tools = make(
+      "nav",
+      {},
+      button("← Previous", () => this.step(-1)),
+      this.compare,
+      button("Next →", () => this.step(1)),
+      button("Close", () => dialog.close()),
+    );
+    tools.setAttribute("aria-label", "Pictures");
+    this.row = make("div", { className: "side-by-side" });
+    dialog.append(this.row, tools);
+    dialog.setAttribute("aria-label", "Enlarged picture");
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowRight") this.step(1);
+      else if (event.key === "ArrowLeft") this.step(-1);
+      else if (event.key === "c") this.keep();
+    });
+    dialog.addEventListener("click", (event) => {
+      if (event.target === dialog) dialog.close();
+    });
+    document.body.append(dialog);
+    return dialog;
+  },
+
+  step(by) {
+    this.at = (this.at + by + this.links.length) % this.links.length;
+    this.show();
+  },
+
+  keep() {
+    this.kept = this.kept ? null : this.links[this.at];
+    this.show();
+  },
+
+  figure(link) {
+    const image = link.querySelector("img");
+    const large = make("img", { src: link.href, alt: image.alt, className: image.classList.contains("pixelated") ? "pixelated" : "" });
+    const name = link.closest("[data-find]")?.dataset.find ?? "";
+    const caption = link.closest("figure")?.querySelector("figcaption")?.innerText ?? "";
+    const text = [name, caption || image.alt].filter(Boolean).join(" · ");
+    return make("figure", {}, large, make("figcaption", { textContent: text }));
+  },
+
+  show() {
+    const shown = (this.kept ? [this.kept] : []).concat(this.links[this.at]);
+    this.row.replaceChildren(...shown.map((link) => this.figure(link)));
+    this.compare.textContent = this.kept ? "Show one only" : "Compare with another";
+  },
+};
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a.zoom");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  viewer.open(link);
+});
+
+// ---- Search, keys, theme ------------------------------------------------------------------------
+
+// Layers, probes, units, classes and findings by name.
+function searchable() {
+  const named = all("[data-find]").map((element) => {
+    const id = element.id || element.querySelector("[id]")?.id;
+    return { text: element.dataset.find, element, id };
+  });
+  const findings = all(".findings > li[id]").map((element) => {
+    return { text: element.querySelector("strong").textContent + " " + element.id.split("/")[1], element, id: element.id };
+  });
+  return [...findings, ...named];
+}
+
+function addSearch(place) {
+  const input = make("input", { type: "search", id: "search", placeholder: "Search   /" });
+  input.setAttribute("aria-label", "Search layers, images, classes, units and findings");
+  const list = make("ul", { className: "found-list", hidden: true });
+  let index = null;
+  const lead = (entry) => {
+    if (entry.id) return go(entry.id);
+    entry.element.closest(".cut")?.classList.add("filtering");
+    entry.element.scrollIntoView({ block: "center" });
+  };
+  input.addEventListener("input", () => {
+    index ??= searchable();
+    const wanted = input.value.trim().toLowerCase();
+    const found = wanted ? index.filter((entry) => entry.text.toLowerCase().includes(wanted)).slice(0, 20) : [];
+    list.replaceChildren(
+      ...found.map((entry) => {
+        const link = make("a", { href: "#" + (entry.id ?? ""), textContent: entry.text });
+        link.addEventListener("click", (event) => {
+          event.preventDefault();
+          lead(entry);
+        });
+        return make("li", {}, link);
+      }),
+    );
+    list.hidden = !found.length;
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") list.querySelector("a")?.click();
+    else if (event.key === "ArrowDown") list.querySelector("a")?.focus();
+    else if (event.key === "Escape") input.blur();
+  });
+  place.append(input, list);
+}
+
+const THEMES = ["", "light", "dark"];
+const THEME_NAMES = { "": "as the system", light: "light", dark: "dark" };
+
+// A page in a frame of another origin may store nothing: the choice then lasts as long as the page.
+function stored(theme) {
+  try {
+    if (theme === undefined) return localStorage.getItem("reportgen-theme") ?? "";
+    localStorage.setItem("reportgen-theme", theme);
+  } catch {
+    return "";
+  }
+  return theme;
+}
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  const button = document.getElementById("theme");
+  if (button) button.textContent = "Theme: " + THEME_NAMES[theme];
+}
+
+function nextTheme() {
+  const now = document.documentElement.dataset.theme ?? "";
+  const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+  stored(next);
+  setTheme(next);
+}
+
+// The next or the previous of some elements, seen from the top of the window.
+function move(elements, by) {
+  const shown = elements.filter((element) => element.offsetParent !== null);
+  const bar = document.querySelector(".topbar");
+  const top = (bar?.offsetHeight ?? 0) + 20;
+  const places = shown.map((element) => element.getBoundingClientRect().top);
+  const next = by > 0 ? places.findIndex((place) => place > top) : places.findLastIndex((place) => place < top - 24);
+  const element = shown[next];
+  if (!element) return;
+  scrollBy({ top: places[next] - top + 8 });
+  const held = element.querySelector("summary, a") ?? element;
+  held.focus({ preventScroll: true });
+}
+
+const KEYS = [
+  ["/", "search layers, images, classes, units and findings"],
+  ["j, k", "next and previous card"],
+  ["[, ]", "previous and next section"],
+  ["←, →", "in an enlarged picture: the previous and the next one"],
+  ["c", "in an enlarged picture: compare with the next one"],
+  ["t", "theme: as the system, light, dark"],
+  ["?", "this list"],
+];
+
+let help = null;
+
+function showHelp() {
+  if (!help) {
+    const rows = KEYS.map(([key, text]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", { textContent: key })), make("td", { textContent: text })));
+    const close = make("button", { type: "button", textContent: "Close" });
+    help = make("dialog", { className: "viewer" }, make("h2", { textContent: "Keys" }), make("table", { className: "data" }, make("tbody", {}, ...rows)), make("p", {}, close));
+    close.addEventListener("click", () => help.close());
+    help.setAttribute("aria-label", "Keys");
+    document.body.append(help);
+  }
+  help.showModal();
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, dialog")) return;
+  const cards = () => all(".findings > li, .card, .layer");
+  const sections = () => all("#summary, #findings, .chapter");
+  const search = document.getElementById("search");
+  const acts = {
+    "/": () => search?.focus(),
+    j: () => move(cards(), 1),
+    k: () => move(cards(), -1),
+    "]": () => move(sections(), 1),
+    "[": () => move(sections(), -1),
+    t: nextTheme,
+    "?": showHelp,
+  };
+  const act = acts[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+}
+
+function addTools(place) {
+  addSearch(place);
+  const theme = make("button", { type: "button", id: "theme", className: "small" });
+  theme.addEventListener("click", nextTheme);
+  const keys = make("button", { type: "button", className: "small", textContent: "Keys: ?" });
+  keys.addEventListener("click", showHelp);
+  document.querySelector(".side .foot").prepend(make("span", { className: "tools" }, theme, keys));
+}
+
 addEventListener("hashchange", reveal);
-document.querySelectorAll("table[data-sort]").forEach(addSorting);
-document.querySelectorAll("[data-filter]").forEach(addFilter);
+addEventListener("keydown", onKey);
+addTools(document.querySelector(".side .tools"));
+setTheme(THEMES.includes(stored()) ? stored() : "");
+all("table[data-sort]").forEach(sortTable);
+all(".layers").forEach(sortLayers);
+all("[data-filter]").forEach(addFilter);
+watchChapters();
 reveal();

@@ -118,7 +118,7 @@ def labelled(pairs, classes=10):
             10,
             "8 of 8 labelled probes and most of 8 of 8 labels",
         ),
-        ([(i, i - 1) for i in (3, 5, 7, 8, 9)], 10, "taken for the class -1 places on"),
+        ([(i, i - 1) for i in (3, 5, 7, 8, 9)], 10, "predicted as the class -1 places on"),
         ([*((i, i + 1) for i in range(6)), (7, 2), (8, 2)], 10, "6 of 8"),
         ([(1, 2), (40, 41), (900, 901), (7, 8), (77, 3)], 1000, "4 of 5"),
         ([(i % 5, 7 * i % 5) for i in range(10)], 10, "10 of 10 labelled probes follow"),

@@ -17,6 +17,7 @@ from reportgen.report.content.activations import ActivationsContent, CallRow, Ma
 from reportgen.report.leaves import Notice
 from reportgen.sections.activations.activity import ActivityFold
 from reportgen.sections.activations.strongest import with_top_images
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -302,7 +303,7 @@ def as_grids(
     side = math.isqrt(tokens - 1)
     if side * side == tokens - 1:
         grid = maps[:, 1:].reshape(len(maps), side, side, -1)
-        return grid, "tokens", ("without the first token, taken for the class token",)
+        return grid, "tokens", ("without the first token, read as the class token",)
     return maps[:, None], "maps", ("positions from left to right",)
 
 
@@ -348,19 +349,19 @@ def _sentence(content: ActivationsContent) -> str:
     empty = [row for row in content.calls if row.channels and row.silent == row.channels]
     broken = [row for row in content.calls if row.broken]
     of = " of the data set" if content.over == "data" else ""
-    parts = [f"{len(content.calls)} calls on {content.images:,} images{of}"]
+    parts = [f"{plural(len(content.calls), 'call')} on {plural(content.images, 'image')}{of}"]
     if broken:
         parts.append(f"NaN or infinity from {broken[0].id} on")
     if empty:
-        parts.append(f"{len(empty)} answered nothing but zeros, first {empty[0].id}")
+        parts.append(f"{len(empty)} gave nothing but zeros, first {empty[0].id}")
     if silent:
         worst = max(silent, key=lambda row: row.silent / row.channels)
         parts.append(
-            f"{len(silent)} have channels that never fired, most of all {worst.id} "
-            f"({worst.silent} of {worst.channels})"
+            f"{plural(len(silent), 'call has', 'calls have')} inactive channels, most of all {worst.id} "
+            f"({worst.silent:,} of {worst.channels:,})"
         )
     elif not empty:
-        parts.append("every channel fired at least once")
+        parts.append("every channel was active at least once")
     return "; ".join(parts) + "."
 
 

@@ -21,7 +21,7 @@ from reportgen.sections.architecture.diagram import (
     draw_in_columns,
 )
 from reportgen.sections.architecture.folding import fold, members, whole_graph
-from reportgen.wording import share_text, size_text
+from reportgen.wording import plural, share_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -266,7 +266,7 @@ def _sentence(content: ArchitectureContent, facts: NetworkFacts) -> str:
     shared = sum(1 for row in content.layers if row.calls > 1)
     drawn = {content.folds[group.fold] for group in content.groups if group.fold is not None}
     folds = "; ".join(
-        f"a block of {fold.layers_each} layers stands {fold.repeats} times in a row"
+        f"a block of {plural(fold.layers_each, 'layer')} repeats {fold.repeats} times"
         for fold in sorted(drawn, key=lambda f: (-f.repeats * f.layers_each, f.repeats))[:2]
     )
     heaviest = max(

@@ -144,22 +144,23 @@ def sentence(content: EvaluationContent) -> str:
 def _said(result: Any, on: str) -> str:
     if isinstance(result, Regressed):
         return (
-            f"On {on} the mean absolute error is {number_text(result.mae)}; always saying the median of the "
-            f"truth has {number_text(result.baseline_mae)}."
+            f"On {on} the mean absolute error is {number_text(result.mae)}; always predicting the "
+            f"median has {number_text(result.baseline_mae)}."
         )
     if isinstance(result, Labelled):
         exact_share, accuracy = percent_text(result.exact), percent_text(result.accuracy)
-        return f"On {on} all labels are right for {exact_share}, {accuracy} of all decisions."
+        return f"All labels are correct on {exact_share} of {on}; {accuracy} of all decisions are correct."
     if isinstance(result, Segmented):
         return (
             f"On {on} the mean intersection over union is {number_text(result.mean_iou)}; "
-            f"{percent_text(result.accuracy)} of all pixels are right, and always saying the largest class "
-            f"reaches {percent_text(result.majority)}."
+            f"{percent_text(result.accuracy)} of all pixels are correct; always predicting the largest "
+            f"class reaches {percent_text(result.majority)}."
         )
     low, high = (percent_text(value) for value in result.interval)
     return (
-        f"{percent_text(result.accuracy)} of {on} are right (95 % interval {low} to {high}); always saying the "
-        f"largest class reaches {percent_text(result.majority)}, chance {percent_text(result.chance)}."
+        f"{percent_text(result.accuracy)} of {on} are correct (95 % interval {low} to {high}); always "
+        f"predicting the largest class reaches {percent_text(result.majority)}, chance "
+        f"{percent_text(result.chance)}."
     )
 
 

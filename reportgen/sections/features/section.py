@@ -87,7 +87,7 @@ def observe(context: Context) -> DecisionObserver:
         UsageError: units that the model does not have.
     """
     if context.settings.quick:
-        raise NotApplicable("Left out by --quick: pictures that units look for are dear.")
+        raise NotApplicable("Left out by --quick: feature pictures are expensive.")
     if _image(context) is None:
         raise NotApplicable("No input takes images, so there is no picture to optimise.")
     if not _asked(context) and context.probes is None:
@@ -408,16 +408,16 @@ def _sentence(content: FeaturesContent) -> str:
     units, counts = content.units, _tally(content)
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     plural = "" if len(units) == 1 else "s"
-    return f"Pictures for {len(units)} unit{plural}: {said}." if units else "No unit was climbed."
+    return f"Pictures for {len(units)} unit{plural}: {said}." if units else "No unit was optimised."
 
 
 def _tally(content: FeaturesContent) -> Mapping[str, int]:
     words = {
-        "beats every probe": "drive their unit more than every probe",
-        "does not beat the probes": "do not beat the strongest probe",
-        "beats noise": "drive their unit more than noise",
+        "beats every probe": "are stronger than every probe",
+        "does not beat the probes": "are weaker than the strongest probe",
+        "beats noise": "are stronger than noise",
         "no better than noise": "are no better than noise",
-        "dead": "are of dead units, which nothing drives",
+        "dead": "are of dead units",
     }
     found: dict[str, int] = {}
     for verdict, text in words.items():

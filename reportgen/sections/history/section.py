@@ -157,8 +157,8 @@ def _notices(context: Context, content: HistoryContent) -> list[Notice]:
     left_out = max((curve.skipped for curve in content.curves), default=0)
     if left_out:
         text = (
-            f"Validation was logged in {content.total - left_out} of {content.total} epochs; they are taken "
-            "for evenly spaced ones, as validation_freq makes them."
+            f"Validation was logged in {content.total - left_out} of {content.total} epochs; they are read "
+            "as evenly spaced ones, as validation_freq makes them."
         )
         notices.append(Notice("info", text))
     if len(content.epochs) < FEWEST:

@@ -35,6 +35,7 @@ from reportgen.report.content.probes import (
     SegmentationResult,
     TensorResult,
 )
+from reportgen.wording import percent_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -230,7 +231,7 @@ def _segmentation(
     if image is not None:
         sized = resize_bilinear(image, *decided.shape)
         below = np.rint(np.clip(sized, 0, 255)).astype(np.uint8)
-    said = ", ".join(f"{entry.name} {entry.share:.0%}" for entry in legend[:4])
+    said = ", ".join(f"{entry.name} {percent_text(entry.share)}" for entry in legend[:4])
     return SegmentationResult(
         output=task.output,
         overlay=photograph(

@@ -33,6 +33,7 @@ from reportgen.report.content.probes import (
 )
 from reportgen.report.leaves import Notice
 from reportgen.sections.probes.predictions import read_output
+from reportgen.wording import percent_text, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -360,13 +361,14 @@ def control_inputs(fed: NDArray[Any], seed: int) -> NDArray[Any]:
 
 def _sentence(content: ProbesContent) -> str:
     shown = len(content.probes)
-    of = f"{shown} of {content.total} probes" if content.total > shown else f"{shown} probes"
-    of = of.replace("1 probes", "1 probe")
+    of = plural(shown, "probe")
+    if content.total > shown:
+        of = f"{shown:,} of {plural(content.total, 'probe')}"
     if content.chosen:
         wrong = content.labelled - content.correct
-        return f"{of}, chosen: {wrong} that are decided wrong and {content.correct} that are decided right."
+        return f"{of}: {wrong} with a wrong and {content.correct} with a correct prediction were chosen."
     if content.labelled:
-        return f"{of}: {content.correct} of {content.labelled} with a known label are right."
+        return f"{of}: {content.correct:,} of {content.labelled:,} with a known label are correct."
     sure = [
         o.top[0].probability
         for probe in content.probes
@@ -374,8 +376,8 @@ def _sentence(content: ProbesContent) -> str:
         if isinstance(o, ClassificationResult) and o.top and o.top[0].probability is not None
     ]
     if sure:
-        median = f"{np.median(sure):.0%}"
-        return f"{of}: the best class has {median} probability in the median; no labels were given."
+        median = percent_text(float(np.median(sure)))
+        return f"{of}: the median probability of the best class is {median}; no labels were given."
     return f"{of}."
 
 

@@ -195,11 +195,11 @@ def test_call_without_a_finite_value():
 
 def test_lead_says_what_never_fired():
     busy, silent = np.ones((4, 3, 3, 2), np.float32), relu_maps(4)
-    assert "every channel fired" in collected({"a": busy})[0].lead
+    assert "every channel was active" in collected({"a": busy})[0].lead
     lead = collected({"a": busy, "b": silent})[0].lead
-    assert "1 have channels that never fired, most of all b (1 of 5)" in lead
+    assert "1 call has inactive channels, most of all b (1 of 5)" in lead
     lead = collected({"a": busy, "dead": np.zeros((4, 3, 3, 2), np.float32)})[0].lead
-    assert "every channel fired" not in lead
+    assert "every channel was active" not in lead
     assert "nothing but zeros, first dead" in lead
 
 

@@ -69,9 +69,9 @@ if "REPORTGEN_MODELS" in os.environ:
         assert (stem["silent"], stem["channels"]) == (4, 32)
         before = next(row for row in activations["calls"] if row["id"] == "stem_bn")
         assert before["silent"] == 0
-        text = pages.page_text(folder("efficientnet_lite0")).partition("Silent channels are")[2]
-        row = text.partition("stem_activation ReLU 112×112×32")[2]
-        assert "4 of 32" in row.partition("block1a_dwconv")[0]
+        text = pages.page_text(folder("efficientnet_lite0")).partition("Open a row for")[2]
+        card = text.partition("stem_activation ReLU 112×112×32")[2]
+        assert "4 of 32" in card.partition("block1a_dwconv DepthwiseConv2D")[0]
 
     def test_every_inner_call_of_a_nested_model_has_a_row():
         architecture, activations = contents("cifar10_nested")

@@ -247,7 +247,7 @@ def test_a_perfect_ranking_at_the_wrong_threshold_is_no_guessing(tmp_path):
     assert hits["threshold-out-of-place"].severity == "error"
     # Halfway between 1 / (1 + exp(10 - 20 * 0.15)) and the same of 0.25.
     assert "area under ROC of 1.000" in hits["threshold-out-of-place"].observed
-    assert "at 0.0038 100 of 100 images are right" in hits["threshold-out-of-place"].observed
+    assert "at 0.0038 100 of 100 images are correct" in hits["threshold-out-of-place"].observed
     right = found(tmp_path / "b", pictures(levels), truth, network("sigmoid", 1), threshold=0.0038)
     assert "threshold-out-of-place" not in right
 

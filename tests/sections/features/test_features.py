@@ -76,7 +76,7 @@ def test_by_default_classes_of_the_probes_and_strong_channels(model, probes, tmp
     assert all(len(unit.curve) == 24 for unit in units)
     assert all(unit.strongest is not None and unit.noise is not None for unit in units)
     assert section.content.seed == 0
-    assert "one place sees 3×3" in page_text(tmp_path / "out")
+    assert "receptive field 3×3" in page_text(tmp_path / "out")
 
 
 def test_the_strongest_probe_is_keras_own(model, probes, tmp_path):
@@ -117,7 +117,9 @@ def test_a_dead_unit_is_called_dead(model, probes, tmp_path):
         model, tmp_path / "out", probes, units=("first:4",), cache=tmp_path / "cache"
     )
     assert section.content.units[0].verdict == "dead"
-    assert "It answers to nothing" in page_text(tmp_path / "out")
+    assert "Neither the picture nor any probe makes this unit more than zero." in page_text(
+        tmp_path / "out"
+    )
     assert "dead units" in section.lead
 
 

@@ -509,7 +509,7 @@ def test_of_a_long_training_the_best_the_first_and_the_last_epoch_are_exact(tmp_
     assert section.lead.startswith("50000 epochs; validation loss best in epoch 31234 (1)")
     assert any("Of 50,000 epochs" in notice.text for notice in section.notices)
     shown = pages.page_text(tmp_path / "out")
-    assert "At the best and at the last of 50000 epochs." in shown
+    assert "At the best and at the last of 50,000 epochs." in shown
     found = {f.rule: f.observed for f in made.report.findings}
     assert "18766 epochs too long" in found["overfitting"]
     assert "in epoch 40002, 40003 and recovered" in found["divergence"]

@@ -298,7 +298,7 @@ def test_the_page_says_what_it_takes_to_beat_chance(tmp_path):
     section = built(functional(), tmp_path)
     one = next(m for m in section.content.maps if m.method == "integrated-gradients")
     assert (one.evidence.advantage > one.evidence.needed) == (one.verdict == "supported")
-    assert "to beat chance over" in page_text(tmp_path)
+    assert "to beat chance: over" in page_text(tmp_path)
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path, monkeypatch):
@@ -323,7 +323,7 @@ def test_black_is_in_the_units_of_the_model(tmp_path):
     """After x / 127.5 - 1 black is -1: the constant part of a picture without it has no effect."""
     black = {"relevance_baseline": "black"}
     section = built(functional(), tmp_path, probes=2 * picture()[None] - 1, **black)
-    assert "-1, taken for black" in section.content.baseline
+    assert "-1, read as black" in section.content.baseline
     images = (picture()[None] * 255).astype(np.uint8)
     section = built(functional(), tmp_path / "b", probes=images, preprocess="symmetric", **black)
     assert section.content.baseline == "black (0), as symmetric maps it"
