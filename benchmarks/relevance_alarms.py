@@ -31,9 +31,10 @@ from reportgen.context import Silence
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.network.calls import choose_features
 from reportgen.network.protocol import Aim
-from reportgen.numerics import resize_bilinear
+from reportgen.numerics import averaged, resize_bilinear
 from reportgen.sections.relevance.baselines import baseline_of
 from reportgen.sections.relevance.methods import METHODS, NOISE, Map, Question
+from reportgen.sections.relevance.perturbation import GRID, at_size
 from reportgen.sections.relevance.proof import Explanation, ProbeTarget
 from reportgen.sections.relevance.targets import Target
 from reportgen.sections.relevance.trials import prove, verdict_of
@@ -136,9 +137,9 @@ def maps_of(passes, asked, layer, truth):  # noqa: ANN001, ANN201
     for down, across in OFF:
         place = int(down * shape[0]), int(across * shape[1])
         if truth is None or not truth[near(place[0]), near(place[1])].any():
-            blob = -((y[:, None] - down) ** 2 + (x[None] - across) ** 2)
+            blob = 2 - ((y[:, None] - down) ** 2 + (x[None] - across) ** 2)
             found[f"blob off the middle#{down}{across}"] = blob
-    found["blob in the middle"] = -((y[:, None] - 0.5) ** 2 + (x[None] - 0.5) ** 2)
+    found["blob in the middle"] = 2 - ((y[:, None] - 0.5) ** 2 + (x[None] - 0.5) ** 2)
     if truth is not None:
         found["the true map"] = truth
     for method in METHODS:
@@ -147,7 +148,8 @@ def maps_of(passes, asked, layer, truth):  # noqa: ANN001, ANN201
             (one,) = method.run(passes, [question], method.samples, 0)
             found[method.title] = one.values
             if method.signed:
-                found[f"{method.title}, magnitude"] = np.abs(one.values)
+                found[f"{method.title}, by magnitude"] = np.abs(one.values)
+                found[f"{method.title}, by sums"] = sums(one.values, shape)
     found.update(noisy(passes, question))
     found["RISE"] = rise(passes, question, asked.target)
     signed = METHODS[0]
@@ -158,6 +160,15 @@ def maps_of(passes, asked, layer, truth):  # noqa: ANN001, ANN201
         for row, values in found.items()
         if np.ptp(values) > 0
     ]
+
+
+def sums(values, shape):  # noqa: ANN001, ANN201
+    """Return the signed sums over the cells, lifted so that none is negative: their order is what counts."""
+    grid = tuple(min(size, GRID) for size in shape[:2])
+    means = averaged(at_size(values, shape), grid)
+    return np.repeat(
+        np.repeat(means - means.min(), -(-shape[0] // grid[0]), 0), -(-shape[1] // grid[1]), 1
+    )
 
 
 def near(middle):  # noqa: ANN001, ANN201
