@@ -14,13 +14,14 @@ from reportgen.version import __version__
 if TYPE_CHECKING:
     from reportgen.build import build_report
     from reportgen.errors import ReportgenError
-    from reportgen.report.model import Report, ReportFolder
+    from reportgen.page.folder import ReportFolder
+    from reportgen.report.model import Report
     from reportgen.settings import BuildOptions
 
 _HOMES = {
     "BuildOptions": "reportgen.settings",
     "Report": "reportgen.report.model",
-    "ReportFolder": "reportgen.report.model",
+    "ReportFolder": "reportgen.page.folder",
     "ReportgenError": "reportgen.errors",
     "build_report": "reportgen.build",
 }

@@ -26,12 +26,15 @@ from reportgen.nets.engine import import_keras, on_device
 from reportgen.nets.loading import check_model_file, open_model
 from reportgen.nets.stored import read_stored
 from reportgen.network.calls import choose_calls
-from reportgen.page.publish import check_folder, locked, output_folder, publish
+from reportgen.page.folder import ReportFolder
+from reportgen.page.publish import check_output, destination, publish
+from reportgen.page.single import LARGE
 from reportgen.page.summary import summarise
 from reportgen.pipeline import make_sections
-from reportgen.report.model import SCHEMA_MAJOR, SCHEMA_MINOR, Report, ReportFolder
+from reportgen.report.model import SCHEMA_MAJOR, SCHEMA_MINOR, Report
 from reportgen.settings import make_settings
 from reportgen.version import __version__
+from reportgen.wording import bytes_text
 
 if TYPE_CHECKING:
     from reportgen.context import Context, Progress
@@ -81,7 +84,8 @@ def build_report(
         data: a labelled data set to evaluate on: a folder of class folders, a CSV of ``file,label``, an
             ``.npz`` with x and y, an ``(x, y)`` pair or a ``tf.data.Dataset``. Probes are drawn from it where
             none are given.
-        output: the report folder; None makes a temporary one.
+        output: the report folder, or a name that ends in ``.html`` for the page alone as one file; None makes a
+            temporary folder.
         progress: told what is being done.
         command: the command line that the overview shows.
         **options: as on the command line; see ``reportgen.BuildOptions``.
@@ -103,25 +107,26 @@ def build_report(
     settings = make_settings({k: v for k, v in options.items() if v is not None})
     created = _created()
     check_options(settings.ignore, settings.thresholds)
-    with output_folder(output) as folder:
-        check_folder(folder, force=settings.force)
-        if isinstance(model, str | Path):
-            check_model_file(Path(model), settings.architecture)
-        with locked(folder):
-            inputs = read_inputs(
-                model,
-                probes=probes,
-                data=data,
-                history=history,
-                settings=settings,
-                preprocess=function,
-                command=command or call_text(model, settings),
-            )
-            with quiet_decoders():
-                built = _build(model, inputs, shown, created)
-            shown.stage("Writing the report")
-            publish(built.report, folder, built.files)
-    return ReportFolder(folder, built.report, failed=built.failed)
+    check_output(output, force=settings.force)
+    if isinstance(model, str | Path):
+        check_model_file(Path(model), settings.architecture)
+    with destination(output) as place:
+        inputs = read_inputs(
+            model,
+            probes=probes,
+            data=data,
+            history=history,
+            settings=settings,
+            preprocess=function,
+            command=command or call_text(model, settings),
+        )
+        with quiet_decoders():
+            built = _build(model, inputs, shown, created)
+        shown.stage("Writing the report")
+        size = publish(built.report, place, built.files, single=settings.single_file)
+    if size > LARGE:
+        shown.stage(f"The single file takes {bytes_text(size)}: viewers take seconds to show it")
+    return ReportFolder(place, built.report, failed=built.failed)
 
 
 def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:

@@ -89,7 +89,7 @@ def build(config: str | None, **given: Any) -> int:
 
 @cli.command()
 @_options("output", help="The report folder", default="`reportgen-demo`")
-@_options("force", "open", "quiet", "verbose")
+@_options("force", "open", "quiet", "verbose", "single_file")
 @click.option(
     "--example",
     type=click.Choice(["photographs", "fashion"]),
@@ -124,15 +124,16 @@ def demo(*, example: str, **given: Any) -> int:
 
 @cli.command("render")
 @click.argument("folder", type=Path)
-@_options("open")
+@_options("open", "single_file")
 def render_again(folder: Path, **given: Any) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
+    from reportgen.page.folder import ReportFolder
     from reportgen.page.publish import locked, publish_again
-    from reportgen.report.model import ReportFolder, read_report
+    from reportgen.report.model import read_report
 
     report = read_report(folder)
     with locked(folder):
-        publish_again(report, folder)
+        publish_again(report, folder, single=bool(given.get("single_file")))
     say(folder / "index.html")
     if given["open"]:
         ReportFolder(folder).open()

@@ -102,7 +102,7 @@ def _code(*words: str) -> str:
 
 _TABLE = (
     Option(
-        "output", "The report folder; required", "path", "o", "OUT",
+        "output", "The report folder, or NAME.html for the page alone; required", "path", "o", "OUT",
         in_command=False, named_only=True,
     ),
     Option(
@@ -252,6 +252,10 @@ _TABLE = (
     Option(
         "quick", "Skip the expensive parts: relevance is Grad-CAM without evidence", "switch",
         more="The page says so",
+    ),
+    Option(
+        "single_file", "Also write `report.html`, the page as one file, for trackers and mail", "switch",
+        in_command=False,
     ),
     Option(
         "fail_on", "Exit with 4 when a finding is as severe", "choice", choices=get_args(values.Gate)

@@ -130,6 +130,7 @@ class BuildOptions(TypedDict, total=False):
     caricature: str | int | None
     feature_budget: float | None
     quick: bool | None
+    single_file: bool | None
     ignore: str | Sequence[str] | None
     thresholds: Mapping[str, float] | None
     fail_on: Gate | None
@@ -186,6 +187,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     caricature: str | int | None = None
     feature_budget: float | None = None
     quick: bool = False
+    single_file: bool = False
     ignore: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
     fail_on: Gate | None = None

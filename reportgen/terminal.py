@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from reportgen.findings.judge import Judged
-    from reportgen.report.model import ReportFolder
+    from reportgen.page.folder import ReportFolder
 
 
 LINE_EVERY = 15.0

@@ -21,11 +21,18 @@ from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError, ReportError
 from reportgen.files import open_regular, read_regular, reason_of
-from reportgen.page.render import render, summary_text
-from reportgen.report.model import INDEX_HTML, REPORT_JSON, SUMMARY_MD, blaming, to_json
+from reportgen.page.render import render, render_single, summary_text
+from reportgen.report.model import (
+    INDEX_HTML,
+    REPORT_JSON,
+    SINGLE_HTML,
+    SUMMARY_MD,
+    blaming,
+    to_json,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from reportgen.report.model import Report
 
@@ -66,6 +73,52 @@ def check_folder(folder: Path, *, force: bool) -> None:
         "--force to write "
         "the report beside what is there."
     )
+
+
+def is_page(path: Path) -> bool:
+    """Tell whether a path names a page, not a folder."""
+    return path.suffix.lower() == ".html"
+
+
+def check_output(output: str | Path | None, *, force: bool) -> None:
+    """Refuse to write over what is no report: a folder, or a page that is one file.
+
+    Raises:
+        OutputError: something else stands there.
+    """
+    if output is None:
+        return
+    path = Path(output)
+    if not is_page(path):
+        check_folder(path, force=force)
+    elif path.is_dir():
+        raise OutputError(f"{path} is a folder; a name that ends in {path.suffix} is a file.")
+    elif (path.exists() or path.is_symlink()) and not force and not _is_our_page(path):
+        raise OutputError(
+            f"{path} is no page of reportgen. Choose another name, or pass --force to write over it."
+        )
+
+
+def _is_our_page(path: Path) -> bool:
+    """Tell whether a plain file is a page that reportgen wrote."""
+    try:
+        with open_regular(path) as file:
+            return (
+                not path.is_symlink()
+                and b'<meta name="generator" content="reportgen' in file.read(2_000)
+            )
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def destination(output: str | Path | None) -> Iterator[Path]:
+    """Give where the report goes: a folder, held by its lock, or the page that is one file."""
+    if output is not None and is_page(Path(output)):
+        yield Path(output)
+        return
+    with output_folder(output) as folder, locked(folder):
+        yield folder
 
 
 def _is_report(folder: Path) -> bool:
@@ -225,19 +278,30 @@ def _holder(path: Path) -> str:
     return f"process {owner.get('pid')} on {owner.get('host')}"
 
 
-def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
+def publish(
+    report: Report, folder: Path, files: Mapping[str, bytes], *, single: bool = False
+) -> int:
     """Write a report and its pictures; the caller holds the lock.
 
     Args:
         report: the data.
-        folder: is there already.
+        folder: is there already; or the name of a page, which is written alone.
         files: pictures by name, as the report's sections show them.
+        single: whether the folder also gets the page as one file.
+
+    Returns:
+        The size in bytes of the page that is one file, 0 without it.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or the one file would be too large.
     """
     data = to_json(report)
     page = render(report, digest(data))
+    alone = b""
+    if single or is_page(folder):
+        alone = render_single(report, digest(data), files.__getitem__, page.html)
+    if is_page(folder):
+        return _publish_page(folder, alone)
     pictures = {folder / ASSETS / name: held for name, held in {**files, **page.files}.items()}
     texts = {folder / REPORT_JSON: data, folder / SUMMARY_MD: summary_text(report).encode()}
     first = not (folder / INDEX_HTML).exists()
@@ -248,6 +312,7 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
             _put(path, content, unless_there=True)
         for path, content in texts.items():
             _put(path, content)
+        _put_single(folder, alone)
         _put(folder / INDEX_HTML, page.html.encode())
         _prune(folder / ASSETS, keep={*files, *page.files})
         _remove_temporary(folder)
@@ -256,10 +321,32 @@ def publish(report: Report, folder: Path, files: Mapping[str, bytes]) -> None:
         raise OutputError(
             f"The report cannot be written to {folder}: {error.strerror or error}."
         ) from error
+    return len(alone)
 
 
-def publish_again(report: Report, folder: Path) -> None:
+def _publish_page(path: Path, content: bytes) -> int:
+    """Write a page that is one file, whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, content)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    return len(content)
+
+
+def _put_single(folder: Path, content: bytes) -> None:
+    """Write the page that is one file, or remove ours that would show another report."""
+    path = folder / SINGLE_HTML
+    if content:
+        _put(path, content)
+    elif _is_our_page(path):
+        path.unlink()
+
+
+def publish_again(report: Report, folder: Path, *, single: bool = False) -> None:
     """Write the page again from a report whose pictures are in place; the caller holds the lock.
+
+    The page as one file is written again too, where it is there or ``single`` asks for it.
 
     Raises:
         ReportError: a picture of the report is no file, or its parts do not fit together.
@@ -273,12 +360,16 @@ def publish_again(report: Report, folder: Path) -> None:
     with blaming(folder):
         page = render(report, digest(data))
         html, summary = page.html.encode(), summary_text(report).encode()
+        alone = b""
+        if single or _is_our_page(folder / SINGLE_HTML):
+            alone = render_single(report, digest(data), picture_reader(folder), page.html)
     shown = _shown_before(folder)
     try:
         _make_assets(folder)
         for name, content in page.files.items():
             _put(folder / ASSETS / name, content, unless_there=True)
         _put(folder / SUMMARY_MD, summary)
+        _put_single(folder, alone)
         _put(folder / INDEX_HTML, html)
         named = _ASSET.findall(data.decode("utf-8", "replace"))
         _prune(folder / ASSETS, keep={*report.assets, *named, *page.files}, among=shown)
@@ -287,6 +378,31 @@ def publish_again(report: Report, folder: Path) -> None:
         raise OutputError(
             f"The page cannot be written to {folder}: {error.strerror or error}."
         ) from error
+
+
+def picture_reader(folder: Path) -> Callable[[str], bytes]:
+    """Return what reads a picture of a report by its name."""
+
+    def read(name: str) -> bytes:
+        try:
+            return read_regular(folder / ASSETS / name)
+        except OSError as error:
+            raise ReportError(
+                f"{folder / ASSETS / name} cannot be read: {reason_of(error)}."
+            ) from None
+
+    return read
+
+
+def single_page(report: Report, folder: Path) -> str:
+    """Return the page of a report in a folder as one file.
+
+    Raises:
+        ReportError: a picture is missing.
+        OutputError: it would be larger than viewers show.
+    """
+    stamp = digest(to_json(report))
+    return render_single(report, stamp, picture_reader(folder), render(report, stamp).html).decode()
 
 
 def _make_assets(folder: Path) -> None:

@@ -19,6 +19,7 @@ from reportgen.page.concerns import SECTION_OF, by_rule, evidence_target
 from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, score_curve
 from reportgen.page.flow import flow
 from reportgen.page.joined import content_of
+from reportgen.page.single import Pictures, checked, inline
 from reportgen.page.sparkline import bars_over_depth, curve_over_depth, sparkline
 from reportgen.page.view import answer, given_differs, make_view
 from reportgen.report.content.activations import ActivationsContent
@@ -29,7 +30,7 @@ from reportgen.report.content.overview import OverviewContent
 from reportgen.report.content.weights import WeightsContent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.resources.abc import Traversable
 
     from reportgen.page.joined import ProbeCard
@@ -67,17 +68,49 @@ def render(report: Report, digest: str) -> Page:
         report: the data.
         digest: of its report.json, which the page carries.
     """
-    static = {
-        key: (template_root() / "static" / name).read_bytes() for key, name in _STATIC.items()
-    }
+    static = _static()
     names = {key: _asset_name(data, _STATIC[key]) for key, data in static.items()}
     links = {key: f"assets/{name}" for key, name in names.items()}
     page = (
         _environment()
         .get_template("report.html")
-        .render(**_context(report), digest=digest, links=links)
+        .render(**_context(report), digest=digest, links=links, inline=None)
     )
     return Page(page, {names[key]: data for key, data in static.items()})
+
+
+def render_single(report: Report, digest: str, read: Callable[[str], bytes], page: str) -> bytes:
+    """Render the page of a report as one file.
+
+    Args:
+        report: the data.
+        digest: of its report.json, which the page carries.
+        read: returns the bytes of a picture by its name in ``assets/``.
+        page: the same report's page, as ``render`` gives it.
+
+    Raises:
+        OutputError: the file would be larger than viewers show.
+    """
+    made = _environment(pictures=Pictures(read, page)).get_template("report.html")
+    return checked(made.render(**_context(report), digest=digest, inline=inline(**_static())))
+
+
+def render_short(report: Report, read: Callable[[str], bytes]) -> str:
+    """Render the first screen and the problems alone, as one file: for a notebook."""
+    made = _environment(pictures=Pictures(read)).get_template("short.html")
+    return made.render(**_context(report), inline=inline(**_static()))
+
+
+def render_display(report: Report, read: Callable[[str], bytes] | None) -> str:
+    """Render what a notebook shows that lets no frame through; without pictures where they cannot be read."""
+    context = _context(report)
+    pictured = read is not None and any(card.picture for card in context["view"].probes)
+    made = _environment(pictures=Pictures(read)).get_template("display.html")
+    return made.render(**context, pictured=pictured)
+
+
+def _static() -> dict[str, bytes]:
+    return {key: (template_root() / "static" / name).read_bytes() for key, name in _STATIC.items()}
 
 
 def _context(report: Report) -> dict[str, Any]:
@@ -128,7 +161,9 @@ def _asset_name(data: bytes, name: str) -> str:
     return f"{hashlib.sha256(data).hexdigest()[:20]}.{name.rpartition('.')[2]}"
 
 
-def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
+def _environment(
+    *, autoescape: bool = True, pictures: Pictures | None = None
+) -> ImmutableSandboxedEnvironment:
     """Return an environment that reaches no file beside the templates and no private attribute."""
     root = template_root()
 
@@ -161,7 +196,10 @@ def _environment(*, autoescape: bool = True) -> ImmutableSandboxedEnvironment:
         arrow_heads=arrow_heads,
         two_decimals=two_decimals,
     )
-    environment.globals.update(_globals())
+    found = pictures or Pictures()
+    environment.globals.update(
+        _globals(), place_of=found.place_of, shared_pictures=lambda: found.shared
+    )
     return environment
 
 

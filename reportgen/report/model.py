@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
-import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
@@ -27,6 +24,7 @@ from reportgen.values import SECTIONS, SectionKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCHEMA_MAJOR = 1
 SCHEMA_MINOR = 3
@@ -46,6 +44,8 @@ Content = (
 REPORT_JSON = "report.json"
 INDEX_HTML = "index.html"
 SUMMARY_MD = "summary.md"
+SINGLE_HTML = "report.html"
+"""The page as one file."""
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -211,53 +211,6 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema of report.json."""
     schema = msgspec.json.schema(Report)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-class ReportFolder:
-    """A report on disk.
-
-    Args:
-        path: the folder that holds ``index.html`` and ``report.json``.
-        report: its data, where they are at hand.
-        failed: kinds of the sections, and ids of the rules, that failed when it was built.
-
-    Raises:
-        ReportError: on first use of ``report``, where the folder holds none.
-    """
-
-    def __init__(
-        self, path: str | Path, report: Report | None = None, failed: tuple[str, ...] = ()
-    ) -> None:
-        self.path = Path(path)
-        self.failed = failed
-        self._report = report
-
-    @property
-    def report(self) -> Report:
-        """The report's data, read on first use."""
-        if self._report is None:
-            self._report = read_report(self.path)
-        return self._report
-
-    @property
-    def index(self) -> Path:
-        """The page."""
-        return self.path / INDEX_HTML
-
-    def open(self) -> None:
-        """Show the page in the system's browser."""
-        webbrowser.open(self.index.resolve().as_uri())
-
-    def __repr__(self) -> str:
-        """Name the folder."""
-        return f"ReportFolder({str(self.path)!r})"
-
-    def _repr_html_(self) -> str:
-        """Show the verdict and a link in a notebook."""
-        summary = self.report.summary
-        link = html.escape(self.index.resolve().as_uri(), quote=True)
-        name, verdict = html.escape(summary.name), html.escape(summary.verdict)
-        return f'<p><a href="{link}" target="_blank">{name}</a>: {verdict}</p>'
 
 
 @contextlib.contextmanager

@@ -1,6 +1,9 @@
 // Comfort only: everything on the page can be read without this file.
 "use strict";
 
+// A page that is one file may stand in a frame whose address is no page: its links are followed here.
+const single = "single" in document.documentElement.dataset;
+
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
 function make(tag, properties = {}, ...children) {
@@ -21,8 +24,7 @@ function wantedId() {
 }
 
 // A link to something folded away opens what holds it, and the row of a layer itself.
-function reveal() {
-  const id = wantedId();
+function reveal(id = wantedId()) {
   const target = id && document.getElementById(id);
   if (!target) return;
   for (let at = target; at; at = at.parentElement) {
@@ -30,12 +32,23 @@ function reveal() {
   }
   const menu = document.querySelector(".menu");
   if (menu) menu.open = false;
+  if (single) {
+    for (const other of all(".target")) other.classList.remove("target");
+    target.classList.add("target");
+  }
   target.scrollIntoView();
 }
 
 function go(id) {
-  if (location.hash === "#" + id) reveal();
+  if (single || location.hash === "#" + id) reveal(id);
   else location.hash = id;
+}
+
+function followWithin(event) {
+  const link = event.target.closest?.('a[href^="#"]');
+  if (!link || event.defaultPrevented || event.button) return;
+  event.preventDefault();
+  reveal(decodeURIComponent(link.getAttribute("href").slice(1)));
 }
 
 // The contents mark the chapter that is being read.
@@ -145,7 +158,7 @@ const viewer = {
 
   open(link) {
     const holder = link.closest(".chapter, section") ?? document;
-    this.links = all("a.zoom", holder);
+    this.links = all(".zoom", holder);
     this.at = this.links.indexOf(link);
     this.kept = null;
     this.dialog ??= this.build();
@@ -196,11 +209,12 @@ const viewer = {
   },
 
   figure(link) {
-    const image = link.querySelector("img");
-    const large = make("img", { src: link.href, alt: image.alt, className: image.classList.contains("pixelated") ? "pixelated" : "" });
+    const large = link.querySelector("img, .picture").cloneNode(true);
+    const alt = large.getAttribute("alt") ?? large.getAttribute("aria-label");
+    for (const name of ["plot", "kernels", "series", "triple", "contrast"]) large.classList.remove(name);
     const name = link.closest("[data-find]")?.dataset.find ?? "";
     const caption = link.closest("figure")?.querySelector("figcaption")?.innerText ?? "";
-    const text = [name, caption || image.alt].filter(Boolean).join(" · ");
+    const text = [name, caption || alt].filter(Boolean).join(" · ");
     return make("figure", {}, large, make("figcaption", { textContent: text }));
   },
 
@@ -212,7 +226,7 @@ const viewer = {
 };
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest?.("a.zoom");
+  const link = event.target.closest?.(".zoom");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
   viewer.open(link);
@@ -361,7 +375,8 @@ function addTools(place) {
   document.querySelector(".side .foot").prepend(make("span", { className: "tools" }, theme, keys));
 }
 
-addEventListener("hashchange", reveal);
+addEventListener("hashchange", () => reveal());
+if (single) document.addEventListener("click", followWithin);
 addEventListener("keydown", onKey);
 addTools(document.querySelector(".side .tools"));
 setTheme(THEMES.includes(stored()) ? stored() : "");
