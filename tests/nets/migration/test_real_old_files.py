@@ -1,4 +1,4 @@
-"""Old files from the wild open, or say why only what they hold is shown; where ``REPORTGEN_MODELS`` has them."""
+"""Old files from the wild open, or say why only what they hold is shown; if ``REPORTGEN_MODELS`` has them."""
 
 from __future__ import annotations
 
