@@ -32,7 +32,13 @@ from reportgen.page.single import LARGE
 from reportgen.page.summary import summarise
 from reportgen.pipeline import make_sections
 from reportgen.report.model import SCHEMA_MAJOR, SCHEMA_MINOR, Report
-from reportgen.settings import make_settings
+from reportgen.settings import (
+    BUILD_RATE,
+    BUILD_SECONDS,
+    CHECKPOINT_SECONDS,
+    INSPECTION_RATE,
+    make_settings,
+)
 from reportgen.version import __version__
 from reportgen.wording import bytes_text
 
@@ -168,7 +174,13 @@ def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:
     if not isinstance(model, str | Path):
         raise UsageError("--weights-only reads a file; this model is none.")
     path = Path(model)
-    return StoredNetwork(path, read_stored(path, settings.architecture), reason)
+    stored = read_stored(path, settings.architecture)
+    seconds = BUILD_SECONDS + stored.size / BUILD_RATE
+    if (
+        stored.kind == "savedmodel"
+    ):  # TensorFlow copies its weights in a process with its own limits
+        seconds += CHECKPOINT_SECONDS + stored.weights / INSPECTION_RATE
+    return in_time(seconds, "Reading it", partial(StoredNetwork, path, stored, reason))
 
 
 def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:

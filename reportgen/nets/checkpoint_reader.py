@@ -8,6 +8,7 @@ Nothing of the package is imported.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -55,14 +56,22 @@ def copy_weights(folder: str, out: str) -> list[dict[str, Any]]:
         raise DamagedError(f"it declares {declared:,} bytes and stores {held:,}")
     names = _names(reader) if _GRAPH in shapes else {}
     found: list[dict[str, Any]] = []
+    seen: set[tuple[Any, ...]] = set()
     for key in sorted(shapes, key=_natural):
         if types[key] == tf.string or key.startswith(_NO_WEIGHTS) or ".OPTIMIZER_SLOT" in key:
             continue
         array = np.asarray(reader.get_tensor(key))
         plain = array if array.dtype.kind in "fiub" else array.astype(np.float32)
+        name = names.get(key) or key.removesuffix(_END)
+        if "seed_generator" in name:
+            continue
+        # Keras 3 exports a variable twice: as the layer's and as the function's.
+        copy = (name, plain.shape, hashlib.sha256(plain.tobytes()).digest())
+        if copy in seen:
+            continue
+        seen.add(copy)
         file = f"{len(found)}.npy"
         np.save(os.path.join(out, file), plain, allow_pickle=False)  # noqa: PTH118
-        name = names.get(key) or key.removesuffix(_END)
         found.append(
             {"name": name, "shape": list(array.shape), "dtype": types[key].name, "file": file}
         )

@@ -50,7 +50,7 @@ class StoredNetwork:
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
         layers = stored_layers(stored.config)
         self._source = weight_source(path, stored)
-        self._weights = _by_layer(self._source.weights(layers))
+        self._weights = _by_layer(self._source.weights(layers), layers)
         self.facts = _facts(path, stored, layers, self._weights, reason)
 
     def input_shape(self, name: str) -> tuple[int, ...]:
@@ -79,12 +79,25 @@ class StoredNetwork:
         """Measure nothing."""
 
 
-def _by_layer(weights: Sequence[StoredWeight]) -> tuple[StoredWeight, ...]:
-    """Put the weights of a layer together: files have all trainable ones first, or the order of their keys."""
+def _by_layer(
+    weights: Sequence[StoredWeight], layers: tuple[StoredLayer, ...]
+) -> tuple[StoredWeight, ...]:
+    """Put the weights of a layer together, the layers in the order of the configuration.
+
+    Files have all trainable weights first, or go by the alphabet.
+    """
     groups: dict[str, list[StoredWeight]] = {}
     for weight in weights:
         groups.setdefault(weight.facts.layer, []).append(weight)
-    return tuple(weight for group in groups.values() for weight in group)
+    known = {layer.path: layer.parent for layer in layers}
+    places = {layer.path: place for place, layer in enumerate(layers)}
+
+    def place(path: str) -> int:
+        at = path if path in known else _nearest(path, known)
+        return places.get(at or "", len(places))
+
+    ordered = sorted(groups, key=place)
+    return tuple(weight for path in ordered for weight in groups[path])
 
 
 def _facts(
@@ -147,8 +160,17 @@ def _layer_facts(
         if path and path not in known:
             parent = known[path] = _nearest(path, known)
             name = path if parent is None else path.removeprefix(f"{parent}/")
-            rows.append(_row(path, name, weight.facts.layer_class or "unknown", parent, counts))
+            row = _row(path, name, weight.facts.layer_class or "unknown", parent, counts)
+            rows.insert(_behind(rows, parent), row)
     return tuple(rows)
+
+
+def _behind(rows: Sequence[LayerFacts], parent: str | None) -> int:
+    """Return the place behind a layer and all that it holds; the end where there is none."""
+    if parent is None:
+        return len(rows)
+    inside = [n for n, row in enumerate(rows) if f"{row.path}/".startswith(f"{parent}/")]
+    return inside[-1] + 1 if inside else len(rows)
 
 
 def _row(
