@@ -49,6 +49,7 @@ RULE_FAILED = "the rule failed"
 """How the reason of a rule begins that failed."""
 UNSUPPORTED = frozenset({"no better than chance", "fails the sanity check"})
 """Verdicts on a relevance map that say: do not rely on it."""
+_SEVERE: tuple[Severity, ...] = ("error", "warning")
 RANK = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -166,18 +167,22 @@ def unsupported(sections: Sequence[Section]) -> tuple[int, int]:
     return sum(one.verdict in UNSUPPORTED for one in maps), len(maps)
 
 
+def _counted(judged: Judged, severity: Severity) -> str:
+    """Return ``1 error in 148 places``: rules count once, as on the page."""
+    rules = {f.rule for f in judged.findings if f.severity == severity and not f.accepted}
+    places = judged.count(severity)
+    said = plural(len(rules), severity)
+    return f"{said} in {places:,} places" if places > len(rules) else said
+
+
 def verdict(judged: Judged, sections: Sequence[Section] = ()) -> str:
-    """Return ``2 errors, 1 warning, a warning in Probes; 23 checks passed, 4 not applicable``.
+    """Return ``2 errors in 5 places, 1 warning, a warning in Probes; 23 checks passed, 4 not applicable``.
 
     Args:
         judged: the findings.
         sections: whose notices count too.
     """
-    parts = [
-        f"{judged.count(severity)} {severity}{'' if judged.count(severity) == 1 else 's'}"
-        for severity in ("error", "warning")
-        if judged.count(severity)
-    ]
+    parts = [_counted(judged, severity) for severity in _SEVERE if judged.count(severity)]
     noticed = warned(sections)
     if noticed:
         titles = list(dict.fromkeys(noticed))

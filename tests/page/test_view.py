@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from pages import Reader
 
-from reportgen.findings.judge import RULES
+from reportgen.findings.judge import RULES, Judged, verdict
 from reportgen.page.concerns import SECTION_OF, concerns
 from reportgen.page.flow import HEIGHT, WIDTH, flow
 from reportgen.page.joined import ROWS, layer_cards, probe_cards
@@ -348,3 +348,15 @@ def test_in_every_state_ids_are_unique_and_every_link_leads_somewhere(made):
     links = {unquote(a["href"][1:]) for _, a in page.elements if a.get("href", "").startswith("#")}
     assert links <= set(ids)
     assert {str(section.kind) for section in made.sections} <= set(ids)  # old anchors too
+
+
+def test_the_one_line_verdict_counts_as_the_page_does():
+    """What the terminal and report.json say: a rule once, with its places, and maps without support."""
+    found = [finding(where=Where(layer=layer)) for layer in "abc"] + [
+        finding("non-finite-weights", "error")
+    ]
+    judged = Judged((*found, finding("x", accepted="x")), (), ())
+    section = relevance(a_map(0, "a", "no better than chance"), a_map(0, "b", "supported"))
+    said = verdict(judged, [section])
+    assert said.startswith("1 error, 1 warning in 3 places, 1 of 2 relevance maps not supported;")
+    assert make_view(report(section, findings=found)).headline == "1 error and 2 warnings"
