@@ -9,8 +9,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import models
 import pytest
 
+import reportgen
 from reportgen import settings
 from reportgen.sections import SECTIONS
 
@@ -82,9 +84,22 @@ def test_what_starts_fast_imports_nothing_heavy(module):
 def test_templates_hold_nothing_inline_and_nothing_unescaped():
     for path in (ROOT / "templates").rglob("*.html"):
         text = path.read_text("utf-8")
-        for pattern in (r"\|\s*safe", r"\sstyle=", r"<style", r"\son\w+=", r"https?://"):
+        for pattern in (r"\|\s*safe", r"\sstyle=", r"\son\w+=", r"https?://"):
             assert not re.search(pattern, text), (path.name, pattern)
-        assert len(re.findall(r"<script", text)) == (path.name == "report.html")
+        # Of the page that is one file, style and script stand within it: where ``inline`` says so.
+        assert ("<style" in text) == (path.name == "head.html")
+        assert len(re.findall(r"<script", text)) == (path.name in {"head.html", "tail.html"})
+        if "<style" in text or "<script>" in text:
+            assert re.search(r"{% if inline %}.*<(style|script)>", text, flags=re.DOTALL)
+
+
+def test_the_page_of_a_folder_holds_nothing_inline(tmp_path):
+    reportgen.build_report(models.saved("classifier"), output=tmp_path, sections=("overview",))
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert "<style" not in page
+    assert re.findall(r"<script[^>]*>", page) == re.findall(
+        r'<script src="assets/[^"]*" defer>', page
+    )
 
 
 def code_lines(function):
