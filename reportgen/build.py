@@ -27,7 +27,8 @@ from reportgen.nets.loading import check_model_file, open_model
 from reportgen.nets.stored import read_stored
 from reportgen.network.calls import choose_calls
 from reportgen.page.folder import ReportFolder
-from reportgen.page.publish import check_output, destination, publish
+from reportgen.page.output import check_output, destination
+from reportgen.page.publish import publish
 from reportgen.page.single import LARGE
 from reportgen.page.summary import summarise
 from reportgen.pipeline import make_sections

@@ -128,7 +128,8 @@ def demo(*, example: str, **given: Any) -> int:
 def render_again(folder: Path, **given: Any) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
     from reportgen.page.folder import ReportFolder
-    from reportgen.page.publish import locked, publish_again
+    from reportgen.page.output import locked
+    from reportgen.page.publish import publish_again
     from reportgen.report.model import read_report
 
     report = read_report(folder)

@@ -748,7 +748,7 @@ def test_output_that_is_another_folder(tmp_path, capsys):
 
 
 def test_output_that_another_build_holds(tmp_path, capsys, old):
-    from reportgen.page.publish import locked
+    from reportgen.page.output import locked
 
     with locked(old):
         line = refused(capsys, 7, "build", models.saved("classifier"), "-o", old, "-q")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reportgen.errors import ReportgenError
-from reportgen.page.publish import is_page, picture_reader, single_page
+from reportgen.page.output import is_page
+from reportgen.page.publish import picture_reader, single_page
 from reportgen.page.render import render_display, render_short
 from reportgen.report.model import INDEX_HTML, read_report
 

@@ -19,7 +19,8 @@ from reportgen import build_report
 LOOP = """
 import sys
 from pathlib import Path
-from reportgen.page.publish import locked, publish
+from reportgen.page.output import locked
+from reportgen.page.publish import publish
 from reportgen.report.model import read_report
 
 folder = Path(sys.argv[1])
@@ -101,7 +102,8 @@ def build_copy(source, folder):
 
 def assert_mends(folder):
     """``render`` brings page and data together after a kill between the two."""
-    from reportgen.page.publish import locked, publish_again
+    from reportgen.page.output import locked
+    from reportgen.page.publish import publish_again
     from reportgen.report.model import read_report
 
     with locked(folder):
@@ -146,7 +148,7 @@ def test_stopped_before_each_file(tmp_path, two_reports, monkeypatch, step):
         publish.publish(report, folder, files)
     monkeypatch.undo()
     assert assert_whole(folder, first, second) == first
-    with publish.locked(folder):
+    with locked(folder):
         publish.publish(report, folder, files)
     assert pages.tree(folder) == pages.tree(second)
 

@@ -15,7 +15,7 @@ import pytest
 
 from reportgen import build_report, cli
 from reportgen.errors import LockedError, OutputError
-from reportgen.page.publish import LOCK, locked
+from reportgen.page.output import LOCK, locked
 
 SECTIONS = ("overview", "probes", "weights")
 """Enough for every kind of file that a report has."""
@@ -150,7 +150,7 @@ def windows(monkeypatch):
         locks.held.clear()  # with the file that was closed
 
     monkeypatch.setitem(sys.modules, "msvcrt", locks)
-    monkeypatch.setattr("reportgen.page.publish._WINDOWS", True)
+    monkeypatch.setattr("reportgen.page.output._WINDOWS", True)
     monkeypatch.setattr(Path, "unlink", refuse_open)
     return locks
 

@@ -1,0 +1,256 @@
+"""Where a report goes: what may be written over, and the lock of a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from reportgen.errors import LockedError, OutputError
+from reportgen.files import open_regular, reason_of
+from reportgen.report.model import REPORT_JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCK = ".reportgen.lock"
+_LOCKED_BYTE = 2**30
+"""Windows locks bytes, from the file's position on, against reading too: one far behind what the file says."""
+_WINDOWS = os.name == "nt"
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Refuse to write into what is not a report.
+
+    Raises:
+        OutputError: a file stands there, or a folder that is no report and not empty.
+    """
+    try:
+        there = folder.exists()
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    if not there:
+        if folder.is_symlink():
+            raise OutputError(f"{folder} is a link to a folder that does not exist.")
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file; -o takes a folder.")
+    try:
+        names = {path.name for path in folder.iterdir()} - {".DS_Store"}
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be read: {error.strerror}.") from None
+    if not names or force or LOCK in names or (REPORT_JSON in names and _is_report(folder)):
+        return
+    raise OutputError(
+        f"{folder} is not empty and no report of reportgen. Choose another folder, or pass "
+        "--force to write "
+        "the report beside what is there."
+    )
+
+
+def is_page(path: Path) -> bool:
+    """Tell whether a path names a page, not a folder."""
+    return path.suffix.lower() == ".html"
+
+
+def check_output(output: str | Path | None, *, force: bool) -> None:
+    """Refuse to write over what is no report: a folder, or a page that is one file.
+
+    Raises:
+        OutputError: something else stands there.
+    """
+    if output is None:
+        return
+    path = Path(output)
+    if not is_page(path):
+        check_folder(path, force=force)
+    elif path.is_dir():
+        raise OutputError(f"{path} is a folder; a name that ends in {path.suffix} is a file.")
+    elif (path.exists() or path.is_symlink()) and not force and not is_our_page(path):
+        raise OutputError(
+            f"{path} is no page of reportgen. Choose another name, or pass --force to write over it."
+        )
+
+
+def is_our_page(path: Path) -> bool:
+    """Tell whether a plain file is a page that reportgen wrote."""
+    try:
+        with open_regular(path) as file:
+            return (
+                not path.is_symlink()
+                and b'<meta name="generator" content="reportgen' in file.read(2_000)
+            )
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def destination(output: str | Path | None) -> Iterator[Path]:
+    """Give where the report goes: a folder, held by its lock, or the page that is one file."""
+    if output is not None and is_page(Path(output)):
+        yield Path(output)
+        return
+    with output_folder(output) as folder, locked(folder):
+        yield folder
+
+
+def _is_report(folder: Path) -> bool:
+    try:
+        with open_regular(folder / REPORT_JSON) as file:
+            return b'"schema"' in file.read(200)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def output_folder(output: str | Path | None) -> Iterator[Path]:
+    """Give the report's folder; where none is named a temporary one, which goes again on failure."""
+    if output is not None:
+        yield Path(output)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="reportgen-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock file, making the folder where it is missing; both go again on failure.
+
+    The operating system's lock goes with its owner, so a dead build's file is taken over.
+
+    Raises:
+        LockedError: another build holds it; the message says which.
+        OutputError: the folder cannot be made or written.
+    """
+    made = _make_folder(folder)
+    path = folder / LOCK
+    try:
+        file = _acquire(path)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from None
+    try:
+        yield
+    finally:
+        _release(file, path)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make the folder and return the ones that were made, innermost first."""
+    try:
+        missing = [p for p in (folder, *folder.parents) if not p.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"The folder {str(folder)!r} cannot be made: {reason_of(error)}."
+        ) from None
+    return missing
+
+
+def _acquire(path: Path) -> IO[str]:
+    while True:
+        file = _open_lock(path)
+        try:
+            if not _lock(file, path):
+                raise LockedError(f"Another build is writing to {path.parent}: {_holder(path)}.")  # noqa: TRY301
+            if not _WINDOWS and not _same_file(file, path):
+                file.close()  # its owner removed it between our two calls
+                continue
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+        file.flush()
+        return file
+
+
+def _release(file: IO[str], path: Path) -> None:
+    """Remove the lock file and let go of it: in this order, lest another build gets a file that goes.
+
+    Windows removes no file that is open; there another build may hold it by the time that it is closed.
+    """
+    if not _WINDOWS:
+        path.unlink(missing_ok=True)
+        file.close()
+        return
+    file.close()
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """Open the lock file, making it where it is missing; a link or anything but a file is refused."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputError(
+            f"{path} is no file that reportgen wrote; remove it, or choose another folder."
+        )
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "r+", encoding="utf-8")
+
+
+def _same_file(file: IO[str], path: Path) -> bool:
+    try:
+        there, here = path.stat(), os.fstat(file.fileno())
+    except OSError:
+        return False
+    return (there.st_ino, there.st_dev) == (here.st_ino, here.st_dev)
+
+
+def _lock(file: IO[str], path: Path) -> bool:
+    """Try to lock; on file systems without locks fall back to whether the named process lives."""
+    try:
+        if _WINDOWS:
+            import msvcrt
+
+            os.lseek(file.fileno(), _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return not _alive(path)
+    return True
+
+
+def _alive(path: Path) -> bool:
+    owner = _owner(path)
+    if not owner:
+        return False
+    if owner.get("host") != socket.gethostname() or _WINDOWS:
+        return True  # there signal 0 is Ctrl-C
+    try:
+        os.kill(int(owner.get("pid", 0)), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    try:
+        owner = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _holder(path: Path) -> str:
+    owner = _owner(path)
+    if not owner:
+        return "an unknown process"
+    return f"process {owner.get('pid')} on {owner.get('host')}"
