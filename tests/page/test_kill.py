@@ -118,6 +118,7 @@ STEPS = 14
 def test_stopped_before_each_file(tmp_path, two_reports, monkeypatch, step):
     """The same at every single step, not only at those that a clock meets."""
     from reportgen.page import publish
+    from reportgen.page.output import locked
     from reportgen.report.model import read_report
 
     first, second = two_reports
