@@ -43,9 +43,10 @@ from reportgen.sections.relevance.proof import (
     test_weights,
 )
 from reportgen.sections.relevance.sanity import FEWEST_CELLS, reacts
+from reportgen.sections.relevance.sentences import lead_of
 from reportgen.sections.relevance.targets import find_index, find_targets
 from reportgen.sections.relevance.trials import prove, verdict_of
-from reportgen.values import CAM_FAMILY, RELEVANCE
+from reportgen.values import RELEVANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +120,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         series=context.probes.set.series if context.probes else False,
     )
     content = _with_maps(context, content, made)
-    return Collected(content, _sentence(content), (*notices, *_notices(context, content)))
+    return Collected(content, lead_of(content), (*notices, *_notices(context, content)))
 
 
 # -- what is asked ----------------------------------------------------------------------------------
@@ -377,45 +378,6 @@ def _attention(
     )
 
 
-# -- in words ---------------------------------------------------------------------------------------
-
-
-def _sentence(content: RelevanceContent) -> str:
-    """Say what a reviewer should take away, from the numbers alone."""
-    if content.quick:
-        flat = sum(one.verdict == "flat" for one in content.maps)
-        some = f", {flat} of them flat" if flat else ""
-        return f"{len(content.maps)} maps{some}, without evidence for them (--quick)."
-    parts = [_of_method(content, method) for method in content.methods]
-    known = [
-        a.rank_correlation
-        for a in content.agreements
-        if a.rank_correlation is not None and not {a.first, a.second} <= set(CAM_FAMILY)
-    ]
-    if known:
-        parts.append(
-            f"the methods' maps agree by a rank correlation of {np.median(known):.2f} in the median"
-        )
-    text = "; ".join(part for part in parts if part)
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _of_method(content: RelevanceContent, method: MethodFacts) -> str:
-    maps = [one for one in content.maps if one.method == method.name]
-    if not maps:
-        return ""
-    if method.passes_sanity is False:
-        return f"{method.title} fails the sanity check: its maps hardly depend on the weights"
-    flat = sum(one.verdict == "flat" for one in maps)
-    supported = sum(one.verdict == "supported" for one in maps)
-    some = f", {flat} flat" if flat else ""
-    if supported == 0 and flat == len(maps):
-        place = "step" if content.series else "pixel"
-        why = "nothing in its layer speaks for" if method.layer else f"no {place} has an effect on"
-        return f"{method.title} is flat on every probe: {why} what is explained"
-    return f"{method.title} is supported on {supported} of {len(maps)} maps{some}"
-
-
 def _notices(context: Context, content: RelevanceContent) -> list[Notice]:
     notices = []
     others = [task.output for task in context.tasks if task.output != content.output]
@@ -436,8 +398,8 @@ def _notices(context: Context, content: RelevanceContent) -> list[Notice]:
         notices.append(Notice("info", text))
     if content.quick:
         text = (
-            "--quick left out the pixel-level maps, deletion and insertion, and the randomisation test: "
-            "nothing here says whether these maps may be believed."
+            "The pixel-level maps, deletion and insertion, and the randomisation test were left out (--quick): "
+            "nothing here shows whether these maps can be trusted."
         )
         notices.append(Notice("warning", text))
     return notices
