@@ -114,7 +114,7 @@ def build_report(
     settings = make_settings({k: v for k, v in options.items() if v is not None})
     created = _created()
     check_options(settings.ignore, settings.thresholds)
-    check_output(output, force=settings.force)
+    check_output(output, force=settings.force, single=settings.single_file)
     if isinstance(model, str | Path):
         check_model_file(Path(model), settings.architecture)
     with destination(output) as place:

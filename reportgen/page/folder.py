@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reportgen.errors import ReportgenError
+from reportgen.errors import ReportError, ReportgenError
 from reportgen.page.output import is_page
 from reportgen.page.publish import picture_reader, single_page
 from reportgen.page.render import render_display, render_short
@@ -42,6 +42,10 @@ class ReportFolder:
     @property
     def report(self) -> Report:
         """The report's data, read on first use."""
+        if self._report is None and is_page(self.path):
+            raise ReportError(
+                f"{self.path} is a page alone: the data of a report stand in the report.json of its folder."
+            )
         if self._report is None:
             self._report = read_report(self.path)
         return self._report
@@ -79,7 +83,8 @@ class ReportFolder:
         What a notebook that is not trusted leaves of it stands in front of the frame.
         """
         if is_page(self.path):
-            return render_display(self.report, None)
+            alone = html.escape(str(self.path))
+            return f"<p>{alone}</p>" if self._report is None else render_display(self.report, None)
         read = picture_reader(self.path)
         try:
             plain = render_display(self.report, read)

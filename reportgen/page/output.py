@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError
 from reportgen.files import open_regular, reason_of
-from reportgen.report.model import REPORT_JSON
+from reportgen.report.model import REPORT_JSON, SINGLE_HTML
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +58,13 @@ def is_page(path: Path) -> bool:
     return path.suffix.lower() == ".html"
 
 
-def check_output(output: str | Path | None, *, force: bool) -> None:
+def check_output(output: str | Path | None, *, force: bool, single: bool = False) -> None:
     """Refuse to write over what is no report: a folder, or a page that is one file.
+
+    Args:
+        output: a folder, or the name of a page; None is a temporary folder.
+        force: write over what is there.
+        single: whether the folder also gets the page as one file.
 
     Raises:
         OutputError: something else stands there.
@@ -67,13 +72,29 @@ def check_output(output: str | Path | None, *, force: bool) -> None:
     if output is None:
         return
     path = Path(output)
-    if not is_page(path):
-        check_folder(path, force=force)
-    elif path.is_dir():
-        raise OutputError(f"{path} is a folder; a name that ends in {path.suffix} is a file.")
-    elif (path.exists() or path.is_symlink()) and not force and not is_our_page(path):
+    if is_page(path):
+        check_page(path, force=force)
+        return
+    check_folder(path, force=force)
+    if single:
+        check_page(path / SINGLE_HTML, force=force)
+
+
+def check_page(path: Path, *, force: bool = False) -> None:
+    """Refuse to write over a file that is no page of ours.
+
+    Raises:
+        OutputError: it is none, or a folder.
+    """
+    try:
+        there = os.path.lexists(path)
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; a name that ends in {path.suffix} is a file.")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from None
+    if there and not force and not is_our_page(path):
         raise OutputError(
-            f"{path} is no page of reportgen. Choose another name, or pass --force to write over it."
+            f"{path} is no page of reportgen. Move it, or pass --force to write over it."
         )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from reportgen.errors import OutputError, ReportError
 from reportgen.files import read_regular, reason_of
-from reportgen.page.output import is_our_page, is_page
+from reportgen.page.output import check_page, is_our_page, is_page
 from reportgen.page.render import render, render_single, summary_text
 from reportgen.report.model import (
     INDEX_HTML,
@@ -59,14 +59,15 @@ def publish(
     data = to_json(report)
     page = render(report, digest(data))
     alone = b""
-    if single or is_page(folder):
+    if single or is_page(folder):  # what stands there was looked at before the work began
         alone = render_single(report, digest(data), files.__getitem__, page.html)
     if is_page(folder):
         return _publish_page(folder, alone)
     pictures = {folder / ASSETS / name: held for name, held in {**files, **page.files}.items()}
     texts = {folder / REPORT_JSON: data, folder / SUMMARY_MD: summary_text(report).encode()}
     first = not (folder / INDEX_HTML).exists()
-    new = [path for path in (*pictures, *texts) if first and not os.path.lexists(path)]
+    alike = (*pictures, *texts, folder / SINGLE_HTML)
+    new = [path for path in alike if first and not os.path.lexists(path)]
     try:
         _make_assets(folder)
         for path, content in pictures.items():
@@ -122,6 +123,8 @@ def publish_again(report: Report, folder: Path, *, single: bool = False) -> None
         page = render(report, digest(data))
         html, summary = page.html.encode(), summary_text(report).encode()
         alone = b""
+        if single:
+            check_page(folder / SINGLE_HTML)
         if single or is_our_page(folder / SINGLE_HTML):
             alone = render_single(report, digest(data), picture_reader(folder), page.html)
     shown = _shown_before(folder)
@@ -145,12 +148,13 @@ def picture_reader(folder: Path) -> Callable[[str], bytes]:
     """Return what reads a picture of a report by its name."""
 
     def read(name: str) -> bytes:
+        path = folder / ASSETS / name
+        if path.is_symlink() or path.parent.is_symlink():
+            raise ReportError(f"{path} is no file, as a picture of a report is: remove it.")
         try:
-            return read_regular(folder / ASSETS / name)
+            return read_regular(path)
         except OSError as error:
-            raise ReportError(
-                f"{folder / ASSETS / name} cannot be read: {reason_of(error)}."
-            ) from None
+            raise ReportError(f"{path} cannot be read: {reason_of(error)}.") from None
 
     return read
 

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 import reportgen
 from reportgen import cli
-from reportgen.errors import OutputError
+from reportgen.errors import OutputError, ReportError
 from reportgen.page import single
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -221,3 +221,42 @@ def test_a_notebook_shows_the_words_where_pictures_are_gone(folder, tmp_path):
     assert folder.report.summary.name in shown
     assert "<img" not in shown
     assert "<iframe" not in shown
+
+
+def test_what_is_not_ours_is_not_written_over(tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    model = models.saved("classifier")
+    first = {"output": tmp_path, "sections": ("overview",), "force": True}
+    reportgen.build_report(model, **first)
+    assert (tmp_path / "report.html").read_text() == "mine"
+    with pytest.raises(OutputError, match="no page of reportgen"):
+        reportgen.build_report(model, output=tmp_path, sections=("overview",), single_file=True)
+    assert cli.run(["render", str(tmp_path), "--single-file"]) == 7
+    assert (tmp_path / "report.html").read_text() == "mine"
+    long = tmp_path / ("a" * 300 + ".html")
+    with pytest.raises(OutputError, match="cannot be written"):
+        reportgen.build_report(model, output=long, sections=("overview",))
+
+
+def test_a_link_among_the_pictures_is_not_followed(folder, tmp_path):
+    place = tmp_path / "copy"
+    shutil.copytree(folder.path, place)
+    secret = tmp_path / "secret.webp"
+    secret.write_bytes(b"secret")
+    picture = next((place / "assets").glob("*.webp"))
+    picture.unlink()
+    picture.symlink_to(secret)
+    with pytest.raises(ReportError, match="is no file"):
+        reportgen.ReportFolder(place).show()
+    assert base64.b64encode(b"secret").decode() not in reportgen.ReportFolder(place)._repr_html_()
+
+
+def test_a_page_alone_has_no_data(tmp_path):
+    out = tmp_path / "alone <b>.html"
+    made = reportgen.build_report(models.saved("classifier"), output=out, sections=("overview",))
+    assert made.report.summary.name in made._repr_html_()
+    assert "<iframe" in made.show()._repr_html_()
+    again = reportgen.ReportFolder(out)
+    assert "alone &lt;b&gt;.html" in again._repr_html_()
+    with pytest.raises(ReportError, match="page alone"):
+        _ = again.report
