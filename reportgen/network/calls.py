@@ -84,6 +84,11 @@ _AVERAGES = frozenset({
     "GlobalAveragePooling2D", "GlobalAveragePooling1D", "AveragePooling2D", "AveragePooling1D", "Mean",
 })  # fmt: skip
 """Classes that average over places."""
+_SAME_EVERYWHERE = frozenset({
+    "BatchNormalization", "Dropout", "SpatialDropout2D", "SpatialDropout1D", "Identity", "Reshape", "Permute",
+    "Rescaling",
+})  # fmt: skip
+"""Classes whose gradient is the same at every place of a channel."""
 _READOUT = frozenset({
     "Activation", "Softmax", "Sigmoid", "Reshape", "Resizing", "UpSampling2D", "Identity", "Permute",
     "Cropping2D", "ZeroPadding2D", "ReLU", "UpSampling1D", "Cropping1D", "ZeroPadding1D",
@@ -177,10 +182,10 @@ def averages_places(
     output: CallId | None,
     shape: Sequence[int],
 ) -> bool:
-    """Return whether all that is made of the features averages them over their places, or keeps these.
+    """Return whether what follows the features averages them over their places, or the output keeps places.
 
-    Only then is the gradient of the output the same at every place, and Grad-CAM's mean of it exact
-    (Draelos and Carin 2020).
+    Only an average has the same gradient at every place, so that Grad-CAM's mean of it is exact (Draelos and
+    Carin 2020). Of a mask the map is the features' own.
 
     Args:
         calls: the recorded forward pass.
@@ -190,15 +195,16 @@ def averages_places(
     """
     makers = makers_of(calls)
     known: dict[Source, CallFacts] = {call.id: call for call in makers}
-    behind = reached_from(makers, {features} if features else ())
-    end = next((call for call in makers if call.id == output), None)
+    end = known.get(output) if output is not None else None
+    if features is None or end is None or _has_places(end, shape):
+        return True
+    behind = reached_from(makers, {features})
     inside = {call.id for call in calls if call.class_name in _ATTENTION}
-    for call in _between(makers, end, features) if features else ():
+    for call in _between(makers, end, features):
         if call.id == features:
             continue
-        had = any(s in known and s in behind and _has_places(known[s], shape) for s in call.reads)
-        loses = had and not _has_places(call, shape)
-        if call.parent in inside or (loses and call.class_name not in _AVERAGES):
+        read = any(s in known and s in behind and _has_places(known[s], shape) for s in call.reads)
+        if read and (call.parent in inside or call.class_name not in _AVERAGES | _SAME_EVERYWHERE):
             return False
     return True
 

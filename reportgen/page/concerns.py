@@ -130,7 +130,7 @@ def _of_maps(sections: Sequence[Section]) -> list[Concern]:
     if not bad:
         return []
     verb = "is" if bad == 1 else "are"
-    text = f"{bad:,} of {plural(total, 'relevance map')} {verb} not supported"
+    text = f"{bad:,} of {plural(total, 'relevance map')} {verb} not to be trusted"
     detail = "no better than chance, or the same for random weights"
     return [Concern("warning", text, detail, "relevance")]
 

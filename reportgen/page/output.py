@@ -93,9 +93,7 @@ def check_page(path: Path, *, force: bool = False) -> None:
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from None
     if there and not force and not is_our_page(path):
-        raise OutputError(
-            f"{path} is no page of reportgen. Move it, or pass --force to write over it."
-        )
+        raise OutputError(f"{path} is no page of reportgen: move it away.")
 
 
 def is_our_page(path: Path) -> bool:

@@ -96,9 +96,15 @@ def render_single(report: Report, digest: str, read: Callable[[str], bytes], pag
 
 
 def render_short(report: Report, read: Callable[[str], bytes]) -> str:
-    """Render the first screen and the problems alone, as one file: for a notebook."""
+    """Render the first screen and the problems alone, as one file: for a notebook.
+
+    What its links lead to is not there, and they would lead the frame to the notebook: they are plain text.
+    """
     made = _environment(pictures=Pictures(read)).get_template("short.html")
-    return made.render(**_context(report), inline=inline(**_static()))
+    page = made.render(**_context(report), inline=inline(**_static()))
+    return re.sub(r'<a((?: class="[^"]*")?) href="#[^"]*"[^>]*>', r"<span\1>", page).replace(
+        "</a>", "</span>"
+    )
 
 
 def render_display(report: Report, read: Callable[[str], bytes] | None) -> str:

@@ -72,7 +72,10 @@ def inline(css: bytes, js: bytes, icon: bytes) -> Inline:
     """Return style, script and icon as they stand within a page."""
     script = js.decode("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    )
     own = Markup(css.decode("utf-8")), Markup(script)  # noqa: S704 - our own files: no escaping within them
     return Inline(*own, data_address(icon, "svg"), policy)
 

@@ -95,7 +95,7 @@ def first_numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
     for content in contents:
         if isinstance(content, ProbesContent) and content.labelled and not content.chosen:
             text = f"{content.correct:,} of {content.labelled:,}"
-            numbers.append(Number("probes correct", text, f"{text} labelled probes"))
+            numbers.append(Number("labelled probes correct", text, f"{text} labelled probes"))
     for content in contents:
         if isinstance(content, WeightsContent) and content.nan + content.inf:
             broken = content.nan + content.inf

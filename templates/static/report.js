@@ -48,7 +48,12 @@ function followWithin(event) {
   const link = event.target.closest?.('a[href^="#"]');
   if (!link || event.defaultPrevented || event.button) return;
   event.preventDefault();
-  reveal(decodeURIComponent(link.getAttribute("href").slice(1)));
+  const id = decodeURIComponent(link.getAttribute("href").slice(1));
+  reveal(id);
+  const target = document.getElementById(id);
+  if (!target) return;
+  target.tabIndex = -1;
+  target.focus({ preventScroll: true });
 }
 
 // The contents mark the chapter that is being read.
@@ -352,7 +357,11 @@ function onKey(event) {
   const sections = () => all("#summary, #findings, .chapter");
   const search = document.getElementById("search");
   const acts = {
-    "/": () => search?.focus(),
+    "/": () => {
+      const folded = search?.closest("details");
+      if (folded) folded.open = true;
+      search?.focus();
+    },
     j: () => move(cards(), 1),
     k: () => move(cards(), -1),
     "]": () => move(sections(), 1),
@@ -372,13 +381,18 @@ function addTools(place) {
   theme.addEventListener("click", nextTheme);
   const keys = make("button", { type: "button", className: "small", textContent: "Keys: ?" });
   keys.addEventListener("click", showHelp);
-  document.querySelector(".side .foot").prepend(make("span", { className: "tools" }, theme, keys));
+  const foot = place.closest(".side")?.querySelector(".foot") ?? place;
+  foot.prepend(make("span", { className: "tools" }, theme, keys));
 }
 
 addEventListener("hashchange", () => reveal());
 if (single) document.addEventListener("click", followWithin);
 addEventListener("keydown", onKey);
-addTools(document.querySelector(".side .tools"));
+// Beside the page where there is room, else in the menu of its bar.
+const beside = document.querySelector(".side .tools");
+const folded = document.querySelector(".menu .contents");
+if (!beside.offsetParent && folded) folded.prepend(make("li", { className: "tools" }));
+addTools(beside.offsetParent ? beside : (folded?.querySelector(".tools") ?? beside));
 setTheme(THEMES.includes(stored()) ? stored() : "");
 all("table[data-sort]").forEach(sortTable);
 all(".layers").forEach(sortLayers);

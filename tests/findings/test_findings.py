@@ -323,7 +323,7 @@ def test_chosen_probes_have_no_share_of_right_ones_and_their_mistakes_are_no_fin
         )  # fmt: skip
         reasons = {check.rule: check.reason for check in judged.not_applicable}
         assert ("chosen for their mistakes" in reasons["confidently-wrong"]) == content.chosen
-    assert numbers == [{}, {"probes correct": "4 of 8"}]
+    assert numbers == [{}, {"labelled probes correct": "4 of 8"}]
 
 
 def test_a_number_sign_in_a_layers_name_hides_nothing(tmp_path):

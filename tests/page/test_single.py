@@ -196,6 +196,7 @@ def test_a_notebook_keeps_at_most_half_a_megabyte(folder, browser):
     assert inside.locator(".tile").count() == len(models.images())
     assert wrong == []
     tab.close()
+    assert "<a " not in page  # they would lead the frame to the notebook
     whole = folder.show()._repr_html_()
     inner = html.unescape(re.search(r'srcdoc="([^"]*)"', whole)[1])
     assert text_of(inner) == text_of((folder.path / "report.html").read_text("utf-8"))

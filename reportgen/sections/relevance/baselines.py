@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reportgen.sections.relevance.perturbation import spans_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 BLUR = 1 / 14
 """Standard deviation of the blur in parts of the image's side: 16 pixels of 224, one cell of the evidence."""
 SAME = 0.02
-"""Border pixels that differ from their median by no more, in parts of the image's range, are of one colour."""
+"""Border pixels that differ from their median by no more, in parts of a channel's range, are of one colour."""
 CONSTANT = 0.75
 """A border is of one colour where this part of its pixels is."""
 
@@ -75,10 +77,9 @@ def border_of(image: NDArray[Any]) -> tuple[NDArray[Any], bool]:
     """Return the median colour of the outermost pixels, and whether most of them have it."""
     ring = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
     colour = np.median(ring, axis=0)
-    far = np.abs(ring - colour)
-    far = far.max(axis=-1) if far.ndim == 2 else far
-    span = float(image.max() - image.min())
-    return colour, bool(np.mean(far <= SAME * span) >= CONSTANT)
+    with np.errstate(invalid="ignore"):  # images of floats may hold infinity
+        near = np.abs(ring - colour) <= SAME * spans_of(image)
+    return colour, bool(np.mean(near.all(axis=-1) if near.ndim == 2 else near) >= CONSTANT)
 
 
 def blurred(image: NDArray[Any]) -> NDArray[Any]:

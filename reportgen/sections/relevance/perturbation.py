@@ -47,7 +47,7 @@ MIDDLES = (
 )
 """Where the blobs that know no network lie, in parts of the image from above and from the left."""
 SAME = 0.02
-"""Pixels that differ from the baseline by no more, in parts of the image's range, are not changed by hiding."""
+"""Pixels that differ from the baseline by no more, in parts of a channel's range, are not changed by hiding."""
 
 
 class Cells(NamedTuple):
@@ -83,10 +83,27 @@ def cells_of(image: NDArray[Any], baseline: NDArray[Any], seed: Sequence[int]) -
 
 def differs(image: NDArray[Any], baseline: NDArray[Any]) -> NDArray[Any]:
     """Return (H, W) which pixels hiding changes."""
-    far = np.abs(image - baseline)
-    span = float(image.max() - image.min())
-    result: NDArray[Any] = (far.max(axis=-1) if far.ndim == 3 else far) > SAME * span
+    with np.errstate(invalid="ignore"):  # images of floats may hold infinity
+        far = np.abs(image - baseline) > SAME * spans_of(image)
+    result: NDArray[Any] = far.any(axis=-1) if far.ndim == 3 else far
     return result
+
+
+def spans_of(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the range of every channel, (C,) or (), from its 1st to its 99th percentile.
+
+    A single hot pixel, or a channel in another unit, leaves the others their range. A channel that is constant
+    but for less than a hundredth of its pixels has its whole range; what is not finite does not count.
+    """
+    flat = image.reshape(-1, image.shape[-1]) if image.ndim == 3 else image.reshape(-1, 1)
+    finite = np.where(np.isfinite(flat), flat, np.nan).astype(np.float64)
+    spans = np.zeros(finite.shape[1])
+    for channel in range(finite.shape[1]):
+        values = finite[:, channel]
+        known = values[~np.isnan(values)]
+        if known.size:
+            spans[channel] = np.subtract(*np.percentile(known, (99, 1))) or np.ptp(known)
+    return spans if image.ndim == 3 else spans[:1].reshape(())
 
 
 def at_size(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -258,8 +275,8 @@ def needed_for_chance(trials: Trials) -> float:
 def needed_for_middle(trials: Trials) -> float | None:
     """Return what the advantage has to exceed to beat the middle of the image; None where it was not tried.
 
-    It is what the best of the blobs in the middle and beside it reaches: by how much these differ is the margin
-    over the one in the middle.
+    It is what the best of the blobs in the middle and beside it reaches: how much these differ is the margin
+    over the one in the middle, which is none where that is the best.
     """
     return max((curves.advantage for curves in trials.middle), default=None)
 

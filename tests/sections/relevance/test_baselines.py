@@ -71,6 +71,14 @@ def test_three_quarters_of_a_border_make_it_constant(touching, constant):
     assert (colour == 0).all() or touching > 54
 
 
+def test_a_hot_pixel_makes_no_border_constant():
+    image = drawn(56, 56, 3)
+    image[5, 5, 0] = 1e5
+    assert not border_of(image)[1]
+    image[6, 6, 1] = np.inf
+    assert not border_of(image)[1]
+
+
 def test_photographs_are_hidden_by_their_own_blur():
     image = drawn(40, 30, 3)
     kind, pixels = baseline_of(image, np.zeros_like(image), "auto", series=False)

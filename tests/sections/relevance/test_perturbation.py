@@ -101,6 +101,32 @@ def test_cells_that_hiding_does_not_change_play_no_part():
     assert nothing.shown.size == 196
 
 
+def test_a_hot_pixel_or_a_channel_in_another_unit_hides_nothing():
+    image = np.random.default_rng(0).uniform(0, 1, (56, 56, 2)).astype(np.float32)
+    baseline = np.zeros_like(image)
+    image[..., 1] = 0
+    image[10, 10, 1] = 1e4
+    assert pt.cells_of(image, baseline, (0,)).shown.size == 196
+    image[20, 20, 0] = 1e6
+    assert pt.cells_of(image, baseline, (0,)).shown.size == 196
+    image[30, 30] = np.inf
+    assert pt.cells_of(image, baseline, (0,)).shown.size == 196
+    series = 1 + np.abs(np.random.default_rng(1).standard_normal((1, 200, 2)))
+    series[..., 1] = np.where(np.arange(200) < 4, 1000, 0)
+    assert pt.cells_of(series, np.zeros_like(series), (0,)).shown.size == 196
+
+
+def test_a_channels_range_is_that_of_its_middle_98_parts():
+    values = np.arange(10_000, dtype=np.float64).reshape(100, 100)
+    assert pt.spans_of(values) == pytest.approx(
+        np.percentile(values, 99) - np.percentile(values, 1)
+    )
+    sparse = np.zeros((100, 100))
+    sparse[3, 4] = 7
+    assert pt.spans_of(sparse) == 7
+    assert pt.spans_of(np.full((4, 4, 3), np.nan)).tolist() == [0, 0, 0]
+
+
 def test_a_map_is_ordered_by_what_speaks_for_the_target_in_every_cell():
     image = drawn(28, 42, 3)
     cells = pt.cells_of(image, np.zeros_like(image), (0,))
