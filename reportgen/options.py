@@ -217,7 +217,7 @@ _TABLE = (
         "relevance_baseline",
         "What hides parts of an image, and what integrated gradients start from", "choice",
         choices=get_args(values.RelevanceBaseline),
-        default="`auto`: the border's colour where it is constant, else the image blurred",
+        default="`auto`, the border's colour where it is constant, else the image blurred",
     ),
     Option(
         "target", "Explain a further class, or another output", metavar="CLASS|OUTPUT[:CLASS]",

@@ -588,6 +588,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
         'data = "labels.csv"\nhistory = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
+        'relevance-baseline = "mean"\nsingle-file = false\n'
         'target = ["b"]\nquick = true\nunits = ["features:0"]\nfeature-method = "maco"\n'
         'feature-steps = 2\ndiversity = 2\ncaricature = "0"\nfeature-budget = 9.5\n'
         'seed = 5\ndevice = "cpu"\ncache = "kept"\nfresh = true\n'

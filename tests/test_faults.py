@@ -83,7 +83,7 @@ def test_a_zip_in_any_state_is_a_damaged_model(tmp_path, capsys, damage):
     path.write_bytes(models.saved("binary").read_bytes())
     damage(path)
     line = refused(capsys, 5, "build", path, "-o", "out", "-q")
-    assert "damaged" in line
+    assert "damaged" in line or "no archive that Keras wrote" in line
     assert not Path("out").exists()
 
 

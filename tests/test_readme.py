@@ -69,13 +69,14 @@ def test_the_calls_of_trackers_hand_over_the_folder(monkeypatch):
 
     names = {
         "mlflow": SimpleNamespace(log_artifacts=take),
-        "wandb": SimpleNamespace(Artifact=take),
-        "run": SimpleNamespace(log_artifact=take),
+        "wandb": SimpleNamespace(Artifact=take, Html=take),
+        "run": SimpleNamespace(log_artifact=take, log=take),
+        "open": lambda path: path.partition("/")[0],
         "task": SimpleNamespace(upload_artifact=take),
         "experiment": SimpleNamespace(log_asset_folder=take),
     }
     exec(TRACKERS, names)  # noqa: S102 - it is the README's
-    assert len(given) == 6
+    assert len(given) == 8
 
 
 @pytest.mark.parametrize("line", COMMANDS)

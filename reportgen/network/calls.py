@@ -204,7 +204,7 @@ def averages_places(
         if call.id == features:
             continue
         read = any(s in known and s in behind and _has_places(known[s], shape) for s in call.reads)
-        if read and (call.parent in inside or call.class_name not in _AVERAGES | _SAME_EVERYWHERE):
+        if call.parent in inside or (read and call.class_name not in _AVERAGES | _SAME_EVERYWHERE):
             return False
     return True
 

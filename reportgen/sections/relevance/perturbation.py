@@ -118,8 +118,11 @@ def on_cells(values: NDArray[Any], shape: tuple[int, ...], grid: tuple[int, int]
 
     Of signed maps the positive parts: within a cell of a photograph signs cancel, and an order by sums is
     noise; that by magnitudes takes what speaks against first (the table stands in ``benchmarks/README.md``).
+    Cells where nothing speaks for it have their mean: what speaks against it comes last.
     """
-    return averaged(np.maximum(at_size(values, shape), 0), grid)
+    pixels = at_size(values, shape)
+    speaks_for = averaged(np.maximum(pixels, 0), grid)
+    return np.where(speaks_for > 0, speaks_for, averaged(pixels, grid))
 
 
 def order_of(relevance: NDArray[Any], cells: Cells) -> NDArray[Any]:

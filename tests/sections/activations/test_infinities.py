@@ -82,7 +82,7 @@ def test_a_mask_of_minus_infinity_leaves_the_maps_of_relevance():
     pictures = np.random.default_rng(2).uniform(0, 1, (2, 16, 16, 3)).astype(np.float32)
     report = build_report(keras.Model(start, x), probes=pictures, quick=True).report
     (section,) = (s for s in report.sections if s.kind == "relevance")
-    assert {one.method for one in section.content.maps} == {"gradcam"}
+    assert {one.method for one in section.content.maps} == {"hirescam"}
 
 
 class Subclassed(keras.Model):

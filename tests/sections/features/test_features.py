@@ -317,7 +317,8 @@ def test_default_layers_are_of_different_resolutions(model):
 
 def test_classes_once_each_and_the_positive_one_of_two():
     task = Task("out", "classification", "probabilities", "")
-    assert [u.channel for u in class_units(task, [3, 1, 3, 0, 2, 5], ClassNames(6))] == [3, 1, 0, 2]
+    assert [u.channel for u in class_units(task, [3, 1, 3, 0, 2], ClassNames(6))] == [3, 1]
+    assert [u.channel for u in class_units(task, [3, 1, 3, 0, 2], ClassNames(6), 4)] == [3, 1, 0, 2]
     binary = Task("out", "binary", "probabilities", "")
     names = ClassNames(2, ("no", "yes"))
     assert [(u.channel, u.name) for u in class_units(binary, [1, 0], names)] == [(0, "yes")]

@@ -153,7 +153,7 @@ def test_quick_leaves_the_evidence_out_and_says_so(tmp_path):
     assert verdicts(section) == {"gradcam": None}
     assert section.content.maps[0].evidence is None
     assert "without evidence" in section.lead
-    assert any("--quick left out" in notice.text for notice in section.notices)
+    assert any("left out (--quick)" in notice.text for notice in section.notices)
     check_page(tmp_path)
 
 
