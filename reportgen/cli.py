@@ -101,7 +101,7 @@ def demo(*, example: str, **given: Any) -> int:
     from reportgen.examples_root import example_root
 
     root = example_root() / example
-    own = {
+    examples: dict[str, dict[str, Any]] = {
         "photographs": {
             "labels": str(root / "labels.csv"),
             "units": ("class:espresso", "class:tripod"),  # the most expensive part of a build
@@ -114,14 +114,14 @@ def demo(*, example: str, **given: Any) -> int:
             "title": "Fashion-MNIST example",
             "meta": ("data=Fashion-MNIST, test images",),
         },
-    }[example]
+    }
     files = {
         "model": str(root / "model.keras"),
         "output": "reportgen-demo",
         "probes": (str(root / "probes"),),
         "classes": str(root / "classes.txt"),
     }
-    return _build({**files, **own, **_typed(given)})
+    return _build({**files, **examples[example], **_typed(given)})
 
 
 @cli.command("render")
