@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.flops import Cost, GraphCosts
 from reportgen.nets.keras_internals import calls_handled
-from reportgen.nets.structure import unique_path
 from reportgen.network.facts import CallFacts, InputRef
+from reportgen.network.naming import unique_path
 from reportgen.numerics import dtype_size
 
 if TYPE_CHECKING:

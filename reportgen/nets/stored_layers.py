@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.network.facts import CallFacts, InputRef, OutputFacts, TensorFacts
+from reportgen.network.naming import unique_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,13 +98,7 @@ def _layer(node: Mapping[str, Any], parent: str | None, taken: set[str]) -> Stor
     config = inner if isinstance(inner, dict) else {}
     class_name = str(node["class_name"])
     name = str(config.get("name") or node.get("name") or class_name.lower())
-    base = name if parent is None else f"{parent}/{name}"
-    path, number = base, 1
-    while path in taken:
-        number += 1
-        path = f"{base}.{number}"
-    taken.add(path)
-    return StoredLayer(path, name, class_name, parent, config)
+    return StoredLayer(unique_path(name, parent, taken), name, class_name, parent, config)
 
 
 def _inner_nodes(node: Any) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.network.facts import VariableFacts
+from reportgen.network.naming import role_of, snake_case, unique_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,9 +49,6 @@ _ORDERS: dict[str, tuple[str, ...]] = {
     "Embedding": ("embeddings",), "PReLU": ("alpha",), "Normalization": ("mean", "variance", "count"),
 }  # fmt: skip
 """Names of the weights of Keras's layers in the order in which they are stored."""
-_ROLES = {
-    "kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings",
-}  # fmt: skip
 _STATISTICS = {"moving_mean", "moving_variance", "mean", "variance", "count"}
 
 
@@ -213,20 +211,14 @@ def _weight(found: _Found, layers: Mapping[str, StoredLayer], taken: set[str]) -
     name = _named(order, int(found.name), layer) if found.name.isdecimal() else found.name
     if class_name.startswith("Depthwise") and name == "depthwise_kernel":  # as Keras 2 called it
         name = "kernel"
-    base = f"{path}/{name}" if path else name
-    unique, count = base, 1
-    while unique in taken:
-        count += 1
-        unique = f"{base}.{count}"
-    taken.add(unique)
     initializer, numbers = _initializer(layer, name)
     return StoredWeight(
         VariableFacts(
-            path=unique,
+            path=unique_path(name, path or None, taken),
             layer=path,
             layer_class=class_name,
             name=name,
-            role=_role(name),
+            role=role_of(name),
             shape=found.shape,
             dtype=found.dtype,
             trainable=name not in _STATISTICS
@@ -293,14 +285,6 @@ def _named(order: tuple[str, ...], number: int, layer: StoredLayer | None) -> st
     return order[number] if number < len(order) else str(number)
 
 
-def _role(name: str) -> str:
-    if name in _ROLES:
-        return name
-    if name.endswith("kernel"):
-        return "kernel"
-    return "bias" if name.endswith("bias") else "other"
-
-
 def _trains(layer: StoredLayer | None, layers: Mapping[str, StoredLayer]) -> bool:
     """Tell whether training changes a layer: none of those that hold it is frozen."""
     while layer is not None:
@@ -322,7 +306,6 @@ def _initializer(layer: StoredLayer | None, name: str) -> tuple[str | None, dict
     if not isinstance(stored, dict) or not isinstance(stored.get("class_name"), str):
         return None, {}
     class_name = stored["class_name"]
-    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name).lstrip("_")
     inner = stored.get("config")
     items = inner.items() if isinstance(inner, dict) else ()
     kept = {
@@ -332,4 +315,4 @@ def _initializer(layer: StoredLayer | None, name: str) -> tuple[str | None, dict
         and not isinstance(v, bool)
         and k not in {"seed", "dtype"}
     }
-    return snake, kept
+    return snake_case(class_name), kept

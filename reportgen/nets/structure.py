@@ -10,14 +10,13 @@ import numpy as np
 from reportgen.errors import ModelError
 from reportgen.nets.keras_internals import SEEN, inner_layers, layer_variables, raw_variable
 from reportgen.network.facts import LayerFacts, VariableFacts
+from reportgen.network.naming import role_of, snake_case, unique_path
 from reportgen.numerics import dtype_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-
-ROLES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings")
 
 
 class Node(NamedTuple):
@@ -49,17 +48,6 @@ def walk(model: Any) -> list[Node]:
 
     visit(model, None)
     return nodes
-
-
-def unique_path(name: str, parent: str | None, taken: set[str]) -> str:
-    """Return ``parent/name``, made unique among ``taken``, and add it there."""
-    base = name if parent is None else f"{parent}/{name}"
-    path, number = base, 1
-    while path in taken:
-        number += 1
-        path = f"{base}.{number}"
-    taken.add(path)
-    return path
 
 
 def children(operation: Any) -> list[Any]:
@@ -218,7 +206,7 @@ def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, ND
                     layer=node.path,
                     layer_class=type(node.operation).__name__,
                     name=variable.name,
-                    role=_role(variable.name),
+                    role=role_of(variable.name),
                     shape=tuple(int(n) for n in variable.shape),
                     dtype=str(variable.dtype),
                     trainable=id(variable) in trainable,
@@ -232,14 +220,6 @@ def variables(model: Any, nodes: list[Node]) -> Iterator[tuple[VariableFacts, ND
             )
 
 
-def _role(name: str) -> str:
-    if name in ROLES:
-        return name
-    if name.endswith("kernel"):
-        return "kernel"
-    return "bias" if name.endswith("bias") else "other"
-
-
 def _initializer(layer: Any, name: str) -> Any | None:
     """Return the initializer of a variable; not every kernel's is called so there."""
     if name == "kernel" and hasattr(layer, "depthwise_initializer"):
@@ -251,8 +231,7 @@ def _initializer(layer: Any, name: str) -> Any | None:
 def _initializer_name(initializer: Any | None) -> str | None:
     if initializer is None:
         return None
-    class_name = type(initializer).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name).lstrip("_")
+    return snake_case(type(initializer).__name__)
 
 
 def _initializer_config(initializer: Any | None) -> dict[str, float | str]:
