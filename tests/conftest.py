@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # No test finds what another run has finished.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="reportgen-test-cache-")
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("reportgen", deadline=None, derandomize=True)
@@ -29,3 +30,15 @@ DEAR = (
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: DEAR.index(item.path.stem) if item.path.stem in DEAR else len(DEAR))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium, or the one that ``CHROMIUM`` names."""
+    from playwright.sync_api import sync_playwright
+
+    place = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,13 +13,11 @@ import pages
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from reportgen import build_report
 from reportgen.page.render import anchor
 
 JENKINS = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self'"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1440, 390)]
 KINDS = (
     "classifier",
@@ -42,14 +39,6 @@ LOAD_ALL = """async () => {
   }
   return seen;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

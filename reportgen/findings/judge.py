@@ -29,22 +29,26 @@ if TYPE_CHECKING:
     from reportgen.findings.facts import Hit, Rule
     from reportgen.report.findings import Severity
     from reportgen.report.model import Section
+    from reportgen.values import SectionKind
 
 log = logging.getLogger("reportgen")
 
-RULES: tuple[Rule, ...] = (
-    *weights.RULES,
-    *initialisation.RULES,
-    *scales.RULES,
-    *activations.RULES,
-    *overview.RULES,
-    *probes.RULES,
-    *evaluation.RULES,
-    *history.RULES,
-    *architecture.RULES,
-)
+_BY_SECTION: dict[SectionKind, tuple[Rule, ...]] = {
+    "weights": (*weights.RULES, *initialisation.RULES, *scales.RULES),
+    "activations": activations.RULES,
+    "overview": overview.RULES,
+    "probes": probes.RULES,
+    "evaluation": evaluation.RULES,
+    "history": history.RULES,
+    "architecture": architecture.RULES,
+}
+"""Every rule, by the section that shows what it looks at."""
+RULES: tuple[Rule, ...] = tuple(rule for rules in _BY_SECTION.values() for rule in rules)
 """THE list of rules."""
-
+SECTION_OF: dict[str, SectionKind] = {
+    rule.id: kind for kind, rules in _BY_SECTION.items() for rule in rules
+}
+"""The section that shows what a rule has looked at."""
 RULE_FAILED = "the rule failed"
 """How the reason of a rule begins that failed."""
 UNSUPPORTED = frozenset({"no better than chance", "fails the sanity check"})

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from reportgen.findings import (
-    activations,
-    architecture,
-    evaluation,
-    history,
-    initialisation,
-    overview,
-    probes,
-    scales,
-    weights,
-)
-from reportgen.findings.judge import RULE_FAILED, unsupported
+from reportgen.findings.judge import RULE_FAILED, SECTION_OF, unsupported
 from reportgen.wording import plural
 
 if TYPE_CHECKING:
@@ -25,22 +14,6 @@ if TYPE_CHECKING:
     from reportgen.report.model import Report, Section
 
 Level = Literal["error", "warning"]
-_SHOWN_IN = {
-    "weights": (weights, initialisation, scales),
-    "activations": (activations,),
-    "overview": (overview,),
-    "probes": (probes,),
-    "evaluation": (evaluation,),
-    "history": (history,),
-    "architecture": (architecture,),
-}
-SECTION_OF = {
-    rule.id: kind
-    for kind, modules in _SHOWN_IN.items()
-    for module in modules
-    for rule in module.RULES
-}
-"""The section that shows what a rule has looked at."""
 
 
 class Concern(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import log2, prod
 from typing import TYPE_CHECKING, NamedTuple
 
+from reportgen.wording import plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -71,5 +73,4 @@ def _steps(size: float) -> float:
 
 def _title(group: Group) -> str:
     shape = "×".join(map(str, group.shape))
-    count = len(group.layers)
-    return f"{group.title}, {shape}, {count:,} layer{'' if count == 1 else 's'}"
+    return f"{group.title}, {shape}, {plural(len(group.layers), 'layer')}"

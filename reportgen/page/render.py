@@ -15,7 +15,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from reportgen import wording
-from reportgen.page.concerns import SECTION_OF, by_rule, evidence_target
+from reportgen.findings.judge import SECTION_OF
+from reportgen.page.concerns import by_rule, evidence_target
 from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, score_curve
 from reportgen.page.flow import flow
 from reportgen.page.joined import content_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from reportgen.page.concerns import SECTION_OF, concerns
+from reportgen.findings.judge import SECTION_OF
+from reportgen.page.concerns import concerns
 from reportgen.page.joined import content_of, layer_cards, probe_cards
 from reportgen.page.summary import first_numbers
 from reportgen.report.content.evaluation import EvaluationContent

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 import re
 import shutil
 
 import models
 import pages
 import pytest
-from playwright.sync_api import sync_playwright
 
 import reportgen
 from reportgen import cli
 from reportgen.errors import OutputError, ReportError
 from reportgen.page import single
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 IN_FRAME = """text => {
   const frame = document.createElement("iframe");
   frame.sandbox = "allow-scripts";
@@ -77,15 +74,7 @@ def test_every_picture_stands_once_and_as_it_was_written(folder):
     assert len(used) > len(set(used)) > 0
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-def framed(browser, page):
+def framed(browser, page, until="#search"):
     """Open a page in a frame of a blob address without an origin; what goes wrong is collected."""
     tab, wrong = browser.new_page(viewport={"width": 1500, "height": 900}), []
     tab.on("console", lambda message: wrong.append(message.text))
@@ -93,7 +82,7 @@ def framed(browser, page):
     tab.goto("about:blank")
     tab.evaluate(IN_FRAME, page)
     frame = tab.frames[-1]
-    frame.wait_for_selector("#search", state="attached")
+    frame.wait_for_selector(until, state="attached")
     return tab, frame, wrong
 
 
@@ -192,7 +181,7 @@ def test_a_notebook_keeps_at_most_half_a_megabyte(folder, browser):
     assert 'src="data:image/' in plain
     assert 'sandbox="allow-scripts"' in frame
     page = html.unescape(re.search(r'srcdoc="([^"]*)"', frame)[1])
-    tab, inside, wrong = framed_short(browser, page)
+    tab, inside, wrong = framed(browser, page, until=".tile")
     assert inside.locator(".tile").count() == len(models.images())
     assert wrong == []
     tab.close()
@@ -200,18 +189,6 @@ def test_a_notebook_keeps_at_most_half_a_megabyte(folder, browser):
     whole = folder.show()._repr_html_()
     inner = html.unescape(re.search(r'srcdoc="([^"]*)"', whole)[1])
     assert text_of(inner) == text_of((folder.path / "report.html").read_text("utf-8"))
-
-
-def framed_short(browser, page):
-    tab, wrong = browser.new_page(), []
-    tab.on("console", lambda message: wrong.append(message.text))
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.goto("about:blank")
-    tab.evaluate(IN_FRAME, page)
-    frame = tab.frames[-1]
-    frame.wait_for_selector(".tile")
-    tab.wait_for_timeout(300)
-    return tab, frame, wrong
 
 
 def test_a_notebook_shows_the_words_where_pictures_are_gone(folder, tmp_path):

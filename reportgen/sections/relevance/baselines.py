@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.sections.relevance.perturbation import spans_of
+from reportgen.sections.relevance.perturbation import GRID, SAME, spans_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from reportgen.report.content.relevance import Baseline as Kind
     from reportgen.values import RelevanceBaseline
 
-BLUR = 1 / 14
+BLUR = 1 / GRID
 """Standard deviation of the blur in parts of the image's side: 16 pixels of 224, one cell of the evidence."""
-SAME = 0.02
-"""Border pixels that differ from their median by no more, in parts of a channel's range, are of one colour."""
 CONSTANT = 0.75
 """A border is of one colour where this part of its pixels is."""
 

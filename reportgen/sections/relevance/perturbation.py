@@ -175,9 +175,7 @@ def counts_at_steps(cells: int) -> NDArray[Any]:
 
 def empty(image: NDArray[Any], baseline: NDArray[Any], cells: Cells) -> NDArray[Any]:
     """Return the image with all shown cells hidden."""
-    gone = np.zeros(cells.grid[0] * cells.grid[1], bool)
-    gone[cells.shown] = True
-    return _mixed(gone, baseline, image, cells)
+    return _hidden(cells.shown, image, baseline, cells)
 
 
 def perturbed(
@@ -193,15 +191,16 @@ def perturbed(
     """
     for insert in (False, True):
         for count in counts_at_steps(order.size)[1:-1]:
-            hidden = np.zeros(cells.grid[0] * cells.grid[1], bool)
-            hidden[order[count:] if insert else order[:count]] = True
-            yield _mixed(hidden, baseline, image, cells)
+            yield _hidden(order[count:] if insert else order[:count], image, baseline, cells)
 
 
-def _mixed(
-    hidden: NDArray[Any], baseline: NDArray[Any], image: NDArray[Any], cells: Cells
+def _hidden(
+    which: NDArray[Any], image: NDArray[Any], baseline: NDArray[Any], cells: Cells
 ) -> NDArray[Any]:
-    place = hidden[cells.of_pixel].reshape(image.shape[:2] + (1,) * (image.ndim - 2))
+    """Return the image with these cells hidden."""
+    gone = np.zeros(cells.grid[0] * cells.grid[1], bool)
+    gone[which] = True
+    place = gone[cells.of_pixel].reshape(image.shape[:2] + (1,) * (image.ndim - 2))
     return np.where(place, baseline, image)
 
 
