@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import FunctionLoader, StrictUndefined, TemplateNotFound
+from jinja2 import BytecodeCache, FunctionLoader, StrictUndefined, TemplateNotFound
 from jinja2.loaders import split_template_path
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
@@ -33,6 +33,9 @@ from reportgen.report.content.weights import WeightsContent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.resources.abc import Traversable
+    from types import CodeType
+
+    from jinja2.bccache import Bucket
 
     from reportgen.page.joined import ProbeCard
     from reportgen.report.content.activations import CallRow
@@ -43,6 +46,25 @@ if TYPE_CHECKING:
     from reportgen.report.model import Report
 
 _STATIC = {"css": "report.css", "js": "report.js", "icon": "icon.svg"}
+
+
+class _Compiled(BytecodeCache):
+    """Keeps templates as they were compiled while the process runs: compiling takes longer than rendering."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._kept.get((bucket.key, bucket.checksum)):
+            bucket.code = code
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code:
+            self._kept[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = {True: _Compiled(), False: _Compiled()}
+"""By whether the templates escape, which stands in what is compiled."""
 
 
 class Page(NamedTuple):
@@ -183,6 +205,7 @@ def _environment(
     environment = ImmutableSandboxedEnvironment(
         loader=FunctionLoader(source),
         autoescape=autoescape,
+        bytecode_cache=_COMPILED[autoescape],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
