@@ -31,11 +31,11 @@ BUMPS = 7
 """Random fields of so many values a side make the orders: bumps as wide as two cells. Orders of single cells
 spread less, because each averages over every object: one coarse random map in six beat those."""
 DEVIATIONS = 2.5
-"""A map beats chance where its advantage exceeds this many standard deviations of the random orders'."""
+"""A map beats its opponents where its advantage exceeds their mean by this many standard deviations."""
 LEAST_GAIN = 0.03
 """... and this part of the score's range, below which nobody would call it a difference."""
 ENOUGH_GAIN = 0.75
-"""An advantage of this part of the score's range beats chance in any case; the most there is is 0.9."""
+"""An advantage of this part of the score's range is enough in any case; the most there is is 0.9."""
 ASIDE = 1 / 8
 """How far from the middle of the image, in parts of its sides, the blobs beside the one in the middle lie."""
 MIDDLES = (
@@ -277,10 +277,17 @@ def needed_for_chance(trials: Trials) -> float:
 def needed_for_middle(trials: Trials) -> float | None:
     """Return what the advantage has to exceed to beat the middle of the image; None where it was not tried.
 
-    It is what the best of the blobs in the middle and beside it reaches: how much these differ is the margin
-    over the one in the middle, which is none where that is the best.
+    The blobs in the middle and beside it say what a place near the middle is worth: the mean of their
+    advantages, and as many of their standard deviations as for chance; at least what the best of them reaches.
+    ``ENOUGH_GAIN`` of the range is enough here too, where the object lies beside the middle and the blobs
+    spread over the whole range.
     """
-    return max((curves.advantage for curves in trials.middle), default=None)
+    if not trials.middle:
+        return None
+    reached = np.array([curves.advantage for curves in trials.middle])
+    spread = reached.std(ddof=1) if reached.size > 1 else 0.0
+    by_spread = reached.mean() + DEVIATIONS * spread
+    return float(max(reached.max(), min(by_spread, ENOUGH_GAIN * reach(trials))))
 
 
 def never_moves(trials: Trials, least: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 
 import numpy as np
 import pytest
@@ -305,10 +306,26 @@ def test_nearly_all_of_the_range_beats_any_spread():
     assert pt.needed_for_chance(tried) == pytest.approx(0.75)
 
 
-def test_the_middle_is_the_best_of_its_blobs():
-    tried = trials(0.1, (0.0,) * 4, (0.1, 0.02, 0.06, 0.0, 0.12))
-    assert pt.needed_for_middle(tried) == pytest.approx(0.12)
+def test_the_middle_is_two_and_a_half_deviations_above_its_blobs():
+    reached = (0.1, 0.02, 0.06, 0.0, 0.12)
+    tried = trials(0.1, (0.0,) * 4, reached)
+    assert pt.needed_for_middle(tried) == pytest.approx(
+        statistics.mean(reached) + 2.5 * statistics.stdev(reached)
+    )
     assert pt.needed_for_middle(trials(0.1, (0.0,) * 4)) is None
+    alike = trials(0.1, (0.0,) * 4, (0.12,) * 5)
+    assert pt.needed_for_middle(alike) == pytest.approx(0.12)
+    alone = trials(0.1, (0.0,) * 4, (0.12,))
+    assert pt.needed_for_middle(alone) == pytest.approx(0.12)
+
+
+def test_nearly_all_of_the_range_beats_the_middle_but_not_a_blob_that_is_as_good():
+    best = pt.Curves((1.0, *(0.0,) * 6), (0.0, *(1.0,) * 6))
+    worst = pt.Curves(best.insertion[::-1], best.deletion[::-1])
+    wide = pt.Trials(best, (worst,) * 4, (worst, worst, worst, pt.Curves((0.5,) * 7, (1.0,) * 7)))
+    assert pt.needed_for_middle(wide) == pytest.approx(0.75)
+    as_good = pt.Trials(best, (worst,) * 4, (worst, worst, worst, best))
+    assert pt.needed_for_middle(as_good) == pytest.approx(0.9)
 
 
 def test_a_score_that_hiding_leaves_alone_never_moves():
@@ -449,7 +466,8 @@ def test_every_number_of_the_evidence_is_that_of_a_plain_loop():
     assert found.needed == pytest.approx(max(0.03 * span, min(2.5 * spread, 0.75 * span)), rel=1e-4)
     blobs = [plain_advantage(*curves(order)) for order in pt.middle_orders(cells)]
     assert found.middle_advantage == pytest.approx(blobs[0], rel=1e-4, abs=1e-6)
-    assert found.middle_needed == pytest.approx(max(blobs), rel=1e-4)
+    margin = statistics.mean(blobs) + 2.5 * statistics.stdev(blobs)
+    assert found.middle_needed == pytest.approx(max(*blobs, min(margin, 0.75 * span)), rel=1e-4)
     copies = [means[:, ::-1], means[::-1]]
     expected = [plain_advantage(*curves(pt.order_of(copy, cells))) for copy in copies]
     assert found.moved_advantages == pytest.approx(expected, rel=1e-4, abs=1e-6)
