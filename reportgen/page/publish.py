@@ -62,7 +62,7 @@ def publish(
     if single or is_page(folder):  # what stands there was looked at before the work began
         alone = render_single(report, digest(data), files.__getitem__, page.html)
     if is_page(folder):
-        return _publish_page(folder, alone)
+        return publish_page(folder, alone)
     pictures = {folder / ASSETS / name: held for name, held in {**files, **page.files}.items()}
     texts = {folder / REPORT_JSON: data, folder / SUMMARY_MD: summary_text(report).encode()}
     first = not (folder / INDEX_HTML).exists()
@@ -86,7 +86,7 @@ def publish(
     return len(alone)
 
 
-def _publish_page(path: Path, content: bytes) -> int:
+def publish_page(path: Path, content: bytes) -> int:
     """Write a page that is one file, whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
