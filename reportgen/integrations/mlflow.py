@@ -1,0 +1,86 @@
+"""A report in MLflow: files, numbers and verdict of a run (``pip install 'keras-reportgen[mlflow]'``)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import ReportgenError, UsageError, reason_text
+from reportgen.integrations.tracked import as_folder, staged, tracked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reportgen.page.folder import ReportFolder
+
+LONGEST_TAG = 5_000
+"""Characters of a tag that every MLflow server takes."""
+
+log = logging.getLogger("reportgen")
+
+
+def log_report(
+    report: ReportFolder | str | Path,
+    artifact_path: str = "reportgen",
+    run_id: str | None = None,
+) -> str:
+    """Log a report to a run of MLflow.
+
+    Artifacts below ``artifact_path``: ``report.html``, the page as one file, which MLflow's artifact view
+    shows; ``summary.md``; ``report.json``; and the report folder as ``folder/``, for a download. Metrics begin
+    with ``reportgen/``, tags with ``reportgen.``; see ``reportgen.integrations.tracked.tracked``.
+
+    Args:
+        report: a report folder, by its path or as ``build_report`` returned it.
+        artifact_path: where in the run's artifacts.
+        run_id: the run; None is the active one, or the one that ``MLFLOW_RUN_ID`` names.
+
+    Returns:
+        The id of the run.
+
+    Raises:
+        UsageError: there is no such run, or none is active.
+        ReportError: the report cannot be read.
+        ReportgenError: MLflow is not installed, or refused something.
+    """
+    mlflow = _imported()
+    folder = as_folder(report)
+    found = tracked(folder.report)
+    run = run_id or _active(mlflow)
+    with staged(folder) as files:
+        try:
+            client = mlflow.MlflowClient()
+            client.get_run(run)
+            log.info("%s", files.sentence(f"run {run} of MLflow"))
+            client.log_artifacts(run, str(files.path), artifact_path)
+            for name, value in found.numbers.items():
+                client.log_metric(run, f"reportgen/{name}", value)
+            for name, text in found.texts.items():
+                client.set_tag(run, f"reportgen.{name}", text[:LONGEST_TAG])
+        except mlflow.exceptions.MlflowException as error:
+            raise ReportgenError(
+                f"MLflow did not take the report for run {run}: {reason_text(error)}."
+            ) from None
+    return str(run)
+
+
+def _imported() -> Any:
+    try:
+        import mlflow
+    except ImportError:
+        raise ReportgenError(
+            "MLflow is not installed: pip install 'keras-reportgen[mlflow]', or mlflow itself."
+        ) from None
+    return mlflow
+
+
+def _active(mlflow: Any) -> str:
+    run = mlflow.active_run()
+    found = run.info.run_id if run is not None else os.environ.get("MLFLOW_RUN_ID", "")
+    if not found:
+        raise UsageError(
+            "No run of MLflow is active: name one (--mlflow-run ID, run_id=…), set MLFLOW_RUN_ID, or call this "
+            "within mlflow.start_run()."
+        )
+    return str(found)
