@@ -34,6 +34,7 @@ CHAPTERS = {
     "predictions": ("Predictions", ("probes", "relevance")),
     "network": ("Network", ("architecture", "weights", "activations")),
     "features": ("Features", ("features",)),
+    "notes": ("Notes", ()),
     "details": ("Details", ("overview",)),
 }
 """The page's chapters behind the summary: title, and the kinds of sections that each shows."""
@@ -103,7 +104,7 @@ def make_view(report: Report) -> View:
     chapters: dict[str, Chapter] = {}
     for kind, (title, kinds) in CHAPTERS.items():
         shown = {str(s.kind): s for s in report.sections if s.kind in kinds and _shows(s)}
-        if shown or kind == "details":
+        if shown or kind == "details" or (kind == "notes" and report.notes):
             inside = [concern for concern in found if _chapter_of(concern) == kind]
             mark = next((_MARKS[concern.level] for concern in inside), "")
             count = f"{counts[kind]:,}" if counts.get(kind) else ""
