@@ -232,6 +232,7 @@ def _environment(
         bytes=wording.bytes_text,
         count=wording.count_text,
         exact="{:,}".format,
+        flags=flags,
         flops=wording.flops_text,
         markdown=markdown,
         number=wording.number_text,
@@ -308,6 +309,16 @@ def markdown(text: str) -> str:
     """Escape text for Markdown, on one line."""
     line = " ".join(text.split())
     return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", line)
+
+
+_FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*[a-z](?: [A-Z]+\b(?![a-z]))?)")
+
+
+def flags(text: str) -> Markup:
+    """Return a text whose command-line flags stand in one piece: a hyphen is where browsers break lines."""
+    parts = _FLAG.split(text)
+    flag = Markup('<code class="flag">{}</code>')
+    return Markup("").join(flag.format(part) if k % 2 else part for k, part in enumerate(parts))
 
 
 def spark(variable: Variable, scale: RoleScale) -> Markup:

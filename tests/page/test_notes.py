@@ -18,7 +18,8 @@ TAGS = re.compile(
     r"</?(?:p|h[3-6]|em|strong|del|s|ul|li|blockquote|code|pre|hr|br|thead|tbody|tr|sub|sup|kbd|dl|dt|dd|details|"
     r'summary)>|</?(?:table|div|a|ol|td|th|span)>|<a(?: href="(?:https?://|mailto:|#)[^"]*")?'
     r'(?: title="[^"]*")? rel="noopener noreferrer">|<ol(?: start="[^"]*")?>|<t[dh] class="n?">|'
-    r'<table class="data">|<div class="wide" role="region" aria-label="Table \d+ of the notes" tabindex="0">|<span class="soft">|'
+    r'<table class="data">|<span class="soft">|'
+    r'<div class="wide" role="region" aria-label="Table \d+ of the notes" tabindex="0">|'
     r"<picture/>"
 )
 
