@@ -27,8 +27,10 @@ from reportgen.nets.loading import check_model_file, open_model
 from reportgen.nets.stored import read_stored
 from reportgen.network.calls import choose_calls
 from reportgen.page.folder import ReportFolder
+from reportgen.page.look import read_look
 from reportgen.page.output import check_output, destination
 from reportgen.page.publish import publish
+from reportgen.page.render import check_templates
 from reportgen.page.single import LARGE
 from reportgen.page.summary import summarise
 from reportgen.pipeline import make_sections
@@ -114,7 +116,11 @@ def build_report(
     settings = make_settings({k: v for k, v in options.items() if v is not None})
     created = _created()
     check_options(settings.ignore, settings.thresholds)
-    check_output(output, force=settings.force, single=settings.single_file)
+    check_output(
+        output, force=settings.force, single=settings.single_file, card=settings.card is not None
+    )
+    look = read_look(settings.templates)
+    check_templates(look)
     if isinstance(model, str | Path):
         check_model_file(Path(model), settings.architecture)
     with destination(output) as place:
@@ -130,10 +136,10 @@ def build_report(
         with quiet_decoders():
             built = _build(model, inputs, shown, created)
         shown.stage("Writing the report")
-        size = publish(built.report, place, built.files, single=settings.single_file)
+        size = publish(built.report, place, built.files, single=settings.single_file, look=look)
     if size > LARGE:
         shown.stage(f"The single file takes {bytes_text(size)}: viewers take seconds to show it")
-    return ReportFolder(place, built.report, failed=built.failed)
+    return ReportFolder(place, built.report, failed=built.failed, look=look)
 
 
 def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:
@@ -218,7 +224,8 @@ def _assemble(context: Context, made: SectionResults, created: str) -> Built:
         failed=(*made.failed, *judged.failed),
         file=context.inputs.file,
     )
-    files = context.tools.store.files
+    notes, own = context.inputs.notes or (None, {})
+    files = dict(sorted({**context.tools.store.files, **own}.items()))
     report = Report(
         schema=(SCHEMA_MAJOR, SCHEMA_MINOR),
         reportgen=__version__,
@@ -230,6 +237,8 @@ def _assemble(context: Context, made: SectionResults, created: str) -> Built:
         not_applicable=judged.not_applicable,
         ignore=settings.ignore,
         thresholds=settings.thresholds,
+        notes=notes,
+        card=context.inputs.card,
     )
     return Built(report, files, (*made.failed, *judged.failed))
 

@@ -13,6 +13,7 @@ import click
 from reportgen.errors import (
     EXIT_INTERRUPTED,
     ConfigurationError,
+    ReportError,
     ReportgenError,
     UsageError,
     worst,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reportgen.options import Option
+    from reportgen.report.model import Report
 
     Command = Callable[..., Any]
 
@@ -126,21 +128,50 @@ def demo(*, example: str, **given: Any) -> int:
 
 @cli.command("render")
 @click.argument("folder", type=Path)
-@_options("open", "single_file")
+@_options("notes", "card", "templates", "open", "single_file")
 def render_again(folder: Path, **given: Any) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
     from reportgen.page.folder import ReportFolder
-    from reportgen.page.output import locked
+    from reportgen.page.look import read_look
+    from reportgen.page.output import check_card, locked
     from reportgen.page.publish import publish_again
+    from reportgen.page.render import check_templates
     from reportgen.report.model import read_report
 
-    report = read_report(folder)
+    look = read_look(given["templates"])
+    check_templates(look)
     with locked(folder):
-        publish_again(report, folder, single=bool(given.get("single_file")))
+        report = read_report(folder)
+        told = _with_texts(report, given["notes"], given["card"])
+        if told.card is not None:
+            check_card(folder)
+        single, changed = bool(given.get("single_file")), told is not report
+        publish_again(told, folder, single=single, look=look, changed=changed)
     say(folder / "index.html")
     if given["open"]:
         ReportFolder(folder).open()
     return 0
+
+
+def _with_texts(report: Report, notes: str | None, card: str | None) -> Report:
+    """Return a report with other notes and another card, where they are given."""
+    from msgspec.structs import replace
+
+    from reportgen.inputs.card import read_card
+    from reportgen.inputs.notes import read_source, renewed
+    from reportgen.report.model import SCHEMA_MAJOR, SCHEMA_MINOR
+
+    if notes is None and card is None:
+        return report
+    if report.schema[1] > SCHEMA_MINOR:
+        raise ReportError(
+            "A newer reportgen made this report, and writing it here would lose what it added: install that."
+        )
+    if notes is not None:
+        report = replace(report, notes=renewed(report.notes, read_source(Path(notes))))
+    if card is not None:
+        report = replace(report, card=read_card(Path(card)))
+    return replace(report, schema=(SCHEMA_MAJOR, SCHEMA_MINOR))
 
 
 @cli.command()

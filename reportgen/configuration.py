@@ -53,6 +53,11 @@ def read_configuration(start: Path, named: Path | None = None) -> dict[str, Any]
                 f"such a file: pass {option.flag}, or name a file that you trust with --config FILE."
             )
         found[option.name] = _based(option, value, path.parent)
+        if named is None and option.inside and not _lies_in(found[option.name], path.parent):
+            raise ConfigurationError(
+                f"{path}: [tool.reportgen] {key} may name a file in the same folder only, since it would "
+                f"be shown in the report: pass {option.flag}, or name a file that you trust with --config FILE."
+            )
     try:
         make_settings({k: v for k, v in found.items() if k in Settings.__struct_fields__})
     except UsageError as error:
@@ -95,6 +100,13 @@ def _based(option: Option, value: Any, folder: Path) -> Any:
         return value
     before, file = option.cut(value)
     return f"{before}{folder / file}" if file or option.kind == "path" else value
+
+
+def _lies_in(value: Any, folder: Path) -> bool:
+    try:
+        return Path(value).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError, TypeError):
+        return False
 
 
 def command_text(model: str, options: Mapping[str, Any]) -> str:

@@ -10,6 +10,9 @@
     │   ├── HistoryError          a training history
     │   ├── DataError             a data set to evaluate on
     │   ├── ConfigurationError    ``[tool.reportgen]`` in pyproject.toml
+    │   ├── NotesError            the user's own section
+    │   ├── CardError             a model card
+    │   ├── TemplateError         templates of the user
     │   └── ReportError           a report.json that cannot be read
     ├── OutputError           7   the report folder
     │   └── LockedError           another build writes to it
@@ -89,6 +92,18 @@ class DataError(InputError):
 
 class ConfigurationError(InputError):
     """A ``[tool.reportgen]`` table that cannot be used."""
+
+
+class NotesError(InputError):
+    """Notes that cannot be read, or a picture that they name."""
+
+
+class CardError(InputError):
+    """A model card that cannot be used."""
+
+
+class TemplateError(InputError):
+    """A template of the user that cannot be used."""
 
 
 class ReportError(InputError):

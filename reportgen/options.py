@@ -52,6 +52,7 @@ class Option(NamedTuple):
         in_call: whether the Python call that a report shows holds it.
         named_only: whether a file must have been named to hold it: what runs code or writes elsewhere.
         named_only_with: a text in its value that makes it so.
+        inside: whether a file that was found may name only what lies in its own folder.
         file_in: returns the end of a value that names a file, or nothing.
         has_flag: whether the command line has it.
         in_files: whether a file of options may hold it.
@@ -72,6 +73,7 @@ class Option(NamedTuple):
     in_call: bool = False
     named_only: bool = False
     named_only_with: str = ""
+    inside: bool = False
     file_in: Callable[[str], str] = _no_file
     has_flag: bool = True
     in_files: bool = True
@@ -184,6 +186,20 @@ _TABLE = (
         in_call=True,
     ),
     Option("title", "Heading of the page", metavar="TEXT", default="the file's name"),
+    Option(
+        "notes", "A section of your own, in Markdown; its pictures lie in the same folder", "path",
+        metavar="FILE.md", normalised=values.path_text, inside=True,
+        more="`render` takes it too, and keeps the pictures that the report has",
+    ),
+    Option(
+        "card", "A model card of what only you know: intended use, limitations, license …", "path",
+        metavar="FILE.yaml", normalised=values.path_text, inside=True,
+        more="Shown in Details, and written as `model_card.md`",
+    ),
+    Option(
+        "templates", "Your own templates, colours and logo in place of reportgen's; they run as your code",
+        "path", metavar="DIR", normalised=values.path_text, named_only=True,
+    ),
     Option("meta", "Shown in the overview", metavar="KEY=VALUE", several=True, normalised=values.pairs),
     Option("hide_names", "Number the probes in place of their file names", "switch"),
     Option(

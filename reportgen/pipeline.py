@@ -20,7 +20,7 @@ from reportgen.sections import SECTIONS
 from reportgen.survey import run_survey, with_chosen_probes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from reportgen.context import Context
     from reportgen.observe import Fold, Observer, SectionMaker
@@ -67,7 +67,8 @@ def make_sections(context: Context) -> SectionResults:
     failed: list[str] = []
     told = _told_by_overview(context)
     for maker in _in_order(makers):
-        context.tools.progress.stage(maker.title)
+        if not _is_missing(maker.kind, context, problems):
+            context.tools.progress.stage(maker.title)
         observed, problem = results.get(maker.kind), problems.get(maker.kind)
         section, problem = _make(context, maker, observed, problem, told)
         made[maker.kind] = section
@@ -95,6 +96,18 @@ def _without_a_run(makers: Sequence[SectionMaker], context: Context) -> dict[str
         f"This section runs the network, and only what its file stores is known: {why}"
     )
     return {maker.kind: missing for maker in makers if maker.kind in _RUN_THE_NETWORK}
+
+
+def _is_missing(kind: str, context: Context, problems: Mapping[str, Exception]) -> bool:
+    """Tell whether a section says only that something was not given: that is no stage of a build."""
+    given: dict[str, Any] = {
+        "evaluation": context.data,
+        "history": context.inputs.history,
+        "probes": context.probes,
+        "activations": context.probes,
+        "relevance": context.probes,
+    }
+    return isinstance(problems.get(kind), NotApplicable) or given.get(kind, kind) is None
 
 
 def _in_order(makers: Sequence[SectionMaker]) -> list[SectionMaker]:

@@ -70,6 +70,12 @@ MAX_HISTORY_VALUES = 32_000_000
 MAX_HISTORY_VALUE = 1e100
 """Magnitude: means, squares and the axes of figures overflow soon beyond it."""
 MAX_EPOCH = 2**40
+MAX_CARD_BYTES = 128 * 2**10
+"""Of a model card."""
+MAX_NOTES_BYTES = 4 * 2**20
+"""Of a file of notes, whose characters are counted once they are read."""
+MAX_STATIC_BYTES = 512 * 2**10
+"""Of a template, a style sheet or a logo of the user."""
 
 # -- bounds on what a pass takes ------------------------------------------------------------------------
 
@@ -113,6 +119,9 @@ class BuildOptions(TypedDict, total=False):
     architecture: str | PathLike[str] | None
     weights_only: bool | None
     title: str | None
+    notes: str | PathLike[str] | None
+    card: str | PathLike[str] | None
+    templates: str | PathLike[str] | None
     meta: Mapping[str, Any] | Sequence[str | tuple[str, Any]] | None
     hide_names: bool | None
     show_paths: bool | None
@@ -170,6 +179,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     architecture: str | None = None
     weights_only: bool = False
     title: str | None = None
+    notes: str | None = None
+    card: str | None = None
+    templates: str | None = None
     meta: tuple[tuple[str, str], ...] = ()
     hide_names: bool = False
     show_paths: bool = False

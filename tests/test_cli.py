@@ -640,6 +640,7 @@ def test_bad_configuration(tmp_path, capsys, old, text, said):
         ('custom_objects = "evil"', "--custom-objects"),
         ("allow-code = true", "--allow-code"),
         ('preprocess = "evil:scale"', "--preprocess"),
+        ('templates = "look"', "--templates"),
         ('output = "/elsewhere"', "--output"),
         ("force = true", "--force"),
         ('cache = "/elsewhere"', "--cache"),
@@ -655,6 +656,27 @@ def test_a_file_that_was_found_may_not_run_code_or_write(tmp_path, capsys, old, 
     assert "--config" in line
     assert refused(capsys, 6, "check", old) == line
     assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("key", ["notes", "card"])
+def test_a_file_that_was_found_may_name_texts_of_its_own_folder(tmp_path, capsys, key):
+    """What they hold is shown on the page, which is shared."""
+    here, away = Path("texts.md"), tmp_path.parent / "secret.md"
+    for path in (here, away):
+        path.write_text("license: open\n")
+    Path("link.md").symlink_to(away)
+    build = ("build", models.saved("classifier"), "-o", "told", "-q", "--sections", "overview")
+    for name in (away, "../secret.md", "link.md"):
+        configure(f'{key} = "{name}"')
+        line = refused(capsys, 6, *build)
+        assert f"--{key}" in line
+        assert "same folder only" in line
+    assert not Path("told").exists()
+    configure(f'{key} = "texts.md"')
+    assert cli.run([str(word) for word in build]) == 0
+    assert "open" in Path("told/report.json").read_text("utf-8")
+    Path("mine.toml").write_text(f'{key} = "{away}"')
+    assert cli.run([*map(str, build), "--config", "mine.toml"]) == 0
 
 
 @pytest.mark.parametrize("head", ["[tool.reportgen]", ""])

@@ -18,6 +18,8 @@ import tensorflow as tf
 
 import reportgen
 from reportgen import cli
+from reportgen.inputs.card import read_card
+from reportgen.report.card import TITLES
 from reportgen.report.model import read_report
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
@@ -85,3 +87,11 @@ def test_the_command_lines_are_understood(line):
     command = cli.cli.commands[name]
     with command.make_context(name, arguments) as context:
         assert isinstance(context, click.Context)
+
+
+def test_the_model_card_is_one_and_names_every_key(tmp_path):
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (tmp_path / "card.yaml").write_text(text, "utf-8")
+    card = read_card(tmp_path / "card.yaml")
+    assert len(card.texts()) == len(TITLES)
+    assert card.version == ("1.10",)

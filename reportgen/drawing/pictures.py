@@ -25,6 +25,10 @@ COLOURS = 4
 """Most channels of a picture in colours (and alpha); more are bands, each with a range of its own."""
 LARGEST = 512
 """Longest side of a stored photograph."""
+ILLUSTRATION = 1600
+"""Longest side of a picture of the user's notes."""
+FEW_COLOURS = 4096
+"""Colours up to which such a picture is a drawing."""
 
 MASK_COLOURS = (
     (0, 114, 178),
@@ -143,6 +147,25 @@ def photograph(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
     if max(picture.size) <= SMALL:
         return _png(store, picture, alt, pixelated=True)
     return _webp(store, picture, alt, lossless=False)
+
+
+def illustration(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
+    """Store a picture of the user's as WebP of at most 1600 pixels a side; one of few colours without loss.
+
+    Args:
+        store: takes it.
+        image: (H, W, C) in 0..255, C in {1, 2, 3, 4}; what is transparent becomes white.
+        alt: what it says.
+    """
+    pixels = np.clip(np.rint(image.astype(np.float32)), 0, 255).astype(np.uint8)
+    mode = ("L", "LA", "RGB", "RGBA")[pixels.shape[2] - 1]
+    picture = Image.fromarray(pixels[..., 0] if mode == "L" else pixels)
+    if mode in {"LA", "RGBA"}:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    picture = picture.convert("RGB")
+    picture.thumbnail((ILLUSTRATION, ILLUSTRATION), Image.Resampling.LANCZOS)
+    return _webp(store, picture, alt, lossless=picture.getcolors(FEW_COLOURS) is not None)
 
 
 def photograph_sheet(store: AssetStore, sheet: NDArray[Any], alt: str) -> Figure:

@@ -75,8 +75,20 @@ def silent_units(facts: Facts) -> Judgement:
         share = row.silent / row.channels
         many = share > limit and content.images >= ENOUGH_IMAGES
         text = f"{row.silent} of {plural(row.channels, 'channel')} on {plural(content.images, 'image')}"
+        text += _dead_beside(facts, row)
         hits.append(Hit(text, Where(layer=row.layer), "warning" if many else "info"))
     return hits
+
+
+def _dead_beside(facts: Facts, row: CallRow) -> str:
+    """Say how many channels the BatchNormalization that a layer reads makes zero for every image."""
+    rows = facts.architecture.layers if facts.architecture else ()
+    read = {source for one in rows if one.path == row.layer for source in one.sources} | {row.layer}
+    norms = facts.weights.batch_norms if facts.weights else ()
+    dead = next((n for n in norms if n.layer in read and n.before_relu and n.dead), None)
+    if dead is None:
+        return ""
+    return f"; {dead.dead} are dead: the weights of {dead.layer} keep them at zero for every image"
 
 
 def _rectifiers(facts: Facts, content: ActivationsContent) -> list[CallRow]:
@@ -168,7 +180,7 @@ RULES = (
     Rule(
         "silent-units", "Units were inactive on all images", "info", silent_units,
         "a warning above {limit:.0%} of a layer on 64 images or more",
-        "On few images many units of a healthy network are inactive; on many images they are unused capacity.",
+        "Other images may activate them, unlike dead units; inactive on many images they are unused capacity.",
         "Show more images (--data, or --max-probes 64) before acting on it.",
         "Amazon SageMaker Debugger, rule DeadRelu",
     ),

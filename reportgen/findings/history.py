@@ -92,9 +92,11 @@ def _last(values: Sequence[float]) -> int:
 
 
 def _in_the_end(values: Sequence[float]) -> str:
-    """Say what ``_end`` is, so that it is not taken for the last epoch's value."""
-    epochs = _last(values)
-    return "in the last epoch" if epochs == 1 else f"in the median of the last {epochs} epochs"
+    """Say what the values come to, and where that is not the last epoch's, which the page shows too, why."""
+    epochs, end, last = _last(values), _number(_end(values)), _number(values[-1])
+    if epochs == 1:
+        return f"in the last epoch ({last})"
+    return f"at the end ({end}, the median of the last {epochs} epochs; {last} in the last one)"
 
 
 def _share_of(facts: Facts, kept: int) -> int:
@@ -126,7 +128,7 @@ def overfitting(facts: Facts) -> Judgement:
     too_long = loss.epochs[-1] - loss.epochs[best]
     text = (
         f"validation loss is lowest in epoch {loss.epochs[best]} ({_number(low)}) and "
-        f"{percent_text(rise)} higher {_in_the_end(loss.validation)} ({_number(end)}), while the training "
+        f"{percent_text(rise)} higher {_in_the_end(loss.validation)}, while the training "
         f"loss falls from {_number(loss.train[best])} to {_number(_end(loss.train))}: "
         f"{too_long} epochs too long"
     )

@@ -171,6 +171,12 @@ def unsupported(sections: Sequence[Section]) -> tuple[int, int]:
     return sum(one.verdict in UNSUPPORTED for one in maps), len(maps)
 
 
+def weak_maps(sections: Sequence[Section]) -> int:
+    """Count the relevance maps that beat chance, but not the middle of the picture."""
+    contents = [s.content for s in sections if isinstance(s.content, RelevanceContent)]
+    return sum(one.verdict == "weak" for content in contents for one in content.maps)
+
+
 def _counted(judged: Judged, severity: Severity) -> str:
     """Return ``1 error in 148 places``: rules count once, as on the page."""
     rules = {f.rule for f in judged.findings if f.severity == severity and not f.accepted}

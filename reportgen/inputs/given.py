@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import InputError, error_text
 from reportgen.files import open_regular
+from reportgen.inputs.card import read_card
 from reportgen.inputs.data_source import list_data
 from reportgen.inputs.history import read_history
 from reportgen.inputs.labels import read_classes
 from reportgen.inputs.listing import list_images
+from reportgen.inputs.notes import read_notes
 from reportgen.nets.custom_objects import import_from_here
 from reportgen.report.content.overview import ModelFile
 from reportgen.settings import BLOCK
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from reportgen.inputs.data_source import DataSource
     from reportgen.inputs.history import History
     from reportgen.inputs.listing import Listing
+    from reportgen.inputs.notes import GivenNotes
+    from reportgen.report.card import ModelCard
     from reportgen.settings import Settings
 
 
@@ -38,6 +42,8 @@ class Inputs(NamedTuple):
         file: the model's file, None for a live model.
         command: that makes this report, file names only.
         probes_from_data: whether the probes are images of the data set.
+        notes: of the user, with their pictures.
+        card: what only the model's authors know.
     """
 
     settings: Settings
@@ -49,6 +55,8 @@ class Inputs(NamedTuple):
     file: ModelFile | None = None
     command: str = ""
     probes_from_data: bool = False
+    notes: GivenNotes | None = None
+    card: ModelCard | None = None
 
     @property
     def images_at_once(self) -> int:
@@ -97,6 +105,8 @@ def read_inputs(
         file=_file_facts(Path(model), settings) if isinstance(model, str | Path) else None,
         command=command,
         probes_from_data=probes is None and source is not None,
+        notes=read_notes(Path(settings.notes)) if settings.notes else None,
+        card=read_card(Path(settings.card)) if settings.card else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from reportgen.findings.judge import RULE_FAILED, SECTION_OF, unsupported
+from reportgen.findings.judge import RULE_FAILED, SECTION_OF, unsupported, weak_maps
 from reportgen.wording import plural
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from reportgen.report.model import Report, Section
 
 Level = Literal["error", "warning"]
+SHORT = 48
+"""Characters of what is wrong, at most."""
 
 
 class Concern(NamedTuple):
@@ -83,14 +85,19 @@ def _of_sections(sections: Sequence[Section]) -> list[Concern]:
     return [
         Concern(
             "error" if notice.level == "error" else "warning",
-            section.title,
-            notice.text,
+            *_headed(section.title, notice.text),
             section.kind,
         )
         for section in sections
         for notice in section.notices
         if notice.level != "info"
     ]
+
+
+def _headed(title: str, text: str) -> tuple[str, str]:
+    """Return what is wrong and the rest of a notice; one without a short beginning has its section's title."""
+    head, colon, rest = text.partition(": ")
+    return (head, rest) if colon and len(head) <= SHORT and "." not in head else (title, text)
 
 
 def _of_rules(checks: Sequence[Check]) -> list[Concern]:
@@ -105,6 +112,9 @@ def _of_maps(sections: Sequence[Section]) -> list[Concern]:
     verb = "is" if bad == 1 else "are"
     text = f"{bad:,} of {plural(total, 'relevance map')} {verb} not to be trusted"
     detail = "no better than chance, or the same for random weights"
+    if weak := weak_maps(sections):
+        verb = "is" if weak == 1 else "are"
+        detail += f"; {weak:,} more {verb} weak: no better than the middle of the picture"
     return [Concern("warning", text, detail, "relevance")]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reportgen.errors import ReportError, ReportgenError
+from reportgen.page.look import Look
 from reportgen.page.output import is_page
 from reportgen.page.publish import picture_reader, single_page
 from reportgen.page.render import render_display, render_short
@@ -16,6 +17,7 @@ from reportgen.report.model import INDEX_HTML, read_report
 if TYPE_CHECKING:
     from reportgen.report.model import Report
 
+_OWN = Look()
 LARGEST_DISPLAY = 500_000
 """Bytes that a display may add to a notebook, which keeps them."""
 
@@ -27,17 +29,23 @@ class ReportFolder:
         path: the folder that holds ``index.html`` and ``report.json``, or the page that is one file.
         report: its data, where they are at hand.
         failed: kinds of the sections, and ids of the rules, that failed when it was built.
+        look: templates of the user that it was built with.
 
     Raises:
         ReportError: on first use of ``report``, where the folder holds none.
     """
 
     def __init__(
-        self, path: str | Path, report: Report | None = None, failed: tuple[str, ...] = ()
+        self,
+        path: str | Path,
+        report: Report | None = None,
+        failed: tuple[str, ...] = (),
+        look: Look = _OWN,
     ) -> None:
         self.path = Path(path)
         self.failed = failed
         self._report = report
+        self._look = look
 
     @property
     def report(self) -> Report:
@@ -71,7 +79,7 @@ class ReportFolder:
         """
         if is_page(self.path):
             return Display(frame(self.path.read_text("utf-8"), height))
-        return Display(frame(single_page(self.report, self.path), height))
+        return Display(frame(single_page(self.report, self.path, self._look), height))
 
     def __repr__(self) -> str:
         """Name the folder."""
@@ -84,13 +92,17 @@ class ReportFolder:
         """
         if is_page(self.path):
             alone = html.escape(str(self.path))
-            return f"<p>{alone}</p>" if self._report is None else render_display(self.report, None)
+            return (
+                f"<p>{alone}</p>"
+                if self._report is None
+                else render_display(self.report, None, self._look)
+            )
         read = picture_reader(self.path)
         try:
-            plain = render_display(self.report, read)
-            whole = plain + frame(render_short(self.report, read), 560)
+            plain = render_display(self.report, read, self._look)
+            whole = plain + frame(render_short(self.report, read, self._look), 560)
         except (ReportgenError, OSError):  # pictures are gone: what the data say is left
-            return render_display(self.report, None)
+            return render_display(self.report, None, self._look)
         return whole if len(whole) <= LARGEST_DISPLAY else plain
 
 

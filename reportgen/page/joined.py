@@ -6,6 +6,7 @@ layer; this module joins them. It is pure: a report in, tuples out.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from reportgen.report.content.activations import ActivationsContent
@@ -14,6 +15,7 @@ from reportgen.report.content.features import FeaturesContent
 from reportgen.report.content.probes import ProbesContent, SegmentationResult
 from reportgen.report.content.relevance import RelevanceContent
 from reportgen.report.content.weights import WeightsContent
+from reportgen.values import CAM_FAMILY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +55,8 @@ class ProbeCard(NamedTuple):
         number: its index among the probes.
         probe: its predictions; None where the section Probes is missing.
         explained: the predicted class first.
-        best: the supported map of the prediction with the largest advantage; None where none is supported.
+        best: the supported map of the prediction: of the CAM family where one is, since its areas are seen
+            in a tile, else the one with the largest advantage; None where none is supported.
         layers: calls whose maps are shown, with this probe's row.
     """
 
@@ -64,6 +67,14 @@ class ProbeCard(NamedTuple):
     contrasts: tuple[Contrast, ...]
     best: RelevanceMap | None
     layers: tuple[tuple[ShownCall, MapRow], ...]
+
+    @property
+    def unexplained(self) -> str:
+        """Why no map is laid over what stands for the probe; empty where one is, or none was made."""
+        maps = [m for e in self.explained if e.target.role == "predicted" for m in e.maps]
+        if self.best or not maps:
+            return ""
+        return "no supported map" if any(m.verdict for m in maps) else "maps not tested"
 
     @property
     def picture(self) -> Figure | None:
@@ -149,7 +160,7 @@ def _probe_card(
         probe=probe,
         explained=explained,
         contrasts=tuple(one for one in contrasts if one.probe == index),
-        best=max(supported, key=lambda m: m.evidence.advantage if m.evidence else 0, default=None),
+        best=max(supported, key=_for_a_tile, default=None),
         layers=tuple(
             (call, row)
             for call in (activations.shown if activations else ())
@@ -157,6 +168,10 @@ def _probe_card(
             if row.probe == index
         ),
     )
+
+
+def _for_a_tile(one: RelevanceMap) -> tuple[bool, float]:
+    return one.method in CAM_FAMILY, one.evidence.advantage if one.evidence else -math.inf
 
 
 def _explained(index: int, relevance: RelevanceContent) -> tuple[Explained, ...]:

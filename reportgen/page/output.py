@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from reportgen.errors import LockedError, OutputError
 from reportgen.files import open_regular, reason_of
-from reportgen.report.model import REPORT_JSON, SINGLE_HTML
+from reportgen.page.card import MADE_BY
+from reportgen.report.model import CARD_MD, REPORT_JSON, SINGLE_HTML
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,13 +59,16 @@ def is_page(path: Path) -> bool:
     return path.suffix.lower() == ".html"
 
 
-def check_output(output: str | Path | None, *, force: bool, single: bool = False) -> None:
+def check_output(
+    output: str | Path | None, *, force: bool, single: bool = False, card: bool = False
+) -> None:
     """Refuse to write over what is no report: a folder, or a page that is one file.
 
     Args:
         output: a folder, or the name of a page; None is a temporary folder.
         force: write over what is there.
         single: whether the folder also gets the page as one file.
+        card: whether it gets a model card.
 
     Raises:
         OutputError: something else stands there.
@@ -78,6 +82,28 @@ def check_output(output: str | Path | None, *, force: bool, single: bool = False
     check_folder(path, force=force)
     if single:
         check_page(path / SINGLE_HTML, force=force)
+    if card and not force:
+        check_card(path)
+
+
+def check_card(folder: Path) -> None:
+    """Refuse to write over a model card that is none of ours.
+
+    Raises:
+        OutputError: one stands there.
+    """
+    path = folder / CARD_MD
+    if os.path.lexists(path) and not is_our_card(path):
+        raise OutputError(f"{path} was not written by reportgen: move it away.")
+
+
+def is_our_card(path: Path) -> bool:
+    """Tell whether a plain file is a model card that reportgen wrote."""
+    try:
+        with open_regular(path) as file:
+            return not path.is_symlink() and file.read(200).startswith(f"---\n{MADE_BY}".encode())
+    except OSError:
+        return False
 
 
 def check_page(path: Path, *, force: bool = False) -> None:

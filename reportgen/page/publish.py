@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from reportgen.errors import OutputError, ReportError
 from reportgen.files import read_regular, reason_of
-from reportgen.page.output import check_page, is_our_page, is_page
-from reportgen.page.render import render, render_single, summary_text
+from reportgen.page.look import Look
+from reportgen.page.output import check_page, is_our_card, is_our_page, is_page
+from reportgen.page.render import card_text, render, render_single, summary_text
 from reportgen.report.model import (
+    CARD_MD,
     INDEX_HTML,
     REPORT_JSON,
     SINGLE_HTML,
@@ -37,10 +39,16 @@ ASSETS = "assets"
 _OURS = re.compile(r"(?P<hash>[0-9a-f]{20})\.(png|webp|svg|css|js)")
 _ASSET = re.compile(r"assets/([0-9a-f]{20}\.(?:png|webp|svg|css|js))\b")
 _TEMPORARY = re.compile(r"\.reportgen-[0-9]+-.*\.tmp")
+_OWN = Look()
 
 
 def publish(
-    report: Report, folder: Path, files: Mapping[str, bytes], *, single: bool = False
+    report: Report,
+    folder: Path,
+    files: Mapping[str, bytes],
+    *,
+    single: bool = False,
+    look: Look = _OWN,
 ) -> int:
     """Write a report and its pictures; the caller holds the lock.
 
@@ -49,24 +57,27 @@ def publish(
         folder: is there already; or the name of a page, which is written alone.
         files: pictures by name, as the report's sections show them.
         single: whether the folder also gets the page as one file.
+        look: templates of the user in front of ours.
 
     Returns:
         The size in bytes of the page that is one file, 0 without it.
 
     Raises:
         OutputError: the folder cannot be written, or the one file would be too large.
+        TemplateError: one of the user's templates failed.
     """
     data = to_json(report)
-    page = render(report, digest(data))
+    page = render(report, digest(data), look)
     alone = b""
     if single or is_page(folder):  # what stands there was looked at before the work began
-        alone = render_single(report, digest(data), files.__getitem__, page.html)
+        alone = render_single(report, digest(data), files.__getitem__, page.html, look)
     if is_page(folder):
         return publish_page(folder, alone)
     pictures = {folder / ASSETS / name: held for name, held in {**files, **page.files}.items()}
-    texts = {folder / REPORT_JSON: data, folder / SUMMARY_MD: summary_text(report).encode()}
+    texts = {folder / REPORT_JSON: data, folder / SUMMARY_MD: summary_text(report, look).encode()}
+    card = card_text(report, look).encode()
     first = not (folder / INDEX_HTML).exists()
-    alike = (*pictures, *texts, folder / SINGLE_HTML)
+    alike = (*pictures, *texts, folder / CARD_MD, folder / SINGLE_HTML)
     new = [path for path in alike if first and not os.path.lexists(path)]
     try:
         _make_assets(folder)
@@ -74,7 +85,8 @@ def publish(
             _put(path, content, unless_there=True)
         for path, content in texts.items():
             _put(path, content)
-        _put_single(folder, alone)
+        _put_ours(folder / CARD_MD, card, is_our_card)
+        _put_ours(folder / SINGLE_HTML, alone, is_our_page)
         _put(folder / INDEX_HTML, page.html.encode())
         _prune(folder / ASSETS, keep={*files, *page.files})
         _remove_temporary(folder)
@@ -96,44 +108,62 @@ def publish_page(path: Path, content: bytes) -> int:
     return len(content)
 
 
-def _put_single(folder: Path, content: bytes) -> None:
-    """Write the page that is one file, or remove ours that would show another report."""
-    path = folder / SINGLE_HTML
+def _put_ours(path: Path, content: bytes, ours: Callable[[Path], bool]) -> None:
+    """Write a file that not every report has, or remove ours that would speak of another report."""
     if content:
         _put(path, content)
-    elif is_our_page(path):
+    elif ours(path):
         path.unlink()
 
 
-def publish_again(report: Report, folder: Path, *, single: bool = False) -> None:
+def publish_again(
+    report: Report,
+    folder: Path,
+    *,
+    single: bool = False,
+    look: Look = _OWN,
+    changed: bool = False,
+) -> None:
     """Write the page again from a report whose pictures are in place; the caller holds the lock.
 
     The page as one file is written again too, where it is there or ``single`` asks for it.
 
+    Args:
+        report: the data.
+        folder: holds it.
+        single: whether the folder also gets the page as one file.
+        look: templates of the user in front of ours.
+        changed: whether the data differ from those in the folder, and are written too.
+
     Raises:
         ReportError: a picture of the report is no file, or its parts do not fit together.
         OutputError: the folder cannot be written.
+        TemplateError: one of the user's templates failed.
     """
     for name in report.assets:
         path = folder / ASSETS / name
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise ReportError(f"{path} is no file, as a picture of a report is: remove it.")
-    data = (folder / REPORT_JSON).read_bytes()
+    data = to_json(report) if changed else (folder / REPORT_JSON).read_bytes()
     with blaming(folder):
-        page = render(report, digest(data))
-        html, summary = page.html.encode(), summary_text(report).encode()
-        alone = b""
+        page = render(report, digest(data), look)
+        html, summary = page.html.encode(), summary_text(report, look).encode()
+        card, alone = card_text(report, look).encode(), b""
         if single:
             check_page(folder / SINGLE_HTML)
         if single or is_our_page(folder / SINGLE_HTML):
-            alone = render_single(report, digest(data), picture_reader(folder), page.html)
+            read = picture_reader(folder)
+            alone = render_single(report, digest(data), read, page.html, look)
     shown = _shown_before(folder)
     try:
         _make_assets(folder)
         for name, content in page.files.items():
             _put(folder / ASSETS / name, content, unless_there=True)
+        if changed:
+            _put(folder / REPORT_JSON, data)
         _put(folder / SUMMARY_MD, summary)
-        _put_single(folder, alone)
+        _put_ours(folder / CARD_MD, card, is_our_card)
+        _put_ours(folder / SINGLE_HTML, alone, is_our_page)
         _put(folder / INDEX_HTML, html)
         named = _ASSET.findall(data.decode("utf-8", "replace"))
         _prune(folder / ASSETS, keep={*report.assets, *named, *page.files}, among=shown)
@@ -159,7 +189,7 @@ def picture_reader(folder: Path) -> Callable[[str], bytes]:
     return read
 
 
-def single_page(report: Report, folder: Path) -> str:
+def single_page(report: Report, folder: Path, look: Look = _OWN) -> str:
     """Return the page of a report in a folder as one file.
 
     Raises:
@@ -167,7 +197,8 @@ def single_page(report: Report, folder: Path) -> str:
         OutputError: it would be larger than viewers show.
     """
     stamp = digest(to_json(report))
-    return render_single(report, stamp, picture_reader(folder), render(report, stamp).html).decode()
+    page = render(report, stamp, look).html
+    return render_single(report, stamp, picture_reader(folder), page, look).decode()
 
 
 def _make_assets(folder: Path) -> None:

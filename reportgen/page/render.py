@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import BytecodeCache, FunctionLoader, StrictUndefined, TemplateNotFound
-from jinja2.loaders import split_template_path
+from jinja2 import BytecodeCache, FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from reportgen import wording
 from reportgen.findings.judge import SECTION_OF
+from reportgen.page.card import metadata
 from reportgen.page.concerns import by_rule, evidence_target
 from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, score_curve
 from reportgen.page.flow import flow
 from reportgen.page.joined import content_of
-from reportgen.page.single import Pictures, checked, inline
+from reportgen.page.look import STATIC, Look, blaming_templates
+from reportgen.page.notes import left_out, notes_markup
+from reportgen.page.single import Pictures, checked, data_address, inline
 from reportgen.page.sparkline import bars_over_depth, curve_over_depth, sparkline
 from reportgen.page.view import answer, given_differs, make_view
 from reportgen.report.content.activations import ActivationsContent
@@ -32,7 +32,6 @@ from reportgen.report.content.weights import WeightsContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from importlib.resources.abc import Traversable
     from types import CodeType
 
     from jinja2.bccache import Bucket
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from reportgen.report.content.weights import RoleScale, Variable
     from reportgen.report.model import Report
 
-_STATIC = {"css": "report.css", "js": "report.js", "icon": "icon.svg"}
+_OWN = Look()
 
 
 class _Compiled(BytecodeCache):
@@ -78,31 +77,31 @@ class Page(NamedTuple):
     files: dict[str, bytes]
 
 
-def template_root() -> Traversable:
-    """Return the folder of the templates: inside the installed package, or beside it in a checkout."""
-    inside = files("reportgen") / "templates"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "templates"
-
-
-def render(report: Report, digest: str) -> Page:
+def render(report: Report, digest: str, look: Look = _OWN) -> Page:
     """Render the page of a report.
 
     Args:
         report: the data.
         digest: of its report.json, which the page carries.
+        look: templates of the user in front of ours.
+
+    Raises:
+        TemplateError: one of the user's templates failed.
     """
-    static = _static()
-    names = {key: _asset_name(data, _STATIC[key]) for key, data in static.items()}
+    static = look.static()
+    names = {key: _asset_name(data, STATIC[key]) for key, data in static.items()}
+    files = {names[key]: data for key, data in static.items()}
+    if found := look.logo():
+        names["logo"] = _asset_name(*found)
+        files[names["logo"]] = found[0]
     links = {key: f"assets/{name}" for key, name in names.items()}
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(**_context(report), digest=digest, links=links, inline=None)
-    )
-    return Page(page, {names[key]: data for key, data in static.items()})
+    known = {**_context(report), "digest": digest, "links": links, "inline": None}
+    return Page(_made("report.html", look, known | {"logo": links.get("logo", "")}), files)
 
 
-def render_single(report: Report, digest: str, read: Callable[[str], bytes], page: str) -> bytes:
+def render_single(
+    report: Report, digest: str, read: Callable[[str], bytes], page: str, look: Look = _OWN
+) -> bytes:
     """Render the page of a report as one file.
 
     Args:
@@ -110,36 +109,55 @@ def render_single(report: Report, digest: str, read: Callable[[str], bytes], pag
         digest: of its report.json, which the page carries.
         read: returns the bytes of a picture by its name in ``assets/``.
         page: the same report's page, as ``render`` gives it.
+        look: templates of the user in front of ours.
 
     Raises:
         OutputError: the file would be larger than viewers show.
+        TemplateError: one of the user's templates failed.
     """
-    made = _environment(pictures=Pictures(read, page)).get_template("report.html")
-    return checked(made.render(**_context(report), digest=digest, inline=inline(**_static())))
+    known = {**_context(report), **_within(look), "digest": digest}
+    return checked(_made("report.html", look, known, Pictures(read, page)))
 
 
-def render_short(report: Report, read: Callable[[str], bytes]) -> str:
+def render_short(report: Report, read: Callable[[str], bytes], look: Look = _OWN) -> str:
     """Render the first screen and the problems alone, as one file: for a notebook.
 
     What its links lead to is not there, and they would lead the frame to the notebook: they are plain text.
     """
-    made = _environment(pictures=Pictures(read)).get_template("short.html")
-    page = made.render(**_context(report), inline=inline(**_static()))
+    page = _made("short.html", look, {**_context(report), **_within(look)}, Pictures(read))
     return re.sub(r'<a((?: class="[^"]*")?) href="#[^"]*"[^>]*>', r"<span\1>", page).replace(
         "</a>", "</span>"
     )
 
 
-def render_display(report: Report, read: Callable[[str], bytes] | None) -> str:
+def render_display(report: Report, read: Callable[[str], bytes] | None, look: Look = _OWN) -> str:
     """Render what a notebook shows that lets no frame through; without pictures where they cannot be read."""
     context = _context(report)
     pictured = read is not None and any(card.picture for card in context["view"].probes)
-    made = _environment(pictures=Pictures(read)).get_template("display.html")
-    return made.render(**context, pictured=pictured)
+    return _made("display.html", look, {**context, "pictured": pictured}, Pictures(read))
 
 
-def _static() -> dict[str, bytes]:
-    return {key: (template_root() / "static" / name).read_bytes() for key, name in _STATIC.items()}
+def check_templates(look: Look) -> None:
+    """Compile the user's templates, so that a mistake is found before the work begins.
+
+    Raises:
+        TemplateError: one is none, with its file and line.
+    """
+    environment = _environment(look)
+    with blaming_templates(look):
+        for name in look.templates():
+            environment.get_template(name)
+
+
+def _made(name: str, look: Look, known: dict[str, Any], pictures: Pictures | None = None) -> str:
+    with blaming_templates(look):
+        return _environment(look, pictures=pictures).get_template(name).render(**known)
+
+
+def _within(look: Look) -> dict[str, Any]:
+    """Return style, script and logo of a page that is one file."""
+    logo = look.logo()
+    return {"inline": inline(**look.static()), "logo": data_address(*logo) if logo else ""}
 
 
 def _context(report: Report) -> dict[str, Any]:
@@ -173,17 +191,24 @@ def diagram_svg(drawing: Diagram, kind: str) -> str:
         drawing: the laid-out graph.
         kind: ``overview`` or ``full``.
     """
-    macro: Any = _environment().get_template("parts/diagram.html").module
+    macro: Any = _environment(_OWN).get_template("parts/diagram.html").module
     return str(macro.diagram(drawing, kind, kind))
 
 
-def summary_text(report: Report) -> str:
+def summary_text(report: Report, look: Look = _OWN) -> str:
     """Return ``summary.md``: short enough for a comment on a pull request."""
-    return (
-        _environment(autoescape=False)
-        .get_template("summary.md")
-        .render(summary=report.summary, view=make_view(report))
-    )
+    with blaming_templates(look):
+        made = _environment(look, autoescape=False).get_template("summary.md")
+        return made.render(summary=report.summary, view=make_view(report))
+
+
+def card_text(report: Report, look: Look = _OWN) -> str:
+    """Return ``model_card.md`` with the metadata that Hugging Face reads; empty without a card."""
+    if report.card is None:
+        return ""
+    with blaming_templates(look):
+        made = _environment(look, autoescape=False).get_template("model_card.md")
+        return made.render(report=report, summary=report.summary, metadata=metadata(report))
 
 
 def _asset_name(data: bytes, name: str) -> str:
@@ -191,19 +216,11 @@ def _asset_name(data: bytes, name: str) -> str:
 
 
 def _environment(
-    *, autoescape: bool = True, pictures: Pictures | None = None
+    look: Look, *, autoescape: bool = True, pictures: Pictures | None = None
 ) -> ImmutableSandboxedEnvironment:
     """Return an environment that reaches no file beside the templates and no private attribute."""
-    root = template_root()
-
-    def source(name: str) -> str:
-        path = root.joinpath(*split_template_path(name))  # refuses to go up
-        if not path.is_file():
-            raise TemplateNotFound(name)
-        return path.read_text("utf-8")
-
     environment = ImmutableSandboxedEnvironment(
-        loader=FunctionLoader(source),
+        loader=FunctionLoader(look.source),
         autoescape=autoescape,
         bytecode_cache=_COMPILED[autoescape],
         undefined=StrictUndefined,
@@ -215,6 +232,7 @@ def _environment(
         bytes=wording.bytes_text,
         count=wording.count_text,
         exact="{:,}".format,
+        flags=flags,
         flops=wording.flops_text,
         markdown=markdown,
         number=wording.number_text,
@@ -247,6 +265,8 @@ def _globals() -> dict[str, Any]:
         "evidence_sentence": evidence_sentence,
         "explained_id": explained_id,
         "flow": flow,
+        "left_out": left_out,
+        "notes_markup": notes_markup,
         "given_differs": given_differs,
         "method_titles": method_titles,
         "scale_of": scale_of,
@@ -289,6 +309,16 @@ def markdown(text: str) -> str:
     """Escape text for Markdown, on one line."""
     line = " ".join(text.split())
     return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", line)
+
+
+_FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*[a-z](?: [A-Z]+\b(?![a-z]))?)")
+
+
+def flags(text: str) -> Markup:
+    """Return a text whose command-line flags stand in one piece: a hyphen is where browsers break lines."""
+    parts = _FLAG.split(text)
+    flag = Markup('<code class="flag">{}</code>')
+    return Markup("").join(flag.format(part) if k % 2 else part for k, part in enumerate(parts))
 
 
 def spark(variable: Variable, scale: RoleScale) -> Markup:

@@ -22,7 +22,7 @@ from reportgen.report.content.probes import (
 from reportgen.wording import number_text, percent_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from reportgen.page.concerns import Concern
     from reportgen.page.joined import LayerCard, ProbeCard
@@ -34,6 +34,7 @@ CHAPTERS = {
     "predictions": ("Predictions", ("probes", "relevance")),
     "network": ("Network", ("architecture", "weights", "activations")),
     "features": ("Features", ("features",)),
+    "notes": ("Notes", ()),
     "details": ("Details", ("overview",)),
 }
 """The page's chapters behind the summary: title, and the kinds of sections that each shows."""
@@ -81,7 +82,7 @@ class View(NamedTuple):
         headline: the verdict in words, in front of its reasons.
         chapters: by kind, those that show something.
         not_judged: what could not be judged, with the reason.
-        missing: sections that show nothing, which Details lists.
+        missing: sections that show nothing, which Details lists, those with one reason together.
     """
 
     concerns: tuple[Concern, ...]
@@ -92,7 +93,7 @@ class View(NamedTuple):
     probes: tuple[ProbeCard, ...]
     layers: tuple[LayerCard, ...]
     not_judged: tuple[str, ...]
-    missing: tuple[Section, ...]
+    missing: tuple[tuple[Section, ...], ...]
 
 
 def make_view(report: Report) -> View:
@@ -103,7 +104,7 @@ def make_view(report: Report) -> View:
     chapters: dict[str, Chapter] = {}
     for kind, (title, kinds) in CHAPTERS.items():
         shown = {str(s.kind): s for s in report.sections if s.kind in kinds and _shows(s)}
-        if shown or kind == "details":
+        if shown or kind == "details" or (kind == "notes" and report.notes):
             inside = [concern for concern in found if _chapter_of(concern) == kind]
             mark = next((_MARKS[concern.level] for concern in inside), "")
             count = f"{counts[kind]:,}" if counts.get(kind) else ""
@@ -117,8 +118,16 @@ def make_view(report: Report) -> View:
         probes=probes,
         layers=layers,
         not_judged=_not_judged(report),
-        missing=tuple(section for section in report.sections if not _shows(section)),
+        missing=_missing(report.sections),
     )
+
+
+def _missing(sections: Sequence[Section]) -> tuple[tuple[Section, ...], ...]:
+    groups: dict[tuple[str, ...], list[Section]] = {}
+    for section in sections:
+        if not _shows(section):
+            groups.setdefault(tuple(n.text for n in section.notices), []).append(section)
+    return tuple(map(tuple, groups.values()))
 
 
 def _shows(section: Section) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from reportgen.errors import ReportError, ReportgenError, error_text
 from reportgen.files import read_regular
+from reportgen.report.card import ModelCard
 from reportgen.report.content.activations import ActivationsContent
 from reportgen.report.content.architecture import ArchitectureContent
 from reportgen.report.content.evaluation import EvaluationContent
@@ -20,6 +21,7 @@ from reportgen.report.content.relevance import RelevanceContent, Verdict
 from reportgen.report.content.weights import WeightsContent
 from reportgen.report.findings import Check, Finding
 from reportgen.report.leaves import AssetName, Notice
+from reportgen.report.notes import Notes
 from reportgen.values import SECTIONS, SectionKind
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_MAJOR = 1
-SCHEMA_MINOR = 3
+SCHEMA_MINOR = 4
 
 Content = (
     OverviewContent
@@ -44,6 +46,7 @@ Content = (
 REPORT_JSON = "report.json"
 INDEX_HTML = "index.html"
 SUMMARY_MD = "summary.md"
+CARD_MD = "model_card.md"
 SINGLE_HTML = "report.html"
 """The page as one file."""
 
@@ -121,6 +124,8 @@ class Report(msgspec.Struct, frozen=True):
         not_applicable: the rules that could not be applied, with the reason.
         ignore: the patterns that accept findings.
         thresholds: those that differ from the defaults, by rule.
+        notes: the user's own section.
+        card: what only the model's authors know.
     """
 
     schema: tuple[int, int]
@@ -134,6 +139,8 @@ class Report(msgspec.Struct, frozen=True):
     not_applicable: tuple[Check, ...] = ()
     ignore: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
+    notes: Notes | None = None
+    card: ModelCard | None = None
 
     def __post_init__(self) -> None:
         """Refuse two sections of one kind: each is an anchor of the page."""

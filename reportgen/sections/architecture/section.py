@@ -281,7 +281,7 @@ def _sentence(content: ArchitectureContent, facts: NetworkFacts) -> str:
     layers, groups = content.layer_count, content.overview_nodes
     parts = [f"{layers} layer{'' if layers == 1 else 's'}"]
     # Of layers that are called again and again there are more groups than layers.
-    if groups <= layers:
+    if 0 < groups <= layers:
         parts[0] += f" in {groups} group{'' if groups == 1 else 's'}"
     if folds:
         parts.append(folds)

@@ -406,18 +406,18 @@ def _crops(
 
 def _sentence(content: FeaturesContent) -> str:
     units, counts = content.units, _tally(content)
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    said = ", ".join(f"{n} {'is' if n == 1 else 'are'} {word}" for word, n in counts.items())
     plural = "" if len(units) == 1 else "s"
     return f"Pictures for {len(units)} unit{plural}: {said}." if units else "No unit was optimised."
 
 
 def _tally(content: FeaturesContent) -> Mapping[str, int]:
     words = {
-        "beats every probe": "are stronger than every probe",
-        "does not beat the probes": "are weaker than the strongest probe",
-        "beats noise": "are stronger than noise",
-        "no better than noise": "are no better than noise",
-        "dead": "are of dead units",
+        "beats every probe": "stronger than every probe",
+        "does not beat the probes": "weaker than the strongest probe",
+        "beats noise": "stronger than noise",
+        "no better than noise": "no better than noise",
+        "dead": "of a dead unit",
     }
     found: dict[str, int] = {}
     for verdict, text in words.items():
