@@ -60,8 +60,8 @@ def _clicked(option: Option) -> Callable[[Command], Command]:
         about += f"  [default: {option.default.replace('`', '')}]"
     short = (f"-{option.short}",) if option.short else ()
     if option.kind == "switch":
-        switch = f"{option.flag}/--no-{option.flag[2:]}"
-        return click.option(option.name, *short, switch, default=False, help=about)
+        switch = f"{option.flag}/{option.opposite}"
+        return click.option(option.name, *short, switch, default=option.on, help=about)
     types = {"whole": int, "number": float, "choice": click.Choice(option.choices)}
     return click.option(
         option.name,

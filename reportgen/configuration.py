@@ -114,7 +114,14 @@ def command_text(model: str, options: Mapping[str, Any]) -> str:
     words = ["reportgen", "build", _name(model)]
     for key, value in sorted(options.items()):
         option = OPTIONS[key]
-        if not option.in_command or value is None or value is False:
+        if (
+            not option.in_command
+            or value is None
+            or (option.kind == "switch" and value is option.on)
+        ):
+            continue
+        if value is False:
+            words.append(option.opposite)
             continue
         if value is True:
             words.append(option.flag)

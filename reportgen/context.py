@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 import PIL
 
 from reportgen.cache import Cache, key_of
-from reportgen.drawing.assets import AssetStore
+from reportgen.drawing.assets import AssetStore, LeftOut
 from reportgen.errors import InputError
 from reportgen.inputs.classes import ClassNames, as_numbers, classes_of, index_of, label_of_value
 from reportgen.inputs.dataset import DataSet
@@ -67,16 +67,31 @@ class Tools(NamedTuple):
     """What sections work with.
 
     Attributes:
-        store: takes their pictures.
+        store: takes their pictures of the network and of numbers.
         progress: told what a section does that takes long.
         cache: finished pieces of long work, None where none are kept.
         identity: gives the digest of the network's calls and weights.
+        left_out: which images no picture may show.
     """
 
     store: AssetStore
     progress: Progress = Silence()
     cache: Cache | None = None
     identity: Callable[[], str] = str
+    left_out: frozenset[Literal["probes", "data"]] = frozenset()
+
+    @property
+    def images(self) -> AssetStore:
+        """Takes pictures that show probes, or what the network makes of them."""
+        return self._unless("probes")
+
+    @property
+    def data_images(self) -> AssetStore:
+        """Takes pictures that show images of the data set."""
+        return self._unless("data")
+
+    def _unless(self, what: Literal["probes", "data"]) -> AssetStore:
+        return LeftOut(self.store) if what in self.left_out else self.store
 
 
 class Probes(NamedTuple):
@@ -159,6 +174,7 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
         progress,
         Cache(settings.cache, fresh=settings.fresh),
         functools.cache(functools.partial(identity_of, network, inputs.settings.device)),
+        _left_out(inputs),
     )
     shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
     tasks = guess_tasks(network.facts, inputs.classes)
@@ -172,6 +188,15 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
     if inputs.data is not None and "evaluation" in settings.chosen_sections:
         context = _with_data(context, inputs.data)
     return context
+
+
+def _left_out(inputs: Inputs) -> frozenset[Literal["probes", "data"]]:
+    """Return which images no picture of the report may show."""
+    if not inputs.settings.images:
+        return frozenset({"probes", "data"})
+    if inputs.settings.data_images == "all":
+        return frozenset()
+    return frozenset({"probes", "data"} if inputs.probes_from_data else {"data"})
 
 
 def _check_bands(context: Context) -> None:

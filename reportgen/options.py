@@ -55,6 +55,7 @@ class Option(NamedTuple):
         inside: whether a file that was found may name only what lies in its own folder.
         file_in: returns the end of a value that names a file, or nothing.
         has_flag: whether the command line has it.
+        on: whether a switch is on without it.
         in_files: whether a file of options may hold it.
     """
 
@@ -76,12 +77,18 @@ class Option(NamedTuple):
     inside: bool = False
     file_in: Callable[[str], str] = _no_file
     has_flag: bool = True
+    on: bool = False
     in_files: bool = True
 
     @property
     def flag(self) -> str:
         """The option on the command line."""
         return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def opposite(self) -> str:
+        """What turns a switch off on the command line."""
+        return f"--no-{self.flag[2:]}"
 
     def needs_trust(self, value: Any) -> bool:
         """Tell whether only a file that was named may hold this value."""
@@ -274,6 +281,19 @@ _TABLE = (
         in_command=False,
     ),
     Option(
+        "images", "Show images; with `--no-images` no picture shows one: numbers, names and plots stay",
+        "switch",
+        on=True, in_call=True,
+    ),
+    Option(
+        "data_images", "Whether pictures show images of the data set: `none` leaves numbers and indices",
+        "choice", choices=get_args(values.DataImages), default="`all`", in_call=True,
+    ),
+    Option(
+        "base_url", "Where the report will lie: summary.md links to it and shows its first picture",
+        metavar="URL", in_command=False, check=values.web_address,
+    ),
+    Option(
         "fail_on", "Exit with 4 when a finding is as severe", "choice", choices=get_args(values.Gate)
     ),
     Option(
@@ -336,7 +356,8 @@ def readme_table() -> str:
         shown = f"`[tool.reportgen.{option.name}]`"
         if option.has_flag:
             value = option.metavar or "|".join(option.choices)
-            shown = f"`{' '.join(filter(None, (option.flag, value)))}`"
+            flag = option.opposite if option.on else option.flag
+            shown = f"`{' '.join(filter(None, (flag, value)))}`"
         if option.short:
             shown = f"`-{option.short}`, {shown}"
         rows.append(f"| {_cell(shown)} | {_cell(words)} |")

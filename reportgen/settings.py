@@ -13,6 +13,7 @@ from reportgen.values import (
     DEFAULT_RELEVANCE,
     RELEVANCE,
     SECTIONS,
+    DataImages,
     Device,
     FeatureMethod,
     Gate,
@@ -142,6 +143,9 @@ class BuildOptions(TypedDict, total=False):
     single_file: bool | None
     ignore: str | Sequence[str] | None
     thresholds: Mapping[str, float] | None
+    images: bool | None
+    data_images: DataImages | None
+    base_url: str | None
     fail_on: Gate | None
     seed: int | None
     device: Device | None
@@ -202,6 +206,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     single_file: bool = False
     ignore: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
+    images: bool = True
+    data_images: DataImages = "all"
+    base_url: str | None = None
     fail_on: Gate | None = None
     seed: int = 0
     device: Device = "cpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,6 +17,7 @@ Device = Literal["cpu", "gpu"]
 Orientation = Literal["keras", "exif"]
 RelevanceBaseline = Literal["auto", "black", "blur", "mean"]
 FeatureMethod = Literal["fourier", "maco"]
+DataImages = Literal["all", "none"]
 Gate = Literal["error", "warning"]
 """How severe a finding must be for a build to fail."""
 
@@ -186,6 +188,14 @@ def seconds(flag: str, value: float) -> None:
     """Refuse negative times and NaN."""
     if not value >= 0:
         raise UsageError(f"{flag} takes seconds, at least 0.")
+
+
+def web_address(flag: str, value: str) -> None:
+    """Refuse what is no address of a folder on the web, or would not stand in a link as it is."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d+)?(/[A-Za-z0-9._~%/+@=:,-]*)?", value):
+        raise UsageError(
+            f"{flag} takes an address as https://example.org/reports/7/, without blanks, ? and #."
+        )
 
 
 def probability(flag: str, value: float) -> None:

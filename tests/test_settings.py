@@ -202,7 +202,8 @@ def test_the_readme_holds_the_table_of_the_options():
     text = (ROOT / "README.md").read_text("utf-8")
     assert with_table(text) == text
     for option in OPTIONS.values():
-        assert not option.has_flag or f"`{option.flag}" in text
+        shown = option.opposite if option.on else option.flag
+        assert not option.has_flag or f"`{shown}" in text
 
 
 def test_what_only_a_named_file_may_hold_is_documented():

@@ -47,6 +47,39 @@ class AssetStore:
         return dict(sorted(self._files.items()))
 
 
+class LeftOut(AssetStore):
+    """Takes pictures of images that are to stay out of a report: in their place stands a grey one.
+
+    Args:
+        store: of the report.
+    """
+
+    def __init__(self, store: AssetStore) -> None:
+        super().__init__()
+        self._store = store
+
+    def add(
+        self,
+        data: bytes,  # noqa: ARG002 - it goes nowhere
+        suffix: str,  # noqa: ARG002
+        *,
+        width: int,
+        height: int,
+        alt: str,
+        pixelated: bool = False,  # noqa: ARG002
+    ) -> Figure:
+        """Return the record of a grey picture of the same size."""
+        return self._store.add(
+            _GREY, "svg", width=width, height=height, alt=f"Picture left out: {alt}"
+        )
+
+
+_GREY = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="120" height="90" viewBox="0 0 120 90" '
+    b'preserveAspectRatio="none"><rect width="120" height="90" fill="#888" fill-opacity=".25"/></svg>\n'
+)
+
+
 def asset_name(data: bytes, suffix: str) -> str:
     """Return the name of a file in ``assets/``: 20 hex digits of its SHA-256 and its ending."""
     return f"{hashlib.sha256(data).hexdigest()[:20]}.{suffix}"

@@ -336,11 +336,11 @@ def _picture(
     levels = np.where(finite, np.rint(np.clip(shares, 0, 1) * 254), 255).astype(np.uint8)
     tiles = np.moveaxis(levels, -1, 0)
     if kind == "steps":
-        return palette_picture(context.tools.store, tiles[:, 0], viridis_palette(), alt)
+        return palette_picture(context.tools.images, tiles[:, 0], viridis_palette(), alt)
     if kind == "strip":
         tiles = tiles.repeat(8, axis=1).repeat(8, axis=2)
     return map_sheet(
-        context.tools.store, tiles, 64 if kind == "strip" else len(tiles), viridis_palette(), alt
+        context.tools.images, tiles, 64 if kind == "strip" else len(tiles), viridis_palette(), alt
     )
 
 

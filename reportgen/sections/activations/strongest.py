@@ -97,7 +97,9 @@ def _sheet(
         f"{call.id}: of {len(channels)} channels the {len(rows)} images with the largest values, a column a "
         "channel, the strongest above."
     )
-    figure = photograph_sheet(context.tools.store, tiles(pictures, len(channels), 2, 128), alt)
+    figure = photograph_sheet(
+        context.tools.data_images, tiles(pictures, len(channels), 2, 128), alt
+    )
     return TopImages(
         channels=tuple(channels),
         places=tuple(tuple(row) for row in rows),

@@ -102,7 +102,7 @@ def _bytes(context: Context, row: Row) -> NDArray[Any] | None:
 
 
 def _picture(context: Context, row: Row, place: int) -> Figure | None:
-    store, alt = context.tools.store, f"{_name(context, place)}."
+    store, alt = context.tools.data_images, f"{_name(context, place)}."
     if context.data is not None and context.data.set.series:
         series = row.arrays.get(context.data.set.image)
         return None if series is None or series.ndim != 2 else series_figure(store, series, alt)
@@ -158,4 +158,4 @@ def _beside(context: Context, fold: MaskFold, row: Row, output: NDArray[Any]) ->
     name = _name(context, row.place)
     painted = ", ".join(classes.name(k) for k in np.unique(said).tolist() if k in slots)
     alt = f"{name}: the image, its true mask, and the decided one ({painted or 'nothing painted'})."
-    return lossless(context.tools.store, shrunk(sheet), alt)
+    return lossless(context.tools.data_images, shrunk(sheet), alt)

@@ -368,8 +368,11 @@ def _curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
 def _image_of(context: Context, unit: Unit, picture: NDArray[Any], copy: int) -> Any:
     eight = as_rgb(as_stored(picture), context.settings.bands)
     which = f", picture {copy + 1}" if copy else ""
+    tools = context.tools
     return lossless(
-        context.tools.store, eight, f"What {unit.id} looks for{which}: an optimised picture."
+        tools.images if unit.kind == "caricature" else tools.store,  # an exaggerated probe
+        eight,
+        f"What {unit.id} looks for{which}: an optimised picture.",
     )
 
 
@@ -398,7 +401,7 @@ def _crops(
                 k,
                 name,
                 six_digits(answers[k].peak),
-                lossless(context.tools.store, piece, alt),
+                lossless(context.tools.images, piece, alt),
             )
         )
     return tuple(crops)

@@ -95,6 +95,11 @@ def _sentence(content: OverviewContent) -> str:
 def _notices(context: Context) -> tuple[Notice, ...]:
     facts, settings = context.network.facts, context.settings
     notices = _on_the_file(facts.origin)
+    if context.tools.left_out:
+        whose = "images" if "probes" in context.tools.left_out else "images of the data set"
+        notices.append(
+            Notice("info", f"Pictures of {whose} are left out of this report, as was asked.")
+        )
     if not facts.executable:
         return tuple(notices)
     if facts.trace_problem:

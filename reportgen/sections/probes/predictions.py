@@ -235,9 +235,9 @@ def _segmentation(
     return SegmentationResult(
         output=task.output,
         overlay=photograph(
-            context.tools.store, overlay(below, decided, slots), f"Mask over the image: {said}."
+            context.tools.images, overlay(below, decided, slots), f"Mask over the image: {said}."
         ),
-        mask=lossless(context.tools.store, mask_picture(decided, slots), f"Mask alone: {said}."),
+        mask=lossless(context.tools.images, mask_picture(decided, slots), f"Mask alone: {said}."),
         legend=legend,
         threshold=threshold if single else None,
         mean_confidence=six_digits(float(confidence.mean())),
@@ -275,7 +275,7 @@ def _image(
     alt = f"The network's picture, {shape} pixels, values {window.low:.4g} to {window.high:.4g}."
     return ImageResult(
         output=task.output,
-        figure=lossless(context.tools.store, to_bytes(values, window), alt),
+        figure=lossless(context.tools.images, to_bytes(values, window), alt),
         low=finite_number(window.low),
         high=finite_number(window.high),
         rmse=rmse,

@@ -108,7 +108,7 @@ class ProbeObserver:
             size=probe.size,
             kind=probe.kind,
             label=label,
-            given=_given(context.tools.store, probe, name),
+            given=_given(context.tools.images, probe, name),
             received=received,
             outputs=tuple(results),
             notes=probe.notes,
@@ -131,7 +131,7 @@ class ProbeObserver:
         lines: tuple[int, ...] = ()
         if not zeros and name in self._series:
             lines = drawn_channels(array)
-            figure = _series_figure(self._context.tools.store, array, name, probe, low, high)
+            figure = _series_figure(self._context.tools.images, array, name, probe, low, high)
         elif not zeros and self._is_picture(name, array):
             figure, window = _received_picture(self._context, array, name, probe, low, high)
             channels = array.shape[2] if array.ndim == 3 else 1
@@ -198,7 +198,7 @@ def _received_picture(
 ) -> tuple[Figure, tuple[float, float] | None]:
     shape = " by ".join(str(n) for n in array.shape[:2])
     alt = f"{probe} as the network receives it at {name}: {shape} pixels, {_values(low, high)}."
-    figure = lossless(context.tools.store, own_window(array, context.settings.bands), alt)
+    figure = lossless(context.tools.images, own_window(array, context.settings.bands), alt)
     window = window_of(array)
     if window == Window(0.0, 255.0) or (array.ndim == 3 and array.shape[2] > COLOURS):
         return figure, None

@@ -119,6 +119,6 @@ def _contrast(
         name,
         other,
         (finite_number(pair.scores[0]), finite_number(pair.scores[1])),
-        over_image(context.tools.store, drawn, full, alt, context.settings.bands),
+        over_image(context.tools.images, drawn, full, alt, context.settings.bands),
         Peak(finite_number(x), finite_number(y)),
     )

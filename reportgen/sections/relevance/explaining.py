@@ -207,7 +207,7 @@ def explain_decisions(
             continue
         alt = f"{name}: {method.title} for {one.target.name}."
         full = full_colour(found.values)
-        figures.append(over_image(context.tools.store, made, full, alt, settings.bands))
+        figures.append(over_image(context.tools.data_images, made, full, alt, settings.bands))
     return Explained(method.title, tuple(figures))
 
 

@@ -341,7 +341,7 @@ def _map(context: Context, made: Explanation, failing: set[str]) -> RelevanceMap
     )
     if made.flat:
         return one
-    return with_pictures(context.tools.store, made, one, context.settings.bands)
+    return with_pictures(context.tools.images, made, one, context.settings.bands)
 
 
 def _verdict(made: Explanation, failing: set[str]) -> Any:
