@@ -119,7 +119,7 @@ def build_report(
     check_output(
         output, force=settings.force, single=settings.single_file, card=settings.card is not None
     )
-    look = read_look(settings.templates)
+    look = read_look(settings.templates, settings.base_url)
     check_templates(look)
     if isinstance(model, str | Path):
         check_model_file(Path(model), settings.architecture)

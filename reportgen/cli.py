@@ -128,7 +128,7 @@ def demo(*, example: str, **given: Any) -> int:
 
 @cli.command("render")
 @click.argument("folder", type=Path)
-@_options("notes", "card", "templates", "open", "single_file")
+@_options("notes", "card", "templates", "base_url", "open", "single_file")
 def render_again(folder: Path, **given: Any) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
     from reportgen.page.folder import ReportFolder
@@ -138,7 +138,7 @@ def render_again(folder: Path, **given: Any) -> int:
     from reportgen.page.render import check_templates
     from reportgen.report.model import read_report
 
-    look = read_look(given["templates"])
+    look = read_look(given["templates"], _checked("base_url", given["base_url"]))
     check_templates(look)
     with locked(folder):
         report = read_report(folder)
@@ -151,6 +151,29 @@ def render_again(folder: Path, **given: Any) -> int:
     if given["open"]:
         ReportFolder(folder).open()
     return 0
+
+
+@cli.command()
+@click.argument("folder", type=Path)
+@_options("base_url")
+def comment(folder: Path, base_url: str | None) -> int:
+    """Print the summary of the report in FOLDER as Markdown, for a comment on a pull request."""
+    from reportgen.page.look import Look
+    from reportgen.page.render import summary_text
+    from reportgen.report.model import blaming, read_report
+
+    look = Look(base_url=_checked("base_url", base_url) or "")
+    report = read_report(folder)
+    with blaming(folder):
+        click.echo(summary_text(report, look), nl=False)
+    return 0
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a value of the command line as the settings would take it."""
+    from reportgen.settings import make_settings
+
+    return None if value is None else getattr(make_settings({name: value}), name)
 
 
 def _with_texts(report: Report, notes: str | None, card: str | None) -> Report:

@@ -77,7 +77,7 @@ def _summaries(
 
     for key, value in found.numbers.items():
         yield scalar_pb(f"{name}/{key}", value)
-    yield text_pb(f"{name}/summary", summary_text(folder.report))
+    yield text_pb(f"{name}/summary", summary_text(folder.report, html=False))
     for tag, png, width, height in pictures:
         yield _image(f"{name}/{tag}", png, width, height)
     meta = {

@@ -25,12 +25,14 @@ class Concern(NamedTuple):
         text: what is wrong, in a few words.
         detail: what was measured.
         target: id of the evidence on the page.
+        action: what to do; empty where the detail says it.
     """
 
     level: Level
     text: str
     detail: str
     target: str
+    action: str = ""
 
     @property
     def rule(self) -> str:
@@ -67,14 +69,16 @@ def _of_findings(findings: Sequence[Finding]) -> list[Concern]:
         Concern(
             "error" if group[0].severity == "error" else "warning",
             group[0].title,
-            _places(group),
+            places(group),
             f"rule/{group[0].rule}/{group[0].severity}",
+            group[0].action,
         )
         for group in by_rule(counted)
     ]
 
 
-def _places(group: Sequence[Finding]) -> str:
+def places(group: Sequence[Finding]) -> str:
+    """Return where a rule found something and what it measured there: the first place of several."""
     first, others = group[0], len(group) - 1
     where = first.where.variable or first.where.layer
     said = f"{where}: {first.observed}" if where else first.observed

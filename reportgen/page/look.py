@@ -37,10 +37,17 @@ _ESCAPED = re.compile(r"\\(?:([0-9a-f]{1,6})[ \t\n]?|([^\n]))", re.IGNORECASE)
 
 
 class Look(NamedTuple):
-    """The user's files by their name; empty for the package's own look."""
+    """How a report looks, and where it will lie.
+
+    Attributes:
+        folder: of the user's templates.
+        files: the user's by their name; empty for the package's own look.
+        base_url: the report's address on the web, which ``summary.md`` leads to; empty where nobody said.
+    """
 
     folder: Path = Path()
     files: Mapping[str, bytes] = {}
+    base_url: str = ""
 
     def source(self, name: str) -> tuple[str, str, Callable[[], bool]]:
         """Return a template's text, its file, and that it stays as it is.
@@ -85,7 +92,7 @@ def template_root() -> Traversable:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "templates"
 
 
-def read_look(folder: str | Path | None) -> Look:
+def read_look(folder: str | Path | None, base_url: str | None = None) -> Look:
     """Read the user's templates; without a folder the look is the package's.
 
     Files of our names stand in for ours; ``static/theme.css`` follows our style sheet; one of ``LOGOS`` is
@@ -96,7 +103,7 @@ def read_look(folder: str | Path | None) -> Look:
             sheet loads something.
     """
     if folder is None:
-        return Look()
+        return Look(base_url=base_url or "")
     place = Path(folder)
     if not place.is_dir():
         raise TemplateError(f"--templates {place}: there is no such folder.")
@@ -114,7 +121,7 @@ def read_look(folder: str | Path | None) -> Look:
             )
         if name in known or name.startswith("own/"):
             found[name] = _read(place / name, name)
-    return Look(place, found)
+    return Look(place, found, base_url or "")
 
 
 def _known() -> set[str]:

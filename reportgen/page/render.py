@@ -19,6 +19,7 @@ from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, s
 from reportgen.page.flow import flow
 from reportgen.page.joined import content_of
 from reportgen.page.look import STATIC, Look, blaming_templates
+from reportgen.page.markdown import address_of, markdown, marker, summary_known
 from reportgen.page.notes import left_out, notes_markup
 from reportgen.page.single import Pictures, checked, data_address, inline
 from reportgen.page.sparkline import bars_over_depth, curve_over_depth, sparkline
@@ -195,11 +196,18 @@ def diagram_svg(drawing: Diagram, kind: str) -> str:
     return str(macro.diagram(drawing, kind, kind))
 
 
-def summary_text(report: Report, look: Look = _OWN) -> str:
-    """Return ``summary.md``: short enough for a comment on a pull request."""
+def summary_text(report: Report, look: Look = _OWN, *, html: bool = True) -> str:
+    """Return ``summary.md``: short enough for a comment on a pull request.
+
+    Args:
+        report: the data.
+        look: templates of the user, and where the report will lie.
+        html: whether what renders it lets elements of HTML through.
+    """
     with blaming_templates(look):
         made = _environment(look, autoescape=False).get_template("summary.md")
-        return made.render(summary=report.summary, view=make_view(report))
+        text = made.render(**summary_known(report, look.base_url, html=html))
+        return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def card_text(report: Report, look: Look = _OWN) -> str:
@@ -208,7 +216,12 @@ def card_text(report: Report, look: Look = _OWN) -> str:
         return ""
     with blaming_templates(look):
         made = _environment(look, autoescape=False).get_template("model_card.md")
-        return made.render(report=report, summary=report.summary, metadata=metadata(report))
+        return made.render(
+            report=report,
+            summary=report.summary,
+            metadata=metadata(report),
+            address=address_of(look.base_url),
+        )
 
 
 def _asset_name(data: bytes, name: str) -> str:
@@ -235,6 +248,7 @@ def _environment(
         flags=flags,
         flops=wording.flops_text,
         markdown=markdown,
+        marker=marker,
         number=wording.number_text,
         plural=wording.plural,
         short=wording.short_text,
@@ -303,12 +317,6 @@ def arrow_heads(edges: Sequence[str]) -> str:
         left, right = (x - ux - uy / 2, y - uy + ux / 2), (x - ux + uy / 2, y - uy - ux / 2)
         heads.append(f"M{x:g} {y:g}L{left[0]:.0f} {left[1]:.0f}L{right[0]:.0f} {right[1]:.0f}Z")
     return "".join(heads)
-
-
-def markdown(text: str) -> str:
-    """Escape text for Markdown, on one line."""
-    line = " ".join(text.split())
-    return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", line)
 
 
 _FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*[a-z](?: [A-Z]+\b(?![a-z]))?)")
