@@ -36,6 +36,8 @@ LEAST_GAIN = 0.03
 """... and this part of the score's range, below which nobody would call it a difference."""
 ENOUGH_GAIN = 0.75
 """An advantage of this part of the score's range is enough in any case; the most there is is 0.9."""
+ENOUGH_FOR_MIDDLE = 0.6
+"""... beats the middle of the image in any case: ``benchmarks/README.md`` has what other parts would cost."""
 ASIDE = 1 / 8
 """How far from the middle of the image, in parts of its sides, the blobs beside the one in the middle lie."""
 MIDDLES = (
@@ -279,15 +281,15 @@ def needed_for_middle(trials: Trials) -> float | None:
 
     The blobs in the middle and beside it say what a place near the middle is worth: the mean of their
     advantages, and as many of their standard deviations as for chance; at least what the best of them reaches.
-    ``ENOUGH_GAIN`` of the range is enough here too, where the object lies beside the middle and the blobs
-    spread over the whole range.
+    ``ENOUGH_FOR_MIDDLE`` of the range is enough, where the object lies beside the middle and the blobs spread
+    over the whole range.
     """
     if not trials.middle:
         return None
     reached = np.array([curves.advantage for curves in trials.middle])
     spread = reached.std(ddof=1) if reached.size > 1 else 0.0
     by_spread = reached.mean() + DEVIATIONS * spread
-    return float(max(reached.max(), min(by_spread, ENOUGH_GAIN * reach(trials))))
+    return float(max(reached.max(), min(by_spread, ENOUGH_FOR_MIDDLE * reach(trials))))
 
 
 def never_moves(trials: Trials, least: float) -> bool:
