@@ -77,6 +77,8 @@ def _guess(output: OutputFacts, facts: NetworkFacts, classes: Sequence[str]) -> 
     shape = tuple(n or 0 for n in output.shape[1:])
     if None in output.shape[1:]:
         return Task(output.name, "tensor", "values", "a size of it follows the number of images")
+    if facts.trace_problem and output.activation is None and output.loss is None:
+        return Task(output.name, "tensor", "values", "the forward pass could not be traced")
     if len(shape) == 1:
         kind, scale, because = _guess_vector(output, shape[0], classes)
     elif len(shape) == 3 and min(shape[:2]) >= SMALLEST_MASK:
