@@ -116,6 +116,18 @@ def operation_activation(tensor: Any) -> str | None:
     return {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(operation.type)
 
 
+def softmax_width(tensor: Any) -> int | None:
+    """Return how many values the softmax that an output ends in makes sum to 1; None where it ends in none.
+
+    TensorFlow's is always over the last axis; what is reshaped behind it may have another.
+    """
+    operation = before(tensor, {*_MOVES_AXES, "Transpose"}).op
+    if operation.type not in {"Softmax", "LogSoftmax"}:
+        return None
+    width = operation.inputs[0].shape[-1]
+    return None if width is None else int(width)
+
+
 def _losses(model: Any, compiled: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     loss = stored_loss(model, compiled)
     if isinstance(loss, dict) and "class_name" not in loss:

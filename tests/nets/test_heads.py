@@ -48,6 +48,31 @@ def task_of(model):
     return task.kind, task.scale
 
 
+def reshaped(groups, width):
+    """Return a network whose softmax runs over ``width`` values each, and stands behind it in one row."""
+    start = keras.Input((12, 12, 3), name="picture")
+    x = layers.Reshape((groups, width))(layers.Dense(groups * width)(features(start)))
+    return keras.Model(start, layers.Reshape((groups * width,))(layers.Softmax()(x)))
+
+
+@pytest.mark.parametrize(
+    ("groups", "width", "kind", "because", "rules"),
+    [
+        (4, 1, "tensor", "softmax over 1 value each", {"one-class-softmax"}),
+        (2, 3, "tensor", "softmax over 3 values each", set()),
+        (1, 4, "classification", "softmax over 4 units", set()),
+    ],
+)
+def test_a_softmax_is_over_its_own_axis_however_it_is_reshaped(groups, width, kind, because, rules):
+    model = reshaped(groups, width)
+    x = RNG.uniform(0, 1, (6, 12, 12, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.predict(x, verbose=0).sum(axis=1), groups, rtol=1e-5)
+    report = build_report(model, probes=x, sections="overview,probes").report
+    (task,) = report.sections[0].content.tasks
+    assert (task.kind, task.because) == (kind, because)
+    assert {finding.rule for finding in report.findings} == rules
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
