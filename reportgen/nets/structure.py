@@ -225,7 +225,11 @@ def _initializer(layer: Any, name: str) -> Any | None:
     if name == "kernel" and hasattr(layer, "depthwise_initializer"):
         return layer.depthwise_initializer
     own = getattr(layer, f"{name}_initializer", None)
-    return own or getattr(layer, f"{name.removesuffix('_kernel')}_initializer", None)
+    own = own or getattr(layer, f"{name.removesuffix('_kernel')}_initializer", None)
+    if own is None and role_of(name) in {"kernel", "embeddings"}:  # a layer of one weight has one
+        only = getattr(layer, "initializer", None)
+        return only if hasattr(only, "get_config") and len(layer_variables(layer)) == 1 else None
+    return own
 
 
 def _initializer_name(initializer: Any | None) -> str | None:
