@@ -264,5 +264,6 @@ def _fans(layer: Any, name: str, initializer: Any | None) -> tuple[int, int] | N
 def to_numpy(value: Any) -> NDArray[Any]:
     """Return a variable or tensor as a NumPy array, on a CPU without a copy; bfloat16 and float8 as float32."""
     raw = raw_variable(value)
-    array = np.asarray(raw.read_value() if hasattr(raw, "read_value") else raw)
+    # Not read_value, which runs a second operation for its control dependencies alone.
+    array = np.asarray(raw.value() if hasattr(raw, "read_value") else raw)
     return array if array.dtype.kind in "fiub" else array.astype(np.float32)
