@@ -164,4 +164,6 @@ def _guess_picture(
         )
     if channels == source:
         return "image", "values", "as many channels out as in"
+    if channels == 1 and activation not in {"softmax", "sigmoid"}:
+        return "image", "values", f"a number at every pixel, with {activation or 'no'} activation"
     return "tensor", "values", f"{channels} channels with {activation or 'no'} activation"
