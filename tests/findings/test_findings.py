@@ -349,7 +349,7 @@ def test_zeros_that_a_layer_starts_from_were_not_trained():
 
 def test_columns_of_an_embedding_of_two_rows_are_no_filters():
     alike = change(HEALTH, each=2, duplicates=300, duplicate_filters=(3,))
-    kernel = change(KERNEL, health=alike)
+    kernel = change(KERNEL, health=change(alike, each=4))
     assert [f.rule for f in judge([weights(kernel)]).findings] == ["duplicate-filters"]
     assert not judge([weights(change(kernel, role="embeddings"))]).findings
 

@@ -81,8 +81,8 @@ def levels(matrix: NDArray[Any]) -> int:
 
 def _common_levels(matrix: NDArray[Any], first: NDArray[Any]) -> int:
     count = 0
-    for found in (lambda: first, lambda: np.unique(matrix)):
-        different = found().astype(np.float64)
+    for rows in (None, matrix):
+        different = (first if rows is None else np.unique(rows)).astype(np.float64)
         step = float(np.diff(different).min())
         count = round(float(different[-1] - different[0]) / step) + 1
         if count > _MOST_LEVELS or not _stand(different, different[0], step):
