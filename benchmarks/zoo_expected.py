@@ -17,8 +17,10 @@ EXPECTED: dict[str, tuple[str, str]] = {
     ),
     "hub/DFine": (
         "tensor tensor tensor tensor tensor tensor tensor tensor",
-        "E batch-norm-untouched, I activation-growth, I silent-units, W all-zero-variable, "
-        "W kernel-at-initialisation",
+        (
+            "E batch-norm-untouched, I activation-growth, I silent-units, W all-zero-variable, "
+            "W kernel-at-initialisation"
+        ),
     ),
     "hub/DepthAnything": (
         "image",
