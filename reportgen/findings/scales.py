@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule
-from reportgen.findings.initialisation import LEAST_FOR_WARNING, as_declared
+from reportgen.findings.initialisation import as_declared
 from reportgen.report.findings import Where
 from reportgen.wording import percent_text, plural
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 LEAST_VALUES = 1_000
 LEAST_FOR_ONE = 64
-LEAST_FOR_SCALE = 100
-"""Values under which a kernel's scale says nothing: a 1×1 convolution of two channels has four."""
 LEAST_OF_A_KIND = 4
 EXPECTED_GAIN = math.sqrt(2)
 """Gain that keeps the scale of signals through ReLUs (He et al., 2015); LeCun's is 1, Glorot's between."""
@@ -95,7 +93,7 @@ def scale_out_of_line(facts: Facts) -> Judgement:
     out of line; the head of a regression is left out of this.
     A kernel's largest value is left out of its gain: ``dominant-weight`` is the rule for that. A kernel that is
     as its layer declares to start has the scale that was asked for: ``kernel-at-initialisation`` names it. Of
-    kernels under 100 values nothing is said, under 200 information.
+    kernels under 64 values nothing is said: a 1×1 convolution of two channels has four.
     """
     if facts.weights is None:
         return NO_WEIGHTS
@@ -109,7 +107,7 @@ def scale_out_of_line(facts: Facts) -> Judgement:
         kinds.setdefault(_kind(v), []).append(gain)
     hits = []
     for v, gain in gains:
-        if v.path in fresh or v.count < LEAST_FOR_SCALE:
+        if v.path in fresh or v.count < LEAST_FOR_ONE:
             continue
         kind = sorted(kinds[_kind(v)])
         middle = kind[len(kind) // 2]
@@ -119,7 +117,7 @@ def scale_out_of_line(facts: Facts) -> Judgement:
             text = f"gain {gain:.3g}, {gain / EXPECTED_GAIN:.3g} times the expected √2"
         else:
             continue
-        hits.append(Hit(text, _at(v), None if v.count >= LEAST_FOR_WARNING else "info"))
+        hits.append(Hit(text, _at(v)))
     return hits
 
 
