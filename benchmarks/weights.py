@@ -17,7 +17,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-NAMES = ("EfficientNetB0", "ResNet50", "InceptionResNetV2", "VGG16")
+NAMES = ("EfficientNetB0", "NASNetMobile", "ResNet50", "InceptionResNetV2", "VGG16")
 
 
 def resident() -> float:

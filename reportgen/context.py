@@ -19,6 +19,7 @@ from reportgen.inputs.fitting import image_input, shapes_of
 from reportgen.inputs.preprocessing import feeder, prepare
 from reportgen.inputs.probes import read_probes
 from reportgen.inputs.streams import first_images
+from reportgen.network.samples import sample_of
 from reportgen.network.tasks import class_count, guess_tasks
 from reportgen.numerics import digest
 from reportgen.report.leaves import Notice
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from reportgen.inputs.preprocessing import Prepared
     from reportgen.inputs.probes import ProbeSet
     from reportgen.network.protocol import Network
+    from reportgen.network.samples import Sample
     from reportgen.network.tasks import Task
     from reportgen.settings import Settings
 
@@ -150,6 +152,12 @@ class Context(NamedTuple):
     def class_names(self, task: Task) -> ClassNames:
         """Return the classes of an output: names, numbers, and what labels mean."""
         return classes_of(task, self.network.facts.output(task.output), self.classes, self.folders)
+
+    @property
+    def sample(self) -> Sample:
+        """What the network's inputs are called."""
+        facts = self.network.facts.inputs
+        return sample_of(facts, [self.shapes[one.name] for one in facts])
 
     @property
     def settings(self) -> Settings:

@@ -96,8 +96,9 @@ def with_chosen_probes(
     found = read_probes(listing, context.specs, context.settings)
     count = sum(row.place in chosen.wrong for row in rows)
     text = (
-        f"The probes are drawn from the data set of {chosen.images:,} images: {count} that are decided "
-        f"wrong, the surest mistake of each class in turn, and {len(rows) - count} that are decided right."
+        f"The probes are drawn from the data set of {context.sample.counted(chosen.images)}: {count} that are "
+        "decided wrong, the surest mistake of each class in turn, and "
+        f"{len(rows) - count} that are decided right."
     )
     notices = (Notice("info", text), *probes.set.notices)
     found = found._replace(total=chosen.images, notices=notices, chosen=True)

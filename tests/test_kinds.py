@@ -58,6 +58,43 @@ def test_several_inputs_of_open_sizes_keep_their_own():
     np.testing.assert_allclose(shown, model.predict(given, verbose=0).max(axis=1), rtol=1e-4)
 
 
+def two_open_images(*layers_between):
+    """Return a classifier that adds what it sees in two pictures of open size."""
+    left, right = (keras.Input((None, None, 3), name=name) for name in ("left", "right"))
+    seen = [layers.Conv2D(4, 3, padding="same")(start) for start in (left, right)]
+    for layer in layers_between:
+        seen[1] = layer(seen[1])
+    x = layers.GlobalAveragePooling2D()(layers.Add()(seen))
+    return keras.Model([left, right], layers.Dense(3, activation="softmax")(x))
+
+
+@pytest.mark.parametrize("name", ["left", "right"])
+def test_an_input_without_probes_takes_the_size_of_the_one_that_has_them(name):
+    model = two_open_images()
+    given = {name: RNG.uniform(0, 1, (4, 20, 30, 3)).astype(np.float32)}
+    whole = {other: given.get(other, np.zeros_like(given[name])) for other in ("left", "right")}
+    built = build_report(model, probes=given, sections="overview,probes,activations")
+    overview, probes, _ = (section.content for section in built.report.sections)
+    assert overview.input_shapes == ((20, 30, 3), (20, 30, 3))
+    shown = [probe.outputs[0].top[0].probability for probe in probes.probes]
+    np.testing.assert_allclose(shown, model.predict(whole, verbose=0).max(axis=1), rtol=1e-4)
+    assert not built.failed
+
+
+def test_a_network_that_cannot_be_run_is_named_after_its_head_and_by_no_failure():
+    model = two_open_images(layers.Cropping2D(2))  # no sizes that are equal can be added
+    given = {"left": RNG.uniform(0, 1, (4, 20, 30, 3)).astype(np.float32)}
+    report = build_report(model, probes=given, sections="overview").report
+    assert report.sections[0].lead.startswith("A classifier with 3 classes")
+    assert any("could not be traced" in notice.text for notice in report.sections[0].notices)
+    start = keras.Input((None, None, 3))
+    x = layers.Add()([layers.Conv2D(4, 3)(start), start[..., :1]])
+    model = keras.Model(start, keras.ops.mean(x, axis=(1, 2)))
+    report = build_report(model, probes=given["left"], sections="overview").report
+    assert report.sections[0].lead.startswith("A network for inputs of 20×30×3")
+    assert report.sections[0].content.tasks[0].because == "the forward pass could not be traced"
+
+
 def normalised(steps, images, *, momentum=0.99):
     """Return a classifier whose BatchNormalization saw so many batches of these images."""
     start = keras.Input((12, 12, 3))

@@ -61,44 +61,6 @@ MOST_POINTS = 2000
 """Points of a line that is drawn; a screen has no more columns."""
 
 
-class DepthPoint(NamedTuple):
-    """One kernel: its layer, mean, standard deviation and root mean square."""
-
-    layer: str
-    mean: float
-    std: float
-    rms: float
-
-
-def depth_figure(store: AssetStore, points: Sequence[DepthPoint], alt: str) -> Figure:
-    """Plot mean ± standard deviation, and norm an element, of kernels in the order of the layers."""
-    with _styled():
-        from matplotlib.figure import Figure as Canvas
-
-        canvas = Canvas(figsize=(9.6, 4.2))
-        canvas.subplots_adjust(left=0.11, right=0.995, bottom=0.11, top=0.98, hspace=0.12)
-        upper, lower = canvas.subplots(2, 1, sharex=True)
-        x = list(range(1, len(points) + 1))
-        low = [p.mean - p.std for p in points]
-        high = [p.mean + p.std for p in points]
-        upper.fill_between(x, low, high, color=_FIRST, alpha=0.22, linewidth=0)
-        upper.plot(
-            x, [p.mean for p in points], color=_FIRST, linewidth=1.4, marker=".", markersize=4
-        )
-        upper.set_ylabel("mean ± std")
-        positive = [p.rms for p in points if p.rms > 0]
-        lower.plot(
-            x, [p.rms for p in points], color=_SECOND, linewidth=1.4, marker=".", markersize=4
-        )
-        if positive:
-            lower.set_yscale("log")
-        lower.set_ylabel("L2 norm / √size")
-        lower.set_xlabel("kernel, in the order of the layers")
-        lower.set_xlim(0.5, len(points) + 0.5)
-        lower.xaxis.get_major_locator().set_params(integer=True)
-        return _save(store, canvas, alt)
-
-
 class Lines(NamedTuple):
     """A named line; NaN breaks it, unless its points are ``joined``."""
 

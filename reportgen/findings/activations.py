@@ -51,7 +51,7 @@ def units_cannot_fire(facts: Facts) -> Judgement:
         if row.below and row.layer not in seen:
             text = (
                 f"{row.below} of {plural(row.channels, 'channel')} stay 6 standard deviations below zero on "
-                f"{plural(facts.activations.images if facts.activations else 0, 'image')}"
+                f"{facts.sample.counted(facts.activations.images if facts.activations else 0)}"
             )
             level = "warning" if row.below >= limit * row.channels else "info"
             hits.append(Hit(text, channels_of(row.layer, row.below_channels, row.below), level))
@@ -74,7 +74,7 @@ def silent_units(facts: Facts) -> Judgement:
             continue
         share = row.silent / row.channels
         many = share > limit and content.images >= ENOUGH_IMAGES
-        text = f"{row.silent} of {plural(row.channels, 'channel')} on {plural(content.images, 'image')}"
+        text = f"{row.silent} of {plural(row.channels, 'channel')} on {facts.sample.counted(content.images)}"
         text += _dead_beside(facts, row)
         hits.append(Hit(text, Where(layer=row.layer), "warning" if many else "info"))
     return hits
@@ -173,15 +173,16 @@ RULES = (
     Rule(
         "units-cannot-fire", "Units are dead", "warning", units_cannot_fire,
         "less than {limit:.0%} of a layer's channels with β + 3|γ| < 0, or 6σ below zero, before a ReLU",
-        "They are zero for every image: capacity that is paid for and not used.",
+        "They are zero for every {image}: capacity that is paid for and not used.",
         "Lower the learning rate, or use a leaky activation; prune what is dead.",
         "Lu et al. (2020), Dying ReLU and Initialization",
     ),
     Rule(
-        "silent-units", "Units were inactive on all images", "info", silent_units,
-        "a warning above {limit:.0%} of a layer on 64 images or more",
-        "Other images may activate them, unlike dead units; inactive on many images they are unused capacity.",
-        "Show more images (--data, or --max-probes 64) before acting on it.",
+        "silent-units", "Units were inactive on all {images}", "info", silent_units,
+        "a warning above {limit:.0%} of a layer on 64 {images} or more",
+        "Other {images} may activate them, unlike dead units; inactive on many {images} they are unused "
+        "capacity.",
+        "Show more {images} (--data, or --max-probes 64) before acting on it.",
         "Amazon SageMaker Debugger, rule DeadRelu",
     ),
     Rule(

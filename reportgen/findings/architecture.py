@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     )
 
 _TRAIN_ONLY = re.compile(
-    r"Random[A-Z]\w*|GaussianNoise|ActivityRegularization|CutMix|MixUp|AutoContrast"
+    "Random(Brightness|ColorDegeneration|ColorJitter|Contrast|Crop|ElasticTransform|Erasing|Flip|GaussianBlur|"
+    "Grayscale|Height|Hue|Invert|Perspective|Posterization|Rotation|Saturation|Sharpness|Shear|Translation|"
+    "Width|Zoom)|AugMix|CutMix|MixUp|RandAugment|GaussianNoise|ActivityRegularization|AutoContrast"
 )
 _NAMES = {
     "conv2d": "Conv2D",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reportgen.findings.facts import Facts, Judgement
+    from reportgen.network.samples import Sample
     from reportgen.report.content.evaluation import ClassRow
     from reportgen.report.findings import Severity
 
@@ -65,7 +66,7 @@ def accuracy_at_chance(facts: Facts) -> Judgement:
         return [
             Hit(
                 f"accuracy {result.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) on "
-                f"{plural(_images(facts), 'image')}; always saying the largest class reaches "
+                f"{facts.sample.counted(_images(facts))}; always saying the largest class reaches "
                 f"{result.majority:.3f}"
             )
         ]
@@ -100,7 +101,7 @@ def threshold_misplaced(facts: Facts) -> Judgement:
         text = (
             f"accuracy {result.accuracy:.3f} at the threshold {result.threshold:.3g}; the ranking has an area "
             f"under ROC of {result.roc_auc:.3f}, and at {other.threshold:.3g} {right:,} of "
-            f"{plural(count, 'image')} are correct"
+            f"{facts.sample.counted(count)} are correct"
         )
         return [Hit(text, severity="error" if _at_chance(result) else "warning")]
 
@@ -117,7 +118,7 @@ def _labels_out_of_place(result: Labelled) -> list[Hit]:
     return [
         Hit(
             f"{result.accuracy:.3f} of all decisions right at the threshold {result.threshold:.3g}, and "
-            f"{result.ranked} of {plural(len(result.labels), 'label')} order the images better than chance",
+            f"{result.ranked} of {plural(len(result.labels), 'label')} are ranked better than chance",
             severity="error",
         )
     ]
@@ -131,7 +132,7 @@ def below_baseline(facts: Facts) -> Judgement:
     """Report numbers, labels and masks that a constant answer gets as well."""
 
     def judge(result: Regressed | Labelled | Segmented) -> list[Hit]:
-        on = plural(_images(facts), "image")
+        on = facts.sample.counted(_images(facts))
         if isinstance(result, Regressed):
             if result.baseline_mae == 0 or result.mae < result.baseline_mae:
                 return []
@@ -173,18 +174,18 @@ def _classes(facts: Facts, hit: Callable[[ClassRow | MaskRow], bool]) -> Judgeme
         found = [row for row in there if hit(row)]
         if not found:
             return []
-        return [Hit(f"{len(found)} of {len(rows)} classes: {_listed(found)}")]
+        return [Hit(f"{len(found)} of {len(rows)} classes: {_listed(found, facts.sample)}")]
 
     return _each(facts, judge, Classified, Labelled, Segmented)
 
 
-def _listed(rows: list[ClassRow | MaskRow]) -> str:
-    names = ", ".join(f"{row.name} ({_much(row)})" for row in rows[:5])
+def _listed(rows: list[ClassRow | MaskRow], sample: Sample) -> str:
+    names = ", ".join(f"{row.name} ({_much(row, sample)})" for row in rows[:5])
     return names + (", …" if len(rows) > 5 else "")
 
 
-def _much(row: ClassRow | MaskRow) -> str:
-    return plural(row.pixels, "pixel") if isinstance(row, MaskRow) else plural(row.support, "image")
+def _much(row: ClassRow | MaskRow, sample: Sample) -> str:
+    return plural(row.pixels, "pixel") if isinstance(row, MaskRow) else sample.counted(row.support)
 
 
 def relabelled(facts: Facts) -> Judgement:
@@ -221,14 +222,14 @@ def miscalibrated(facts: Facts) -> Judgement:
         side = "too sure" if mean > result.accuracy else "not sure enough"
         return [
             Hit(
-                f"expected calibration error {error:.3f} on {plural(_images(facts), 'image')}: {side}, mean "
-                f"confidence {mean:.3f} at an accuracy of {result.accuracy:.3f}"
+                f"expected calibration error {error:.3f} on {facts.sample.counted(_images(facts))}: {side}, "
+                f"mean confidence {mean:.3f} at an accuracy of {result.accuracy:.3f}"
             )
         ]
 
     judged = _each(facts, judge, Classified)
     if isinstance(judged, list) and _images(facts) < MANY_IMAGES:
-        return NotJudged("fewer than 200 images")
+        return NotJudged(f"fewer than 200 {facts.sample.many}")
     return judged
 
 
@@ -238,7 +239,7 @@ def too_good(facts: Facts) -> Judgement:
     def judge(result: Classified) -> list[Hit]:
         if result.accuracy < 1 or _images(facts) < MANY_IMAGES:
             return []
-        return [Hit(f"every one of {plural(_images(facts), 'image')} is right")]
+        return [Hit(f"every one of {facts.sample.counted(_images(facts))} is right")]
 
     return _each(facts, judge, Classified)
 
@@ -249,12 +250,18 @@ def imbalance(facts: Facts) -> Judgement:
     def judge(result: Classified) -> list[Hit]:
         there = [row for row in result.classes if row.support]
         if len(there) < 2:
-            return [Hit(f"all images are of one class, {there[0].name}")] if there else []
+            return (
+                [Hit(f"all {facts.sample.many} are of one class, {there[0].name}")] if there else []
+            )
         large = max(there, key=lambda row: row.support)
         small = min(there, key=lambda row: row.support)
         if large.support <= facts.thresholds["imbalance"] * small.support:
             return []
-        return [Hit(f"{large.name} has {large.support:,} images, {small.name} {small.support:,}")]
+        return [
+            Hit(
+                f"{large.name} has {facts.sample.counted(large.support)}, {small.name} {small.support:,}"
+            )
+        ]
 
     return _each(facts, judge, Classified)
 
@@ -321,15 +328,15 @@ RULES = (
     ),
     Rule(
         "never-predicted", "Classes that are never predicted", "warning", never_predicted,
-        "every class with ten images or pixels or more is predicted at least once",
+        "every class with ten {images} or pixels or more is predicted at least once",
         "The network does not know the class.",
-        "Look at its images and labels; weigh or sample the class in training.",
+        "Look at its {images} and labels; weigh or sample the class in training.",
         "by definition",
     ),
     Rule(
         "zero-recall", "Classes that are never found", "warning", zero_recall,
-        "every class with ten images or pixels or more is found at least once",
-        "The class is predicted, but only for other classes' images: perhaps two names are swapped.",
+        "every class with ten {images} or pixels or more is found at least once",
+        "The class is predicted, but only for other classes' {images}: perhaps two names are swapped.",
         "Compare the order of the class names with the training's.",
         "by definition",
     ),
@@ -342,21 +349,21 @@ RULES = (
     ),
     Rule(
         "miscalibrated", "Probabilities are not calibrated", "warning", miscalibrated,
-        "expected calibration error at most {limit:g} on 200 images or more",
+        "expected calibration error at most {limit:g} on 200 {images} or more",
         "Its confidence does not say how often it is right.",
         "Scale the temperature on held-out data.",
         "Guo et al. (2017), On Calibration of Modern Neural Networks",
     ),
     Rule(
         "too-good", "A perfect score", "info", too_good,
-        "at least one mistake on 200 images or more",
-        "Rare on honest data: training images may be among them.",
+        "at least one mistake on 200 {images} or more",
+        "Rare on honest data: training {images} may be among them.",
         "Check that the data set was not trained on.",
         "no accepted threshold",
     ),
     Rule(
         "imbalance", "The classes are of very different size", "info", imbalance,
-        "the largest class has at most {limit:g} times the images of the smallest",
+        "the largest class has at most {limit:g} times the {images} of the smallest",
         "The accuracy is that of the large classes.",
         "Read recall and F1 of every class.",
         "no accepted threshold",

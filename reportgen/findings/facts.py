@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from reportgen.network.samples import IMAGE
 from reportgen.report.content.activations import ActivationsContent
 from reportgen.report.content.architecture import ArchitectureContent
 from reportgen.report.content.evaluation import EvaluationContent
@@ -16,6 +17,7 @@ from reportgen.report.findings import Where
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from reportgen.network.samples import Sample
     from reportgen.report.findings import Severity
     from reportgen.report.model import Section
 
@@ -66,6 +68,11 @@ class Facts(NamedTuple):
     history: HistoryContent | None = None
     evaluation: EvaluationContent | None = None
 
+    @property
+    def sample(self) -> Sample:
+        """What the network's inputs are called."""
+        return self.overview.sample if self.overview is not None else IMAGE
+
 
 class Hit(NamedTuple):
     """One thing that a rule found; ``severity`` overrides the rule's."""
@@ -89,7 +96,8 @@ class Rule(NamedTuple):
 
     Attributes:
         id: stable, in kebab case.
-        threshold: in words; ``{limit}`` stands for the threshold's value.
+        threshold: in words; ``{limit}`` stands for the threshold's value. In this and the other texts
+            ``{image}`` and ``{images}`` stand for what the network's inputs are called.
     """
 
     id: str

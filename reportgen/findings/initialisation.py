@@ -56,6 +56,21 @@ def is_fresh(variable: Variable, limit: float, *, moved: bool) -> bool:
     return fit.distance < _ONE_IN_100 / root and variable.count >= ALONE
 
 
+def as_declared(facts: Facts) -> set[str]:
+    """Return the paths of the kernels that still are what their layers declare to start with."""
+    if facts.weights is None:
+        return set()
+    limit, moved = facts.thresholds["kernel-at-initialisation"], moved_layers(facts)
+    return {
+        v.path
+        for v in facts.weights.variables
+        if v.health
+        and v.health.initial
+        and v.health.initial.declared
+        and is_fresh(v, limit, moved=v.layer in moved)
+    }
+
+
 def moved_layers(facts: Facts) -> set[str]:
     """Return the layers whose bias is not as it was created.
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reportgen.findings.facts import Hit, Rule
+    from reportgen.network.samples import Sample
     from reportgen.report.findings import Severity
     from reportgen.report.model import Section
     from reportgen.values import SectionKind
@@ -117,7 +118,7 @@ def judge(
     failed: list[str] = []
     for rule in RULES:
         limit = facts.thresholds.get(rule.id)
-        held_against = rule.threshold.format(limit=limit) if limit is not None else rule.threshold
+        rule = _worded(rule, facts.sample, limit)  # noqa: PLW2901
         try:
             outcome = rule.judge(facts)
         except Exception as error:
@@ -126,24 +127,35 @@ def judge(
             outcome = NotJudged(f"{RULE_FAILED}: {error_text(error)}")
         if isinstance(outcome, NotJudged):
             not_applicable.append(
-                Check(rule.id, rule.title, held_against, rule.source, outcome.reason)
+                Check(rule.id, rule.title, rule.threshold, rule.source, outcome.reason)
             )
         elif not outcome:
-            passed.append(Check(rule.id, rule.title, held_against, rule.source))
+            passed.append(Check(rule.id, rule.title, rule.threshold, rule.source))
         hits = () if isinstance(outcome, NotJudged) else outcome
-        findings += [_finding(rule, hit, held_against, ignore) for hit in hits]
+        findings += [_finding(rule, hit, ignore) for hit in hits]
     findings.sort(key=lambda f: (bool(f.accepted), RANK[f.severity]))
     return Judged(tuple(findings), tuple(passed), tuple(not_applicable), tuple(failed))
 
 
-def _finding(rule: Rule, hit: Hit, held_against: str, ignore: Sequence[str]) -> Finding:
+def _worded(rule: Rule, sample: Sample, limit: float | None) -> Rule:
+    """Return a rule with its limit and the network's inputs in its texts."""
+    words = {"limit": limit, "image": sample.one, "images": sample.many}
+    return rule._replace(
+        title=rule.title.format(**words),
+        threshold=rule.threshold.format(**words),
+        why=rule.why.format(**words),
+        action=rule.action.format(**words),
+    )
+
+
+def _finding(rule: Rule, hit: Hit, ignore: Sequence[str]) -> Finding:
     return Finding(
         rule=rule.id,
         severity=hit.severity or rule.severity,
         title=rule.title,
         where=hit.where,
         observed=hit.observed,
-        threshold=held_against,
+        threshold=rule.threshold,
         why=rule.why,
         action=rule.action,
         source=rule.source,

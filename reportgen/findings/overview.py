@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from reportgen.findings.facts import Hit, NotJudged, Rule, head_of
@@ -49,10 +50,15 @@ def one_class_softmax(facts: Facts) -> Judgement:
     if not heads:
         return NotJudged("no output ends in a softmax")
     return [
-        Hit("one unit: always 1, whatever the input", head_of(facts, output.name))
+        Hit(f"{_units(output)}: always 1, whatever the input", head_of(facts, output.name))
         for output in heads
-        if output.shape[-1] == 1
+        if output.always_one
     ]
+
+
+def _units(output: OutputFacts) -> str:
+    count = prod(size or 1 for size in output.shape[1:])
+    return "one unit" if count == 1 else f"{count} units, a softmax over each alone"
 
 
 RULES = (

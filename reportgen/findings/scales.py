@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from reportgen.findings.facts import NO_WEIGHTS, Hit, NotJudged, Rule
+from reportgen.findings.initialisation import as_declared
 from reportgen.report.findings import Where
 from reportgen.wording import percent_text, plural
 
@@ -90,12 +91,14 @@ def scale_out_of_line(facts: Facts) -> Judgement:
     21, of 306 fresh ones 10. √2 is He's expectation: the gains of 314 published trained kernels lie between
     0.137 and 29.4, of 407 small ones between 0.483 and 2.46, of 310 fresh ones between 0.045 and 7.1, none
     out of line; the head of a regression is left out of this.
-    A kernel's largest value is left out of its gain: ``dominant-weight`` is the rule for that.
+    A kernel's largest value is left out of its gain: ``dominant-weight`` is the rule for that. A kernel that is
+    as its layer declares to start has the scale that was asked for: ``kernel-at-initialisation`` names it. Of
+    kernels under 64 values nothing is said: a 1×1 convolution of two channels has four.
     """
     if facts.weights is None:
         return NO_WEIGHTS
     limit = facts.thresholds["scale-out-of-line"]
-    free = regression_heads(facts)
+    free, fresh = regression_heads(facts), as_declared(facts)
     kinds: dict[str, list[float]] = {}
     gains = [(v, gain) for v in facts.weights.variables if (gain := _gain_of_others(v))]
     if not gains:
@@ -104,6 +107,8 @@ def scale_out_of_line(facts: Facts) -> Judgement:
         kinds.setdefault(_kind(v), []).append(gain)
     hits = []
     for v, gain in gains:
+        if v.path in fresh or v.count < LEAST_FOR_ONE:
+            continue
         kind = sorted(kinds[_kind(v)])
         middle = kind[len(kind) // 2]
         if len(kind) >= LEAST_OF_A_KIND and not 1 / limit <= gain / middle <= limit:
@@ -147,8 +152,8 @@ def bias_out_of_line(facts: Facts) -> Judgement:
     """Find biases and shifts that drown whatever their layer computes: ``bias_ratios`` over a hundred.
 
     The largest of 187 published trained biases is 26, of 319 in small networks 0.61, of 133 trained β 6.3.
-    Where the kernel's own scale is out of line or ``units-cannot-fire`` names the layer nothing more is
-    said; the head of a regression is left out.
+    Where the kernel's own scale is out of line, or it is as its layer declares to start, or
+    ``units-cannot-fire`` names the layer nothing more is said; the head of a regression is left out.
     """
     if facts.weights is None:
         return NO_WEIGHTS
@@ -158,6 +163,7 @@ def bias_out_of_line(facts: Facts) -> Judgement:
         return NotJudged("there is no bias beside a kernel, and no shift")
     scales = scale_out_of_line(facts)
     named = {hit.where.layer for hit in scales} if isinstance(scales, list) else set()
+    named |= {v.layer for v in facts.weights.variables if v.path in as_declared(facts)}
     named |= {n.layer for n in facts.weights.batch_norms if n.before_relu and n.dead}
     named |= regression_heads(facts)
     return [

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FLOAT16_MAX = 65_504.0
 _WEIGHTY = {"kernel", "embeddings", "gamma"}
 LEAST_EACH = 8
+LEAST_COMPARED = 4
+LEAST_OF_A_KIND = 4
 
 
 def _at(variable: Variable, channels: tuple[int, ...] = (), count: int = 0) -> Where:
@@ -41,16 +43,22 @@ def non_finite(facts: Facts) -> Judgement:
 def all_zero(facts: Facts) -> Judgement:
     """Find kernels, embeddings and scales that are all zero; a fact.
 
-    Where the layer starts them at zero, as detectors do their heads, they were not trained: a warning.
+    Where the layer starts them at zero, as detectors do their heads, they were not trained: a warning, of four
+    or more that are all the network starts so one for all.
     """
     if facts.weights is None:
         return NO_WEIGHTS
-    return [
+    weighty = [v for v in facts.weights.variables if v.role in _WEIGHTY and v.count]
+    zero = [v for v in weighty if v.zeros == v.count]
+    hits = [Hit(all_are("zero", v.count), _at(v)) for v in zero if v.initializer != "zeros"]
+    started = [v for v in weighty if v.initializer == "zeros"]
+    same = [v for v in started if v.zeros == v.count]
+    if len(same) == len(started) >= LEAST_OF_A_KIND:
+        text = f"all {len(same)} kernels and scales that their layers start at zero are still zero"
+        return [*hits, Hit(text, severity="warning")]
+    return hits + [
         Hit(f"{all_are('zero', v.count)}, as the layer starts them", _at(v), "warning")
-        if v.initializer == "zeros"
-        else Hit(all_are("zero", v.count), _at(v))
-        for v in facts.weights.variables
-        if v.role in _WEIGHTY and v.count and v.zeros == v.count
+        for v in same
     ]
 
 
@@ -69,20 +77,25 @@ def beyond_dtype(facts: Facts) -> Judgement:
 
 
 def batch_norm_untouched(facts: Facts) -> Judgement:
-    """Find BatchNormalization whose moving statistics are exactly as created; a fact."""
+    """Find BatchNormalization whose moving statistics are exactly as created; a fact.
+
+    Where all of four or more are, the network never saw data: one finding.
+    """
     if facts.weights is None:
         return NO_WEIGHTS
-    if not facts.weights.batch_norms:
+    norms = facts.weights.batch_norms
+    if not norms:
         return NotJudged("there is no BatchNormalization")
-    return [
-        Hit(
-            "moving mean 0 and variance 1 exactly"
-            + (", γ and β as created too: never trained" if n.fresh_scale else ": never saw data"),
-            Where(layer=n.layer),
-        )
-        for n in facts.weights.batch_norms
-        if n.fresh_statistics
-    ]
+    untouched = [n for n in norms if n.fresh_statistics]
+    if len(untouched) == len(norms) >= LEAST_OF_A_KIND:
+        whole = all(n.fresh_scale for n in norms)
+        return [Hit(f"all {plural(len(norms), 'layer')}: {_as_created(scale=whole)}")]
+    return [Hit(_as_created(scale=n.fresh_scale), Where(layer=n.layer)) for n in untouched]
+
+
+def _as_created(*, scale: bool) -> str:
+    rest = ", γ and β as created too: never trained" if scale else ": never saw data"
+    return f"moving mean 0 and variance 1 exactly{rest}"
 
 
 def moving_variance(facts: Facts) -> Judgement:
@@ -167,8 +180,8 @@ def duplicate_filters(facts: Facts) -> Judgement:
     for v in facts.weights.variables:
         if v.health is None or not v.health.duplicates:
             continue
-        # Columns of two rows are alike by chance.
-        if v.role == "embeddings" and v.health.each < LEAST_EACH:
+        # Columns of two rows are alike by chance: one pair in 35, of three one in 1,000.
+        if v.health.each < (LEAST_EACH if v.role == "embeddings" else LEAST_COMPARED):
             continue
         share = v.health.duplicates / v.health.filters
         plain = "Depthwise" in v.layer_class or v.health.each < LEAST_EACH

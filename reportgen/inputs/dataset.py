@@ -17,6 +17,7 @@ from reportgen.errors import DataError, ProbeError
 from reportgen.inputs.fitting import (
     as_batch,
     by_input,
+    called,
     file_input,
     main_input,
     typed,
@@ -158,9 +159,9 @@ class DataSet:
         return tuple(str(name) for name in labels) if isinstance(labels, dict) else ()
 
     def name(self, place: int) -> str:
-        """Return an image's name: its file's, or its place."""
+        """Return the name of an image or what else there is: its file's, or its place."""
         if self._settings.hide_names or not self._of_files:
-            return f"image {place}"
+            return f"{called(self._inputs).one} {place}"
         return self._items[place].name
 
     def item(self, row: Row) -> Item:

@@ -8,6 +8,7 @@ import numpy as np
 
 from reportgen.errors import LabelError, ProbeError
 from reportgen.inputs.classes import label_of_value
+from reportgen.network.samples import LEAST_SIDE, sample_of
 from reportgen.network.shapes import channels_in_front, is_batch
 from reportgen.report.leaves import Notice
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.network.facts import InputKind, TensorFacts
+    from reportgen.network.samples import Sample
 
 
 class InputShape(NamedTuple):
@@ -40,6 +42,11 @@ def shapes_of(
     return [InputShape(one.name, shapes[one.name], one.dtype, one.kind) for one in inputs]
 
 
+def called(inputs: Sequence[InputShape]) -> Sample:
+    """Return what one of the network's inputs is called."""
+    return sample_of(inputs, [spec.shape for spec in inputs])
+
+
 def image_input(inputs: Sequence[InputShape]) -> InputShape | None:
     """Return the first input that takes images: (H, W, C) with up to four channels, or (H, W) grey."""
     for spec in inputs:
@@ -52,7 +59,7 @@ def image_input(inputs: Sequence[InputShape]) -> InputShape | None:
 
 
 def _like_grey(spec: InputShape) -> bool:
-    return len(spec.shape) == 2 and min(spec.shape) >= 8
+    return len(spec.shape) == 2 and min(spec.shape) >= LEAST_SIDE
 
 
 def main_input(inputs: Sequence[InputShape]) -> InputShape:

@@ -9,7 +9,7 @@ import numpy as np
 
 from reportgen.errors import ProbeError
 from reportgen.inputs.classes import label_of_value
-from reportgen.inputs.fitting import main_input
+from reportgen.inputs.fitting import called, main_input
 from reportgen.inputs.listing import Item, labelled
 from reportgen.network.shapes import is_batch
 from reportgen.report.leaves import Notice
@@ -71,7 +71,7 @@ def first_images(listing: Listing, inputs: Sequence[InputShape], settings: Setti
         return listing
     images = islice(images_of(listing.stream, inputs), settings.max_probes)
     items = [
-        Item(f"image {place}", arrays, _single(label))
+        Item(f"{called(inputs).one} {place}", arrays, _single(label))
         for place, (arrays, label) in enumerate(images)
     ]
     if not items:

@@ -45,7 +45,7 @@ def output_facts(
     """Complete ``outputs`` with the last activation in front of each and its loss."""
     by_id: dict[Source, CallFacts] = {call.id: call for call in calls}
     operations = {node.path: node.operation for node in nodes}
-    losses = _losses(model, compiled, [output.name for output in outputs])
+    losses = _losses(model, compiled, outputs)
     complete = []
     for output in outputs:
         call = by_id.get(output.call or "")
@@ -116,14 +116,30 @@ def operation_activation(tensor: Any) -> str | None:
     return {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(operation.type)
 
 
-def _losses(model: Any, compiled: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    loss = stored_loss(model, compiled)
+def softmax_width(tensor: Any) -> int | None:
+    """Return how many values the softmax that an output ends in makes sum to 1; None where it ends in none.
+
+    TensorFlow's is always over the last axis; what is reshaped behind it may have another.
+    """
+    operation = before(tensor, {*_MOVES_AXES, "Transpose"}).op
+    if operation.type not in {"Softmax", "LogSoftmax"}:
+        return None
+    width = operation.inputs[0].shape[-1]
+    return None if width is None else int(width)
+
+
+def _losses(
+    model: Any, compiled: Mapping[str, Any], outputs: tuple[OutputFacts, ...]
+) -> dict[str, Any]:
+    """Return the losses by output; one for all outputs says nothing of each where they differ in rank."""
+    loss, names = stored_loss(model, compiled), [output.name for output in outputs]
     if isinstance(loss, dict) and "class_name" not in loss:
         flat = dict(_by_path(loss))
         return {name: flat[name] for name in names if name in flat}
     if isinstance(loss, list | tuple):
         return dict(zip(_as_keras_pairs(model, names), loss, strict=False))
-    return dict.fromkeys(names, loss) if loss is not None else {}
+    alike = len({len(output.shape) for output in outputs}) == 1
+    return dict.fromkeys(names, loss) if loss is not None and alike else {}
 
 
 def _by_path(losses: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
 from reportgen.nets.keras_internals import built_shapes, producer
+from reportgen.nets.structure import activation_name
 from reportgen.network.facts import OutputFacts
 
 if TYPE_CHECKING:
@@ -118,8 +119,13 @@ def symbolic_outputs(model: Any) -> list[Any]:
 
 def declared_outputs(model: Any) -> tuple[OutputFacts, ...]:
     """Return what a model that cannot be traced says of its outputs."""
-    tensors = symbolic_outputs(model)
+    operations = getattr(model, "operations", ())
     return tuple(
-        OutputFacts(getattr(t, "name", f"output_{i}"), tuple(t.shape), str(t.dtype))
-        for i, t in enumerate(tensors)
+        OutputFacts(
+            getattr(tensor, "name", f"output_{index}"),
+            tuple(tensor.shape),
+            str(tensor.dtype),
+            activation=activation_name(producer(tensor, operations)),
+        )
+        for index, tensor in enumerate(symbolic_outputs(model))
     )

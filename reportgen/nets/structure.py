@@ -225,7 +225,11 @@ def _initializer(layer: Any, name: str) -> Any | None:
     if name == "kernel" and hasattr(layer, "depthwise_initializer"):
         return layer.depthwise_initializer
     own = getattr(layer, f"{name}_initializer", None)
-    return own or getattr(layer, f"{name.removesuffix('_kernel')}_initializer", None)
+    own = own or getattr(layer, f"{name.removesuffix('_kernel')}_initializer", None)
+    if own is None and role_of(name) in {"kernel", "embeddings"}:  # a layer of one weight has one
+        only = getattr(layer, "initializer", None)
+        return only if hasattr(only, "get_config") and len(layer_variables(layer)) == 1 else None
+    return own
 
 
 def _initializer_name(initializer: Any | None) -> str | None:
@@ -260,5 +264,6 @@ def _fans(layer: Any, name: str, initializer: Any | None) -> tuple[int, int] | N
 def to_numpy(value: Any) -> NDArray[Any]:
     """Return a variable or tensor as a NumPy array, on a CPU without a copy; bfloat16 and float8 as float32."""
     raw = raw_variable(value)
-    array = np.asarray(raw.read_value() if hasattr(raw, "read_value") else raw)
+    # Not read_value, which runs a second operation for its control dependencies alone.
+    array = np.asarray(raw.value() if hasattr(raw, "read_value") else raw)
     return array if array.dtype.kind in "fiub" else array.astype(np.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from reportgen.nets.failures import noted
-from reportgen.nets.heads import before_activation, operation_activation
+from reportgen.nets.heads import before_activation, operation_activation, softmax_width
 from reportgen.nets.moments import reduce_calls
 from reportgen.nets.recording import Recorder, recorded_by
 from reportgen.nets.signature import named_outputs
@@ -169,6 +169,7 @@ def _output(name: str, tensor: Any, recorder: Recorder) -> OutputFacts:
         call=sources[0] if sources and isinstance(sources[0], str) else None,
         sources=tuple(source for source in sources if isinstance(source, str)),
         activation=operation_activation(tensor),
+        softmax_over=softmax_width(tensor),
     )
 
 

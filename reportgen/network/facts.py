@@ -86,6 +86,7 @@ class OutputFacts(msgspec.Struct, frozen=True):
         loss: name of the loss that the model was compiled with for this output.
         call: that makes it: of a shared layer one of several; None where it is not known.
         sources: all calls that it is computed from directly.
+        softmax_over: how many values each softmax at its end makes sum to 1, where it ends in one.
         from_logits: whether that loss takes what stands in front of a softmax; None where that is not known.
         distribution: whether its values were at least 0 and summed to 1 on random inputs; looked at where the
             activation is not known.
@@ -101,6 +102,13 @@ class OutputFacts(msgspec.Struct, frozen=True):
     from_logits: bool | None = None
     distribution: bool = False
     sources: tuple[CallId, ...] = ()
+    softmax_over: int | None = None
+
+    @property
+    def always_one(self) -> bool:
+        """Whether every value is a softmax over itself alone."""
+        over = self.shape[-1] if self.softmax_over is None else self.softmax_over
+        return self.activation == "softmax" and over == 1
 
 
 class LayerFacts(msgspec.Struct, frozen=True):

@@ -69,6 +69,8 @@ def closed_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Close the sizes that a network leaves open: by what the user says, by the arrays, else by a default.
 
+    An input without an array takes the sizes of one with an array, since a network may have to add the two.
+
     Args:
         taken: by input name.
         given: the arrays.
@@ -76,14 +78,37 @@ def closed_shapes(
     """
     nameless = given.get(None)
     unnamed = next((name for name, sizes in taken.items() if _is_image(sizes)), next(iter(taken)))
-    closed = {}
+    known: dict[str, Sizes] = {}
     for name, sizes in taken.items():
         held = given.get(name) or (nameless if name == unnamed else None)
         own = _sample_shape(*held, sizes) if held is not None else None
         if input_size is not None and len(sizes) == 3:
             own = (*input_size, own[2] if own else None)
-        closed[name] = _closed(sizes, own)
-    return closed
+        if own is not None:
+            known[name] = own
+    return {
+        name: _closed(sizes, known.get(name) or _borrowed(name, taken, known))
+        for name, sizes in taken.items()
+    }
+
+
+def _borrowed(name: str, taken: Mapping[str, Sizes], known: Mapping[str, Sizes]) -> Sizes | None:
+    """Return the sizes of the first input that leaves the same axes open, as a mask of tokens has their length.
+
+    Of two images the channels are not asked for; a mask of steps or pixels lacks the axis of channels.
+    """
+    sizes = taken[name]
+    for extra in (0, 1):
+        for other, own in known.items():
+            theirs = taken[other]
+            if len(theirs) == len(sizes) + extra and _both_open(sizes, theirs):
+                pairs = zip(theirs[: len(sizes)], own, strict=False)
+                return tuple(size if wanted is None else None for wanted, size in pairs)
+    return None
+
+
+def _both_open(sizes: Sizes, others: Sizes) -> bool:
+    return any(a is None and b is None for a, b in zip(sizes, others, strict=False))
 
 
 def image_shape(given: GivenShapes) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from reportgen.errors import LabelError
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,11 @@ def _guess(output: OutputFacts, facts: NetworkFacts, classes: Sequence[str]) -> 
     shape = tuple(n or 0 for n in output.shape[1:])
     if None in output.shape[1:]:
         return Task(output.name, "tensor", "values", "a size of it follows the number of images")
+    if facts.trace_problem and output.activation is None and output.loss is None:
+        return Task(output.name, "tensor", "values", "the forward pass could not be traced")
+    over = output.softmax_over
+    if over is not None and shape and over != shape[-1]:
+        return Task(output.name, "tensor", "values", f"softmax over {plural(over, 'value')} each")
     if len(shape) == 1:
         kind, scale, because = _guess_vector(output, shape[0], classes)
     elif len(shape) == 3 and min(shape[:2]) >= SMALLEST_MASK:
@@ -158,4 +164,6 @@ def _guess_picture(
         )
     if channels == source:
         return "image", "values", "as many channels out as in"
+    if channels == 1 and activation not in {"softmax", "sigmoid"}:
+        return "image", "values", f"a number at every pixel, with {activation or 'no'} activation"
     return "tensor", "values", f"{channels} channels with {activation or 'no'} activation"

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from reportgen import wording
 from reportgen.findings.judge import SECTION_OF
+from reportgen.network.samples import IMAGE
 from reportgen.page.card import metadata
 from reportgen.page.concerns import by_rule, evidence_target
 from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, score_curve
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from jinja2.bccache import Bucket
 
+    from reportgen.network.samples import Sample
     from reportgen.page.joined import ProbeCard
     from reportgen.report.content.activations import CallRow
     from reportgen.report.content.architecture import Diagram
@@ -152,7 +154,8 @@ def check_templates(look: Look) -> None:
 
 def _made(name: str, look: Look, known: dict[str, Any], pictures: Pictures | None = None) -> str:
     with blaming_templates(look):
-        return _environment(look, pictures=pictures).get_template(name).render(**known)
+        environment = _environment(look, pictures=pictures, report=known["report"])
+        return environment.get_template(name).render(**known)
 
 
 def _within(look: Look) -> dict[str, Any]:
@@ -205,7 +208,7 @@ def summary_text(report: Report, look: Look = _OWN, *, html: bool = True) -> str
         html: whether what renders it lets elements of HTML through.
     """
     with blaming_templates(look):
-        made = _environment(look, autoescape=False).get_template("summary.md")
+        made = _environment(look, autoescape=False, report=report).get_template("summary.md")
         text = made.render(**summary_known(report, look.base_url, html=html))
         return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -215,7 +218,7 @@ def card_text(report: Report, look: Look = _OWN) -> str:
     if report.card is None:
         return ""
     with blaming_templates(look):
-        made = _environment(look, autoescape=False).get_template("model_card.md")
+        made = _environment(look, autoescape=False, report=report).get_template("model_card.md")
         return made.render(
             report=report,
             summary=report.summary,
@@ -229,7 +232,11 @@ def _asset_name(data: bytes, name: str) -> str:
 
 
 def _environment(
-    look: Look, *, autoescape: bool = True, pictures: Pictures | None = None
+    look: Look,
+    *,
+    autoescape: bool = True,
+    pictures: Pictures | None = None,
+    report: Report | None = None,
 ) -> ImmutableSandboxedEnvironment:
     """Return an environment that reaches no file beside the templates and no private attribute."""
     environment = ImmutableSandboxedEnvironment(
@@ -260,9 +267,18 @@ def _environment(
     )
     found = pictures or Pictures()
     environment.globals.update(
-        _globals(), place_of=found.place_of, shared_pictures=lambda: found.shared
+        _globals(),
+        place_of=found.place_of,
+        shared_pictures=lambda: found.shared,
+        sample=_sample(report),
     )
     return environment
+
+
+def _sample(report: Report | None) -> Sample:
+    """Return what the report's inputs are called."""
+    overview = content_of(report, OverviewContent) if report is not None else None
+    return overview.sample if overview is not None else IMAGE
 
 
 def _globals() -> dict[str, Any]:

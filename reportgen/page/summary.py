@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from reportgen.findings.judge import unsupported, verdict, warned
+from reportgen.network.samples import IMAGE
 from reportgen.report.content.evaluation import Classified, EvaluationContent, Labelled, Segmented
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.content.probes import ProbesContent
@@ -18,7 +19,6 @@ from reportgen.wording import (
     flops_text,
     number_text,
     percent_text,
-    plural,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from reportgen.findings.judge import Judged
     from reportgen.network.facts import NetworkFacts
+    from reportgen.network.samples import Sample
     from reportgen.report.content.overview import ModelFile
     from reportgen.report.model import Section
 
@@ -89,9 +90,10 @@ def first_numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
     """Return the numbers of the first screen, at most six: how good the network is, then how large."""
     contents = [section.content for section in sections]
     numbers: list[Number] = []
+    sample = next((c.sample for c in contents if isinstance(c, OverviewContent)), IMAGE)
     for content in contents:
         if isinstance(content, EvaluationContent):
-            numbers += _of_evaluation(content)
+            numbers += _of_evaluation(content, sample)
     for content in contents:
         if isinstance(content, ProbesContent) and content.labelled and not content.chosen:
             text = f"{content.correct:,} of {content.labelled:,}"
@@ -106,13 +108,13 @@ def first_numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
     return tuple(numbers[:NUMBERS])
 
 
-def _of_evaluation(content: EvaluationContent) -> list[Number]:
+def _of_evaluation(content: EvaluationContent, sample: Sample) -> list[Number]:
     result = content.result
-    on = f"on {plural(content.images, 'image')}"
+    on = f"on {sample.counted(content.images)}"
     if isinstance(result, Classified):
         low, high = result.interval
         exact = (
-            f"{result.correct:,} of {plural(content.images, 'image')}; 95 % interval "
+            f"{result.correct:,} of {sample.counted(content.images)}; 95 % interval "
             f"{percent_text(low)} to {percent_text(high)} (Wilson)"
         )
         # the interval stands in the label, so that the number itself stays one
@@ -126,18 +128,19 @@ def _of_evaluation(content: EvaluationContent) -> list[Number]:
 
 
 def _of_overview(content: OverviewContent) -> list[Number]:
+    one = content.sample.one
     numbers = [Number("parameters", count_text(content.parameters), f"{content.parameters:,}")]
     if content.flops is not None:
-        exact = f"{content.flops:,} per image, counting a multiply-add as 2"
+        exact = f"{content.flops:,} per {one}, counting a multiply-add as 2"
         if content.uncounted:
             exact = f"at least {exact}; not counted: {', '.join(content.uncounted)}"
         text = flops_text(content.flops, content.uncounted)
-        numbers.append(Number("FLOPs per image", text, exact))
+        numbers.append(Number(f"FLOPs per {one}", text, exact))
     exact = f"{content.weight_bytes:,} bytes"
     numbers.append(Number("weights in memory", bytes_text(content.weight_bytes), exact))
     if content.activation_bytes is not None:
         exact = (
-            f"{content.activation_bytes:,} bytes of layer outputs alive at one moment, per image"
+            f"{content.activation_bytes:,} bytes of layer outputs alive at one moment, per {one}"
         )
         numbers.append(Number("peak activations", bytes_text(content.activation_bytes), exact))
     return numbers

@@ -13,6 +13,7 @@ import pages
 import pytest
 
 from reportgen import build_report, cli
+from reportgen.findings.architecture import train_only_layers
 from reportgen.findings.facts import DEFAULTS
 from reportgen.findings.judge import RULES, judge, verdict
 from reportgen.findings.junit import junit_xml
@@ -348,6 +349,51 @@ def test_zeros_that_a_layer_starts_from_were_not_trained():
 
 def test_columns_of_an_embedding_of_two_rows_are_no_filters():
     alike = change(HEALTH, each=2, duplicates=300, duplicate_filters=(3,))
-    kernel = change(KERNEL, health=alike)
+    kernel = change(KERNEL, health=change(alike, each=4))
     assert [f.rule for f in judge([weights(kernel)]).findings] == ["duplicate-filters"]
     assert not judge([weights(change(kernel, role="embeddings"))]).findings
+
+
+@pytest.mark.parametrize(("fresh", "count"), [(4, 1), (3, 3)])
+def test_normalizations_that_all_saw_nothing_are_one_finding(fresh, count):
+    norms = [change(BN, layer=f"bn{i}", fresh_statistics=True) for i in range(fresh)]
+    found = judge([weights(norms=norms)]).findings
+    assert [f.rule for f in found] == ["batch-norm-untouched"] * count
+    seen = change(BN, layer="seen")
+    assert len(judge([weights(norms=[*norms, seen])]).findings) == fresh
+
+
+def test_kernels_that_all_still_are_zero_as_they_start_are_one_finding():
+    kernels = [
+        change(KERNEL, path=f"k{i}/kernel", layer=f"k{i}", zeros=KERNEL.count, initializer="zeros")
+        for i in range(4)
+    ]
+    (found,) = (f for f in judge([weights(*kernels)]).findings if f.rule == "all-zero-variable")
+    assert found.severity == "warning"
+    assert found.observed.startswith("all 4 kernels")
+    moved = change(kernels[0], zeros=0)
+    found = [
+        f for f in judge([weights(*kernels[1:], moved)]).findings if f.rule == "all-zero-variable"
+    ]
+    assert len(found) == 3
+    lost = change(kernels[0], initializer="glorot_uniform")
+    found = [f for f in judge([weights(*kernels, lost)]).findings if f.rule == "all-zero-variable"]
+    assert sorted(f.severity for f in found) == ["error", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("RandomFlip", True), ("RandAugment", True), ("RandomFrequencies", False)]
+)
+def test_a_layer_that_is_called_random_is_no_augmentation(name, found):
+    rows = [SimpleNamespace(class_name=name, path="layer")]
+    hits = train_only_layers(SimpleNamespace(architecture=SimpleNamespace(layers=rows)))
+    assert [hit.observed for hit in hits] == ([name] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("each", "severities"), [(2, []), (3, []), (4, ["info"]), (8, ["warning"])]
+)
+def test_filters_of_two_or_three_values_are_alike_by_chance(each, severities):
+    health = change(HEALTH, each=each, filters=32, duplicates=12, initial=None)
+    found = judge([weights(change(KERNEL, health=health))]).findings
+    assert [f.severity for f in found if f.rule == "duplicate-filters"] == severities

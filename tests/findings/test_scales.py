@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 
+import keras
 import msgspec
 import pytest
+from keras import layers
 from test_findings import BN, HEALTH, KERNEL, probe, probes, weights
 
+from reportgen import build_report
 from reportgen.findings.judge import judge
 from reportgen.network.facts import OutputFacts
 from reportgen.network.tasks import Task
+from reportgen.report.content.health import InitialFit
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.model import Section
 
@@ -37,6 +41,41 @@ def bias(top, **fields):
 )
 def test_a_single_kernel_is_held_against_the_expected_gain(factor):
     assert named(weights(kernel(factor))) == [("scale-out-of-line", "conv/kernel")]
+
+
+@pytest.mark.parametrize(
+    ("count", "severities"), [(4, []), (63, []), (64, ["warning"]), (200, ["warning"])]
+)
+def test_the_scale_of_a_small_kernel_says_little(count, severities):
+    one = change(kernel(1e4), count=count)
+    assert [finding.severity for finding in judge([weights(one)]).findings] == severities
+
+
+@pytest.mark.parametrize(("declared", "said"), [(True, False), (False, True)])
+def test_a_kernel_as_its_layer_starts_it_has_the_scale_that_was_asked_for(declared, said):
+    """A detector's layers start at a hundredth of √2; what is fresh by another initializer is out of line."""
+    fit = InitialFit("random_normal", declared, 0.001, 4608, 0, drawn=False)
+    one = change(kernel(1e-3), health=change(HEALTH, initial=fit))
+    assert ("scale-out-of-line" in {rule for rule, _ in named(weights(one))}) == said
+
+
+def test_a_fresh_detector_raises_that_it_is_fresh_and_no_more():
+    """Two 1×1 channels, and wide layers, all from a normal distribution of 0.0003."""
+    keras.utils.set_random_seed(3)
+    start = keras.Input((16, 16, 3))
+    x, narrow = start, keras.initializers.RandomNormal(stddev=3e-4)
+    for _ in range(2):
+        for width in (2, 2, 30, 30, 30):
+            x = layers.Conv2D(width, 1, use_bias=False, kernel_initializer=narrow)(x)
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+    zero = layers.Dense(4, kernel_initializer="zeros")
+    model = keras.Model(start, zero(layers.GlobalAveragePooling2D()(x)))
+    report = build_report(model, sections="weights").report
+    assert [(f.rule, f.observed.split(":")[0]) for f in report.findings] == [
+        ("batch-norm-untouched", "all 10 layers"),
+        ("all-zero-variable", "all 120 values are zero, as the layer starts them"),
+        ("kernel-at-initialisation", "all 4 kernels"),
+    ]
 
 
 @pytest.mark.parametrize("factor", [1, 99 * math.sqrt(2) / GAIN, math.sqrt(2) / GAIN / 99])

@@ -312,6 +312,50 @@ def test_functions_and_mapped_ones_are_counted():
     assert facts_of(turns, (5, 5)).flops == 4 * 2 * 5 * 5 * 5
 
 
+class Scanning(layers.Layer):
+    """A recurrence by ``ops.scan``: a Dense layer of six units over what is carried and what is read."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.each, self.options = layers.Dense(6), options
+
+    def build(self, shape):
+        self.each.build((shape[0], 6 + shape[-1]))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], 6)
+
+    def call(self, inputs):
+        def step(carried, read):
+            read = inputs[:, 0] if read is None else read
+            carried = ops.tanh(self.each(ops.concatenate([carried, read], -1)))
+            return carried, carried
+
+        read = None if "length" in self.options else ops.transpose(inputs, (1, 0, 2))
+        return ops.scan(step, ops.zeros((ops.shape(inputs)[0], 6)), read, **self.options)[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "turns"), [({}, 9), ({"reverse": True}, 9), ({"length": 4}, 4)]
+)
+def test_a_scan_costs_every_turn(options, turns):
+    start = keras.Input((9, 5))
+    facts = KerasNetwork(keras.Model(start, Scanning(**options)(start))).facts
+    assert (facts.flops, facts.uncounted) == (turns * (2 * 11 * 6 + 6), ())
+
+
+def test_a_scan_over_steps_that_shrink_by_what_is_read_is_named():
+    """How often it turns stands in the values: no number is made up."""
+
+    def call(x):
+        steps = tf.cast(tf.reduce_max(x), tf.int32)
+        return tf.while_loop(lambda i, y: i >= 0, lambda i, y: (i - 1, y @ y), (steps, x))[1]
+
+    start = keras.Input((4, 4))
+    facts = KerasNetwork(keras.Model(start, Doing(call)(start))).facts
+    assert facts.uncounted == ("While",)
+
+
 def test_functions_that_cannot_be_looked_into_are_named(monkeypatch):
     monkeypatch.setattr("reportgen.nets.flops.function_graph", lambda graph, name: None)
     assert facts_of(layers.GRU(3), (6, 5)).uncounted == ("While",)

@@ -48,6 +48,69 @@ def task_of(model):
     return task.kind, task.scale
 
 
+def reshaped(groups, width):
+    """Return a network whose softmax runs over ``width`` values each, and stands behind it in one row."""
+    start = keras.Input((12, 12, 3), name="picture")
+    x = layers.Reshape((groups, width))(layers.Dense(groups * width)(features(start)))
+    return keras.Model(start, layers.Reshape((groups * width,))(layers.Softmax()(x)))
+
+
+@pytest.mark.parametrize(
+    ("groups", "width", "kind", "because", "rules"),
+    [
+        (4, 1, "tensor", "softmax over 1 value each", {"one-class-softmax"}),
+        (2, 3, "tensor", "softmax over 3 values each", set()),
+        (1, 4, "classification", "softmax over 4 units", set()),
+    ],
+)
+def test_a_softmax_is_over_its_own_axis_however_it_is_reshaped(groups, width, kind, because, rules):
+    model = reshaped(groups, width)
+    x = RNG.uniform(0, 1, (6, 12, 12, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.predict(x, verbose=0).sum(axis=1), groups, rtol=1e-5)
+    report = build_report(model, probes=x, sections="overview,probes").report
+    (task,) = report.sections[0].content.tasks
+    assert (task.kind, task.because) == (kind, because)
+    assert {finding.rule for finding in report.findings} == rules
+
+
+def masks_and_scores(loss):
+    """Return a network with a stack of masks and a score for each, as networks that segment by prompts have."""
+    start = keras.Input((16, 16, 3), name="picture")
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(start)
+    scores = layers.Dense(4, name="scores")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(start, {"masks": layers.Conv2D(4, 1, name="masks")(x), "scores": scores})
+    return compiled(model, loss)
+
+
+def test_one_loss_for_outputs_of_different_ranks_says_nothing_of_each():
+    both = {"masks": FROM_LOGITS, "scores": FROM_LOGITS}
+    for loss, kinds in (
+        (FROM_LOGITS, ["tensor", "regression"]),
+        (both, ["segmentation", "classification"]),
+    ):
+        tasks = guess_tasks(KerasNetwork(masks_and_scores(loss)).facts, ())
+        assert [task.kind for task in tasks] == kinds
+
+
+@pytest.mark.parametrize(
+    ("channels", "activation", "kind"),
+    [(1, None, "image"), (1, "relu", "image"), (1, "sigmoid", "segmentation"), (2, None, "tensor")],
+)
+def test_a_number_at_every_pixel_is_a_picture(channels, activation, kind):
+    """Depth, for one: the page draws it, and says nothing of classes."""
+    start = keras.Input((16, 16, 3), name="picture")
+    last = layers.Conv2D(channels, 3, padding="same", activation=activation)
+    model = keras.Model(start, last(layers.Conv2D(4, 3, padding="same")(start)))
+    x = RNG.uniform(0, 1, (4, 16, 16, 3)).astype(np.float32)
+    report = build_report(model, probes=x, sections="overview,probes").report
+    overview, probes = (section.content for section in report.sections)
+    assert overview.tasks[0].kind == kind
+    if kind == "image":
+        answer, shown = model.predict(x, verbose=0)[0], probes.probes[0].outputs[0]
+        assert answer.min() - 1e-4 <= shown.low < shown.high <= answer.max() + 1e-4
+        assert shown.rmse is None
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [

@@ -400,3 +400,29 @@ def test_an_einsum_is_drawn_by_the_axes_of_its_equation():
         assert 6 / np.abs(array).max() ** 2 == pytest.approx(fan_in, rel=0.02)
         assert not by_axes or np.prod(facts.fans) == array.size
     assert found["sum/kernel"][0].fans == ((64, 128) if by_axes else None)
+
+
+class Places(layers.Layer):
+    """A table of places, with the initializer of its one weight kept under a plain name."""
+
+    def __init__(self, initializer, *, second=False):
+        super().__init__()
+        self.initializer, self.second = keras.initializers.get(initializer), second
+
+    def build(self, shape):
+        self.table = self.add_weight(
+            name="embeddings", shape=shape[1:], initializer=self.initializer
+        )
+        if self.second:
+            self.other = self.add_weight(name="other", shape=shape[1:], initializer="zeros")
+
+    def call(self, inputs):
+        return inputs + self.table + (self.other if self.second else 0)
+
+
+@pytest.mark.parametrize(("second", "said"), [(False, "random_normal"), (True, None)])
+def test_the_only_initializer_of_a_layer_is_that_of_its_only_weight(second, said):
+    start = keras.Input((7, 4))
+    network = KerasNetwork(keras.Model(start, Places("random_normal", second=second)(start)))
+    facts, _ = next(network.variables())
+    assert (facts.name, facts.initializer) == ("embeddings", said)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from reportgen.network.facts import Origin, OutputFacts, TensorFacts
+from reportgen.network.samples import sample_of
 from reportgen.network.tasks import Task
+
+if TYPE_CHECKING:
+    from reportgen.network.samples import Sample
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -59,3 +65,8 @@ class OverviewContent(msgspec.Struct, frozen=True, tag="overview"):
     classes: tuple[str, ...] = ()
     uncounted: tuple[str, ...] = ()
     origin: Origin | None = None
+
+    @property
+    def sample(self) -> Sample:
+        """What the network's inputs are called."""
+        return sample_of(self.inputs, self.input_shapes)

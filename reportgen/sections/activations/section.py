@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reportgen.context import Context
     from reportgen.network.facts import CallFacts, CallId, Source
     from reportgen.network.protocol import Batch
+    from reportgen.network.samples import Sample
     from reportgen.report.leaves import Figure
     from reportgen.sections.activations.activity import Activity
 
@@ -69,7 +70,8 @@ def fold(context: Context) -> ActivityFold:
     """
     if context.probes is None:
         raise NotApplicable(
-            "No probes were given: --probes PATH shows what the layers answer to images."
+            "No probes were given: --probes PATH shows what the layers answer to "
+            f"{context.sample.many}."
         )
     return ActivityFold()
 
@@ -113,7 +115,7 @@ def collect(context: Context, observed: ActivationObserver) -> Collected:
         shown=tuple(shown),
         over="data" if context.data is not None else "probes",
     )
-    return Collected(content, _sentence(content), (*notices, *_notices(content)))
+    return Collected(content, _sentence(content, context.sample), (*notices, *_notices(content)))
 
 
 def _call_rows(context: Context, activity: Mapping[CallId, Activity]) -> tuple[CallRow, ...]:
@@ -344,12 +346,12 @@ def _picture(
     )
 
 
-def _sentence(content: ActivationsContent) -> str:
+def _sentence(content: ActivationsContent, sample: Sample) -> str:
     silent = [row for row in content.calls if 0 < row.silent < row.channels]
     empty = [row for row in content.calls if row.channels and row.silent == row.channels]
     broken = [row for row in content.calls if row.broken]
     of = " of the data set" if content.over == "data" else ""
-    parts = [f"{plural(len(content.calls), 'call')} on {plural(content.images, 'image')}{of}"]
+    parts = [f"{plural(len(content.calls), 'call')} on {sample.counted(content.images)}{of}"]
     if broken:
         parts.append(f"NaN or infinity from {broken[0].id} on")
     if empty:

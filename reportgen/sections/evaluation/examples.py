@@ -86,7 +86,11 @@ def _fed(context: Context, row: Row) -> dict[str, NDArray[Any]]:
 
 
 def _name(context: Context, place: int) -> str:
-    return context.data.set.name(place) if context.data is not None else f"image {place}"
+    return (
+        context.data.set.name(place)
+        if context.data is not None
+        else f"{context.sample.one} {place}"
+    )
 
 
 def _bytes(context: Context, row: Row) -> NDArray[Any] | None:

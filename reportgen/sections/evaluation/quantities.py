@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.drawing.assets import AssetStore
+    from reportgen.network.samples import Sample
 
 MOST_POINTS = 500
 MOST = float(np.finfo(np.float32).max)
@@ -80,7 +81,7 @@ def _text(numbers: NDArray[Any]) -> str:
     return shown + (", …" if len(numbers) > 4 else "")
 
 
-def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
+def regressed(fold: QuantityFold, store: AssetStore, sample: Sample) -> Regressed:
     """Return the errors.
 
     Raises:
@@ -89,14 +90,16 @@ def regressed(fold: QuantityFold, store: AssetStore) -> Regressed:
     truth, values = fold.column("truth"), fold.column("values")
     known = np.isfinite(values).all(axis=1)
     if not known.any():
-        raise NotApplicable("The network answers NaN or infinity to every image of the data set.")
+        raise NotApplicable(
+            f"The network answers NaN or infinity to every {sample.one} of the data set."
+        )
     truth, values = truth[known], values[known]
     found = metrics.errors(truth.reshape(-1), values.reshape(-1))
     baseline = float(np.abs(truth - np.median(truth, axis=0)).mean())
     difference = values - truth
     most = max(1, MOST_POINTS // truth.shape[1])
     kept = np.unique(np.linspace(0, len(truth) - 1, most).round().astype(int))
-    alt = f"Predicted over true values of {len(kept)} images; mean absolute error {found.mae:.4g}."
+    alt = f"Predicted over true values of {sample.counted(len(kept))}; mean absolute error {found.mae:.4g}."
     labels = ("true", "predicted")
     points = (truth[kept].reshape(-1), values[kept].reshape(-1))
     rows = [_row(index, truth[:, index], values[:, index]) for index in range(truth.shape[1])]

@@ -28,6 +28,7 @@ from reportgen.wording import number_text, percent_text
 if TYPE_CHECKING:
     from reportgen.context import Context
     from reportgen.inputs.dataset import DataSet
+    from reportgen.network.samples import Sample
     from reportgen.network.tasks import Task
     from reportgen.sections.evaluation.folds import OutputFold
 
@@ -85,13 +86,12 @@ def collect(context: Context, _observed: Any) -> Collected:
     """Return the metrics of the data set."""
     seen = context.folds.get("evaluation")
     if context.data is None or seen is None:
-        raise NotApplicable("No image of the data set was evaluated.")
+        raise NotApplicable(f"No {context.sample.one} of the data set was evaluated.")
     data = context.data.set
     for one in seen.outputs:
         if not one.images:
-            raise DataError(
-                f"--data: none of the {one.unlabelled:,} images has a label for {one.about.task.output}."
-            )
+            many = context.sample.counted(one.unlabelled)
+            raise DataError(f"--data: none of the {many} has a label for {one.about.task.output}.")
     results = [
         OutputEvaluation(
             one.about.task.output, one.non_finite, _result(context, one), one.unlabelled
@@ -111,7 +111,7 @@ def collect(context: Context, _observed: Any) -> Collected:
         turned=turned(context, seen),
         unlabelled=results[0].unlabelled,
     )
-    return Collected(content, sentence(content), tuple(_notices(context, content)))
+    return Collected(content, sentence(content, context.sample), tuple(_notices(context, content)))
 
 
 def _told(context: Context, data: DataSet) -> list[str]:
@@ -128,15 +128,15 @@ def _result(context: Context, one: OutputFold) -> Any:
     elif isinstance(one, LabelFold):
         return labelled(one)
     elif isinstance(one, QuantityFold):
-        result = regressed(one, store)
+        result = regressed(one, store, context.sample)
     elif isinstance(one, MaskFold):
         result = segmented(one)
     return with_examples(context, one, result)
 
 
-def sentence(content: EvaluationContent) -> str:
+def sentence(content: EvaluationContent, sample: Sample) -> str:
     """Say how good the network is, against what needs no network."""
-    first = _said(content.result, f"{content.images:,} images")
+    first = _said(content.result, sample.counted(content.images))
     more = [f"{other.output}: {_short(other.result)}" for other in content.others]
     return " ".join([first, *(["Further outputs: " + "; ".join(more) + "."] if more else [])])
 
@@ -178,7 +178,8 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
     notices = []
     if content.broken_count:
         first = "; ".join(content.broken[:3])
-        text = f"{content.broken_count} of {content.total} images could not be read and are left out: {first}."
+        many = context.sample.counted(content.total)
+        text = f"{content.broken_count} of {many} could not be read and are left out: {first}."
         notices.append(Notice("warning", text))
     if context.data and (tagged := len(context.data.set.tagged)):
         text = orientation_text(tagged, context.settings.orientation)
@@ -189,11 +190,12 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
     )
     for one in judged:
         if one.non_finite:
-            text = f"{one.output} is NaN or infinity for {one.non_finite} images, which count as wrong."
+            many = context.sample.counted(one.non_finite)
+            text = f"{one.output} is NaN or infinity for {many}, which count as wrong."
             notices.append(Notice("warning", text))
         if one.unlabelled:
-            have = "image has" if one.unlabelled == 1 else "images have"
-            text = f"{one.unlabelled:,} {have} no label for {one.output}: left out."
+            have = "has" if one.unlabelled == 1 else "have"
+            text = f"{context.sample.counted(one.unlabelled)} {have} no label for {one.output}: left out."
             notices.append(Notice("warning", text))
         if isinstance(one.result, Segmented) and one.result.resized:
             text = (

@@ -103,10 +103,10 @@ def _notices(context: Context) -> tuple[Notice, ...]:
     if not facts.executable:
         return tuple(notices)
     if facts.trace_problem:
-        text = "The forward pass could not be traced: no FLOPs, no memory, and no image can be run"
+        text = "The forward pass could not be traced: no FLOPs, no memory, and no input can be run"
         notices.append(Notice("error", f"{text}. {facts.trace_problem}."))
     elif facts.run_problem:
-        text = "No image can be run through this network here"
+        text = "No input can be run through this network here"
         notices.append(Notice("error", f"{text}: {facts.run_problem}."))
     for tensor in facts.inputs:
         if any(n is None for n in tensor.shape[1:]):

@@ -220,7 +220,8 @@ def observe(context: Context) -> ProbeObserver:
     """
     if context.probes is None:
         raise NotApplicable(
-            "No probes were given: --probes PATH shows what the network says about images."
+            "No probes were given: --probes PATH shows what the network says about "
+            f"{context.sample.many}."
         )
     return ProbeObserver(context, context.probes.set)
 
@@ -388,7 +389,7 @@ def _notices(probes: ProbeSet, results: list[ProbeResult]) -> list[Notice]:
         notices.append(
             Notice(
                 "warning",
-                f"Only images were given: the further inputs ({names}) were filled with zeros, "
+                f"Not all inputs were given: the further inputs ({names}) were filled with zeros, "
                 "so the "
                 "outputs say little. An .npz with an array for each input feeds them all.",
             )

@@ -121,7 +121,7 @@ def check_output(output: OutputFacts) -> None:
     Raises:
         NotApplicable: a softmax over one unit.
     """
-    if output.activation == "softmax" and output.shape[-1] == 1:
+    if output.always_one:
         raise NotApplicable(
             f"The output {output.name!r} is a softmax over a single class, which is always 1: nothing is "
             "decided, so nothing can be explained."

@@ -17,6 +17,7 @@ _STEPS = 2**23
 """Different float32 numbers in [0, 1) that random generators make, evenly spaced."""
 _WITHIN = 0.01
 _FIRST = 64
+_VERY_FIRST = 4
 _FIRST_VALUES = 4_096
 """Are looked at before the others: nearly every kernel is told by them."""
 AT_ONCE = 1 << 20
@@ -70,15 +71,18 @@ def levels(matrix: NDArray[Any]) -> int:
         matrix: (values of a filter, filters), finite; with fewer than 100 values or than 8 different ones
             it is on none.
     """
-    if matrix.size < LEAST or len(np.unique(matrix[:_FIRST])) < _LEAST_LEVELS:
+    if matrix.size < LEAST:
         return 0
-    return _common_levels(matrix) or _levels_of_filters(matrix)
+    first = np.unique(matrix[:_FIRST])
+    if len(first) < _LEAST_LEVELS:
+        return 0
+    return _common_levels(matrix, first) or _levels_of_filters(matrix)
 
 
-def _common_levels(matrix: NDArray[Any]) -> int:
+def _common_levels(matrix: NDArray[Any], first: NDArray[Any]) -> int:
     count = 0
-    for rows in (matrix[:_FIRST], matrix):
-        different = np.unique(rows).astype(np.float64)
+    for rows in (None, matrix):
+        different = (first if rows is None else np.unique(rows)).astype(np.float64)
         step = float(np.diff(different).min())
         count = round(float(different[-1] - different[0]) / step) + 1
         if count > _MOST_LEVELS or not _stand(different, different[0], step):
@@ -96,7 +100,10 @@ def _levels_of_filters(matrix: NDArray[Any]) -> int:
             (low, high - low, 2**bits - 1),
         ):
             step = np.where(span > 0, span, 1) / steps
-            if all(_stand(rows, start, step) for rows in (matrix[:_FIRST], matrix)):
+            if all(
+                _stand(rows, start, step)
+                for rows in (matrix[:_VERY_FIRST], matrix[:_FIRST], matrix)
+            ):
                 return int(2**bits - (steps == 2 ** (bits - 1) - 1))
     return 0
 

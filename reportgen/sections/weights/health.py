@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reportgen.numerics import finite_number, six_digits, stripes
+from reportgen.numerics import finite_number, middle_of, six_digits, stripes
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth
 from reportgen.sections.weights.grids import AT_ONCE, drawn, levels
 from reportgen.sections.weights.spectra import duplicate_columns, gram, spectrum
@@ -85,7 +85,7 @@ def kernel_health(
     norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64))
     zero = np.flatnonzero(norms == 0)
     alive = norms[norms > 0]
-    near = int((alive < _NEAR_ZERO * np.median(alive)).sum()) if alive.size else 0
+    near = int((alive < _NEAR_ZERO * middle_of(alive)).sum()) if alive.size else 0
     top = _top(matrix)
     unit = 1.0 if top == 0 or 1 / _FAR < top < _FAR else top
     working = matrix if unit == 1 else (matrix.astype(np.float64) / unit).astype(np.float32)
@@ -136,7 +136,7 @@ def _top(array: NDArray[Any]) -> float:
 
 def _range_ratio(matrix: NDArray[Any]) -> float | None:
     ranges = np.maximum(matrix.max(axis=0), -matrix.min(axis=0))
-    middle = float(np.median(ranges))
+    middle = middle_of(ranges)
     return six_digits(float(ranges.max()) / middle) if middle > 0 else None
 
 
@@ -263,6 +263,19 @@ def ks_distance(ordered: NDArray[Any], initial: Initial) -> float:
     return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
 
 
+def _nearest(
+    ordered: NDArray[Any], declared: Initial | None, candidates: Sequence[Initial]
+) -> tuple[float, Initial]:
+    """Return the least distance of ascending values and its initializer, the declared one where it is near."""
+    near = max(_DECLARED, _ONE_IN_8000 / math.sqrt(len(ordered)))
+    if candidates[0] is declared:
+        distance = ks_distance(ordered, candidates[0])
+        if distance < near:
+            return distance, candidates[0]
+    fits = [(ks_distance(ordered, initial), initial) for initial in candidates]
+    return min(fits, key=lambda fit: fit[0])
+
+
 def _best_fit(array: NDArray[Any], initials: Sequence[Initials]) -> InitialFit | None:
     found = [fit for one in initials if (fit := initial_fit(array, one)) is not None]
     return min(found, key=lambda fit: (not fit.drawn, not fit.declared, fit.distance), default=None)
@@ -283,14 +296,12 @@ def initial_fit(array: NDArray[Any], initials: Initials) -> InitialFit | None:
     candidates = [c for c in standard_initials(fans) if c.name != name]
     known = [*([declared] if declared and declared.scale > 0 else []), *candidates]
     inside = [initial for initial in known if top <= initial.support * (1 + 1e-5)]
-    fits = [(ks_distance(ordered, initial), initial) for initial in inside or known[:1]]
-    distance, nearest = min(fits, key=lambda fit: fit[0])
-    near = max(_DECLARED, _ONE_IN_8000 / math.sqrt(len(ordered)))
-    if fits[0][1] is declared and fits[0][0] < near:
-        distance, nearest = fits[0]
-    uniform = [fit for fit in fits if fit[1] in inside and fit[1].kind == "uniform"]
-    placed = next((fit for fit in uniform if drawn(flat, fit[1].scale)), None)
-    distance, nearest = placed or (distance, nearest)
+    uniform = (initial for initial in inside if initial.kind == "uniform")
+    placed = next((initial for initial in uniform if drawn(flat, initial.scale)), None)
+    if placed is not None:  # that is certain: no other one has to be measured
+        distance, nearest = ks_distance(ordered, placed), placed
+    else:
+        distance, nearest = _nearest(ordered, declared, inside or known[:1])
     limit = nearest.support * (1 + 1e-5)
     outside = sum(int((np.abs(flat[s]) > limit).sum()) for s in stripes(flat, AT_ONCE))
     return InitialFit(

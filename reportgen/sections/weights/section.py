@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reportgen.drawing.figures import DepthPoint, depth_figure
+from reportgen.drawing.depth import DepthPoint, depth_figure
 from reportgen.drawing.pictures import diverging_palette, lossless, palette_picture, tiles
 from reportgen.errors import NotApplicable
 from reportgen.numerics import describe, digest, dtype_size, finite_number
@@ -25,7 +27,7 @@ from reportgen.sections.weights.health import (
 from reportgen.wording import share_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,7 +48,7 @@ def collect(context: Context, _: Any) -> Collected:
     first = _first_convolution(context)
     size = 0
     # On small matrices BLAS's threads wait for each other longer than they work.
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), _heap_at_rest():
         for facts, array in context.network.variables():
             variables.append(_variable(facts, array))
             size += array.size * dtype_size(facts.dtype)
@@ -69,6 +71,19 @@ def collect(context: Context, _: Any) -> Collected:
         batch_norms=_batch_norms(context, norms),
     )
     return Collected(content, _sentence(content), _notices(content))
+
+
+@contextlib.contextmanager
+def _heap_at_rest() -> Iterator[None]:
+    """Keep the collector from walking the network's graph again and again for the few objects made here."""
+    ours = gc.get_freeze_count() == 0  # else somebody else decides what stays frozen
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()
 
 
 def _batch_norms(

@@ -27,6 +27,8 @@ _SAME = 0.999
 _NEAR = 0.998
 """Cosine of sketches from which a pair is measured: 64 numbers tell that of two nearly parallel columns to 18 %
 of its distance from 1."""
+_COLUMNS = 256
+"""Columns that are held against the earlier ones at once."""
 _PAIRS = 256
 """Pairs that are measured at once."""
 
@@ -146,10 +148,16 @@ def _candidates(
         sketch = draw.choice(np.array([-1, 1], np.float32), (_SKETCH, len(matrix))) @ matrix
     lengths = np.linalg.norm(sketch, axis=0)
     sketch = sketch / np.where((norms > 0) & (lengths > 0), lengths, np.inf).astype(np.float32)
-    cosine = np.triu(np.abs(sketch.T @ sketch), k=1)
-    nearest = cosine.argmax(axis=0)
-    later = np.flatnonzero(cosine[nearest, np.arange(len(nearest))] > _NEAR)
-    return later, nearest[later]
+    later, nearest = [], []
+    for start in range(0, sketch.shape[1], _COLUMNS):  # a block stays in the processor's cache
+        end = min(start + _COLUMNS, sketch.shape[1])
+        cosine = sketch[:, :end].T @ sketch[:, start:end]
+        np.abs(cosine, out=cosine)
+        cosine[start:][np.tri(end - start, dtype=bool)] = 0
+        found = np.flatnonzero(cosine.max(axis=0) > _NEAR)
+        later.append(found + start)
+        nearest.append(cosine[:, found].argmax(axis=0))
+    return np.concatenate(later), np.concatenate(nearest)
 
 
 def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
@@ -168,14 +176,17 @@ def power_law(eigenvalues: NDArray[Any]) -> tuple[float | None, float | None]:
     logs = np.log(x)
     tail_sums = np.cumsum(logs[::-1])[::-1]
     starts = np.unique(np.linspace(0, n - 10, min(n - 9, 40)).astype(int))
-    best = (math.inf, 0.0)
-    for start in starts:
-        size = n - start
-        spread = float(tail_sums[start] - size * logs[start])
-        if spread <= 0:
-            continue
-        alpha = 1 + size / spread
-        fitted = 1 - np.exp(-(alpha - 1) * (logs[start:] - logs[start]))
-        distance = float(np.abs(fitted - np.arange(size) / size).max())
-        best = min(best, (distance, alpha))
-    return (best[1], best[0]) if math.isfinite(best[0]) else (None, None)
+    spread = tail_sums[starts] - (n - starts) * logs[starts]
+    starts, spread = starts[spread > 0], spread[spread > 0]
+    if not starts.size:
+        return None, None
+    sizes = n - starts
+    alphas = 1 + sizes / spread
+    above = np.maximum(
+        logs[None] - logs[starts][:, None], 0
+    )  # 0 in front of a tail, where nothing is held
+    fitted = 1 - np.exp(-(alphas - 1)[:, None] * above)
+    shares = np.maximum(np.arange(n)[None] - starts[:, None], 0) / sizes[:, None]
+    distances = np.abs(fitted - shares).max(axis=1)
+    best = np.lexsort((alphas, distances))[0]
+    return float(alphas[best]), float(distances[best])

@@ -14,6 +14,7 @@ from reportgen.drawing.assets import AssetStore
 from reportgen.errors import NotApplicable
 from reportgen.network.facts import CallFacts
 from reportgen.network.protocol import Batch, Moments
+from reportgen.network.samples import IMAGE
 from reportgen.page.sparkline import bars_over_depth, curve_over_depth
 from reportgen.sections.activations import section as activations
 from reportgen.sections.activations.section import (
@@ -41,6 +42,7 @@ def context(maps, **settings):
     count = len(next(iter(maps.values())))
     calls = tuple(call(name, array.shape[1:]) for name, array in maps.items())
     return SimpleNamespace(
+        sample=IMAGE,
         network=SimpleNamespace(facts=SimpleNamespace(calls=calls, layers=(), outputs=())),
         settings=make_settings(settings),
         tools=Tools(AssetStore()),
