@@ -229,7 +229,7 @@ def _asset_name(data: bytes, name: str) -> str:
 
 
 def _environment(
-    look: Look, *, autoescape: bool = True, pictures: Pictures | None = None
+    look: Look = _OWN, *, autoescape: bool = True, pictures: Pictures | None = None
 ) -> ImmutableSandboxedEnvironment:
     """Return an environment that reaches no file beside the templates and no private attribute."""
     environment = ImmutableSandboxedEnvironment(

@@ -163,7 +163,7 @@ def test_a_file_with_code_gives_a_report_and_the_flag_that_would_run_it(tmp_path
         ("given", "InputLayer"), ("hidden", "Lambda"), ("head", "Dense"),
     ]  # fmt: skip
     assert notices(report, "probes")[0][0] == "info"
-    assert "runs the network" in notices(report, "probes")[0][1]
+    assert "takes a network that runs" in notices(report, "probes")[0][1]
     assert report["summary"]["state"] == "complete"
 
 
