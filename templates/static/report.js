@@ -152,23 +152,25 @@ function sortLayers(list) {
 
 // ---- Pictures -----------------------------------------------------------------------------------
 
-// One map of a sheet, which lie side by side with a pixel between them.
+function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+// One map of a sheet, which lie side by side with a pixel between them; the inner box cuts the others off.
 function cropped(picture, at, count) {
   const [width, height] = ["width", "height"].map((name) => +picture.getAttribute(name));
   const each = (width - 1) / count;
-  const names = "http://www.w3.org/2000/svg";
-  const whole = picture.localName === "svg" ? picture.cloneNode(true) : document.createElementNS(names, "svg");
-  if (picture.localName !== "svg") {
-    const image = document.createElementNS(names, "image");
-    const given = { href: picture.src, width, height, class: "pixelated" };
-    for (const [name, value] of Object.entries(given)) image.setAttribute(name, value);
-    whole.append(image);
-    whole.setAttribute("role", "img");
-  }
-  const box = { viewBox: [1 + at * each, 1, each - 1, height - 2].join(" "), width: each - 1, height: height - 2 };
-  for (const [name, value] of Object.entries(box)) whole.setAttribute(name, value);
-  whole.setAttribute("class", "picture pixelated");
-  return whole;
+  const box = { width: each - 1, height: height - 2 };
+  const sheet =
+    picture.localName === "svg"
+      ? picture.firstElementChild.cloneNode(true)
+      : svg("image", { href: picture.src, width, height });
+  const inner = svg("svg", { ...box, viewBox: [1 + at * each, 1, box.width, box.height].join(" ") }, sheet);
+  const viewBox = [0, 0, box.width, box.height].join(" ");
+  return svg("svg", { ...box, viewBox, class: "picture pixelated", role: "img" }, inner);
 }
 
 // One dialog shows any picture large; the arrow keys go on, "c" keeps one beside the next.
