@@ -473,7 +473,10 @@ def test_in_a_row_of_maps_the_arrows_show_one_channel_after_the_other_with_its_r
         width, height = (call["rows"][0]["figure"][key] for key in ("width", "height"))
         each = (width - 1) / len(call["channels"])
         sheet.locator("a.zoom").first.click()
-        viewer, map_ = page.locator("dialog.viewer"), page.locator("dialog.viewer svg.picture > svg")
+        viewer, map_ = (
+            page.locator("dialog.viewer"),
+            page.locator("dialog.viewer svg.picture > svg"),
+        )
         assert map_.count() == 0  # the whole row first
         for at in range(2):
             page.keyboard.press("ArrowDown")
