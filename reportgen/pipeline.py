@@ -91,9 +91,9 @@ def _without_a_run(makers: Sequence[SectionMaker], context: Context) -> dict[str
         return {}
     told = "overview" in context.settings.chosen_sections
     origin = context.network.facts.origin
-    why = "Overview says why." if told or origin is None else f"{origin.reason}."
+    why = "" if told or origin is None else f": {origin.reason}"
     missing = NotApplicable(
-        f"This section runs the network, and only what its file stores is known: {why}"
+        f"This takes a network that runs, and only what its file stores is known{why}."
     )
     return {maker.kind: missing for maker in makers if maker.kind in _RUN_THE_NETWORK}
 

@@ -161,7 +161,12 @@ def _check_files(folder: Path, shown: set[str], report: dict) -> None:
     assert stored - seen <= _as_given(report)  # the page shows an image as given where it says more
     assert {f"assets/{name}" for name in report["assets"]} <= stored
     names = {path.name for path in folder.iterdir() if not path.name.startswith("mine")}
-    assert names - {"report.html"} == {"assets", "index.html", "report.json", "summary.md"}
+    assert names - {"report.html", "model_card.md"} == {
+        "assets",
+        "index.html",
+        "report.json",
+        "summary.md",
+    }
     for path in (folder / "assets").iterdir():
         assert hashlib.sha256(path.read_bytes()).hexdigest().startswith(path.stem)
 

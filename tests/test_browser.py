@@ -16,6 +16,7 @@ from PIL import Image
 
 from reportgen import build_report
 from reportgen.page.render import anchor
+from reportgen.wording import short_text
 
 JENKINS = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self'"
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1440, 390)]
@@ -456,6 +457,44 @@ def test_a_picture_is_enlarged_and_the_arrows_go_on(browser, hostile):
         assert large.evaluate_all("all => all.map(i => i.src)") == [sources[-1], sources[0]]
         page.keyboard.press("Escape")
         assert not page.locator("dialog.viewer").is_visible()
+        visit.assert_quiet("file://")
+
+
+def test_in_a_row_of_maps_the_arrows_show_one_channel_after_the_other_with_its_range(browser):
+    folder = report_of("classifier")
+    content = pages.content(json.loads((folder / "report.json").read_bytes()), "activations")
+    call = next(one for one in content["shown"] if one["kind"] == "maps")
+    with visited(browser, page_uri(folder)) as visit:
+        page = visit.page
+        sheet = page.locator(f"[id='maps/{call['id']}']")
+        sheet.evaluate(
+            "it => { for (let at = it; at; at = at.parentElement) if ('open' in at) at.open = true; }"
+        )
+        width, height = (call["rows"][0]["figure"][key] for key in ("width", "height"))
+        each = (width - 1) / len(call["channels"])
+        sheet.locator("a.zoom").first.click()
+        viewer, map_ = (
+            page.locator("dialog.viewer"),
+            page.locator("dialog.viewer svg.picture > svg"),
+        )
+        assert map_.count() == 0  # the whole row first
+        for at in range(2):
+            page.keyboard.press("ArrowDown")
+            assert map_.get_attribute("viewBox") == f"{1 + at * each:g} 1 {each - 1:g} {height - 2}"
+            low, high = (short_text(value) for value in call["rows"][0]["ranges"][at])
+            said = viewer.locator("figcaption").text_content()
+            assert f"channel {call['channels'][at]}: {low} to {high}" in said
+        page.keyboard.press("ArrowRight")  # the same channel of the next image
+        low, high = (short_text(value) for value in call["rows"][1]["ranges"][1])
+        assert (
+            f"channel {call['channels'][1]}: {low} to {high}"
+            in viewer.locator("figcaption").text_content()
+        )
+        for _ in range(2):
+            page.keyboard.press("ArrowUp")
+        assert map_.count() == 0
+        page.keyboard.press("ArrowUp")  # from the whole row back to the last
+        assert f"channel {call['channels'][-1]}:" in viewer.locator("figcaption").text_content()
         visit.assert_quiet("file://")
 
 

@@ -580,11 +580,16 @@ def test_configuration_takes_every_option_of_build(tmp_path):
     Path("names.txt").write_text("\n".join("abcdefg"))
     Path("labels.csv").write_text("0.png,b\npictures/0.png,b\n")
     Path("history.csv").write_text("epoch,loss\n0,2\n1,1\n")
+    Path("notes.md").write_text("# Mine")
+    Path("card.yaml").write_text("license: MIT")
+    Path("look").mkdir()
     Path("trusted.toml").write_text(
         '[tool.reportgen]\noutput = "made"\nprobes = ["pictures"]\nmax-probes = 3\nclasses = "names.txt"\n'
         'labels = "labels.csv"\nresize = "crop"\norientation = "exif"\nbands = "0"\ninput-size = "12x12"\n'
         'preprocess = "none"\n'
         'threshold = 0.4\ncustom-objects = []\nallow-code = false\nweights-only = false\ntitle = "T"\n'
+        'notes = "notes.md"\ncard = "card.yaml"\ntemplates = "look"\n'
+        'images = true\ndata-images = "all"\nbase-url = "https://reports.example/"\n'
         'meta = {commit = "1a2b", run = "7"}\nhide-names = true\nshow-paths = false\n'
         'sections = ["overview", "probes"]\nskip = ["weights"]\nlayers = ["features"]\n'
         'data = "labels.csv"\nhistory = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
@@ -606,6 +611,8 @@ def test_configuration_takes_every_option_of_build(tmp_path):
     assert overview["meta"] == [["commit", "1a2b"], ["run", "7"]]
     assert "--meta commit=1a2b --meta run=7" in overview["command"]
     assert report["ignore"] == ["int8-friendliness"]
+    assert report["notes"]["source"] == "# Mine"
+    assert report["card"]["license"] == ["MIT"]
     assert Path("findings.xml").read_text().startswith("<?xml")
     assert overview["seed"] == 5
 

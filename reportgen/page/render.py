@@ -232,7 +232,7 @@ def _asset_name(data: bytes, name: str) -> str:
 
 
 def _environment(
-    look: Look,
+    look: Look = _OWN,
     *,
     autoescape: bool = True,
     pictures: Pictures | None = None,

@@ -152,13 +152,36 @@ function sortLayers(list) {
 
 // ---- Pictures -----------------------------------------------------------------------------------
 
+function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+// One map of a sheet, which lie side by side with a pixel between them; the inner box cuts the others off.
+function cropped(picture, at, count) {
+  const [width, height] = ["width", "height"].map((name) => +picture.getAttribute(name));
+  const each = (width - 1) / count;
+  const box = { width: each - 1, height: height - 2 };
+  const sheet =
+    picture.localName === "svg"
+      ? picture.firstElementChild.cloneNode(true)
+      : svg("image", { href: picture.src, width, height });
+  const inner = svg("svg", { ...box, viewBox: [1 + at * each, 1, box.width, box.height].join(" ") }, sheet);
+  const viewBox = [0, 0, box.width, box.height].join(" ");
+  return svg("svg", { ...box, viewBox, class: "picture pixelated", role: "img" }, inner);
+}
+
 // One dialog shows any picture large; the arrow keys go on, "c" keeps one beside the next.
 const viewer = {
   dialog: null,
   links: [],
   at: 0,
   kept: null,
+  channel: -1,
   row: null,
+  channels: null,
   compare: null,
 
   open(link) {
@@ -166,6 +189,7 @@ const viewer = {
     this.links = all(".zoom", holder);
     this.at = this.links.indexOf(link);
     this.kept = null;
+    this.channel = -1;
     this.dialog ??= this.build();
     this.show();
     this.dialog.showModal();
@@ -179,10 +203,12 @@ const viewer = {
       return made;
     };
     this.compare = button("", () => this.keep());
+    this.channels = make("span", {}, button("↑ Channel", () => this.pick(-1)), " ", button("↓ Channel", () => this.pick(1)));
     const tools = make(
       "nav",
       {},
       button("← Previous", () => this.step(-1)),
+      this.channels,
       this.compare,
       button("Next →", () => this.step(1)),
       button("Close", () => dialog.close()),
@@ -194,7 +220,11 @@ const viewer = {
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "ArrowRight") this.step(1);
       else if (event.key === "ArrowLeft") this.step(-1);
-      else if (event.key === "c") this.keep();
+      else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        if (!this.sheet().length) return;
+        event.preventDefault();
+        this.pick(event.key === "ArrowDown" ? 1 : -1);
+      } else if (event.key === "c") this.keep();
     });
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog) dialog.close();
@@ -208,23 +238,44 @@ const viewer = {
     this.show();
   },
 
+  // The channels of a sheet of maps; none of another picture.
+  sheet(link = this.links[this.at]) {
+    const row = link.closest("[data-ranges]");
+    const numbers = row?.closest("[data-channels]")?.dataset.channels.split(" ") ?? [];
+    const ranges = row?.dataset.ranges.split("|") ?? [];
+    return numbers.map((number, k) => `channel ${number}: ${ranges[k]}`);
+  },
+
+  // One channel after the other, and after the last the whole sheet again.
+  pick(by) {
+    const count = this.sheet().length + 1;
+    if (count > 1) this.channel = ((this.channel + 1 + by + count) % count) - 1;
+    this.show();
+  },
+
   keep() {
     this.kept = this.kept ? null : this.links[this.at];
     this.show();
   },
 
   figure(link) {
-    const large = link.querySelector("img, .picture").cloneNode(true);
+    const picture = link.querySelector("img, .picture");
+    const maps = this.sheet(link);
+    const one = maps[this.channel];
+    const large = one ? cropped(picture, this.channel, maps.length) : picture.cloneNode(true);
+    if (one) large.setAttribute("aria-label", one);
     const alt = large.getAttribute("alt") ?? large.getAttribute("aria-label");
     for (const name of ["plot", "kernels", "series", "triple", "contrast"]) large.classList.remove(name);
     const name = link.closest("[data-find]")?.dataset.find ?? "";
     const caption = link.closest("figure")?.querySelector("figcaption")?.innerText ?? "";
-    const text = [name, caption || alt].filter(Boolean).join(" · ");
+    const row = link.closest("li")?.querySelector(".name")?.textContent ?? "";
+    const text = [name, one && row, one || caption || alt].filter(Boolean).join(" · ");
     return make("figure", {}, large, make("figcaption", { textContent: text }));
   },
 
   show() {
     const shown = (this.kept ? [this.kept] : []).concat(this.links[this.at]);
+    this.channels.hidden = !this.sheet().length;
     this.row.replaceChildren(...shown.map((link) => this.figure(link)));
     this.compare.textContent = this.kept ? "Show one only" : "Compare with another";
   },
@@ -332,6 +383,7 @@ const KEYS = [
   ["j, k", "next and previous card"],
   ["[, ]", "previous and next section"],
   ["←, →", "in an enlarged picture: the previous and the next one"],
+  ["↑, ↓", "in an enlarged row of maps: one channel after the other, with its range"],
   ["c", "in an enlarged picture: compare with the next one"],
   ["t", "theme: as the system, light, dark"],
   ["?", "this list"],

@@ -19,6 +19,7 @@ from reportgen.findings.judge import RULES, judge, verdict
 from reportgen.findings.junit import junit_xml
 from reportgen.page.summary import summarise
 from reportgen.report.content.activations import ActivationsContent, CallRow
+from reportgen.report.content.architecture import ArchitectureContent, LayerRow
 from reportgen.report.content.health import BatchNormHealth, InitialFit, KernelHealth, Spectrum
 from reportgen.report.content.probes import (
     ClassificationResult,
@@ -397,3 +398,21 @@ def test_filters_of_two_or_three_values_are_alike_by_chance(each, severities):
     health = change(HEALTH, each=each, filters=32, duplicates=12, initial=None)
     found = judge([weights(change(KERNEL, health=health))]).findings
     assert [f.severity for f in found if f.rule == "duplicate-filters"] == severities
+
+
+def test_dead_units_are_told_from_inactive_ones():
+    """A BatchNormalization kills channels for good; the layer that reads it is where they are inactive."""
+    layers = (
+        LayerRow("bn", "bn", "BatchNormalization", 0, (), (), 0, 0, 0, None, 1, ("conv",), 0),
+        LayerRow("act", "act", "ReLU", 0, (), (), 0, 0, 0, "relu", 1, ("bn",), 0),
+    )
+    drawn = ArchitectureContent(2, 0, layers, (), (), None, None, 0, 0, None)
+    built = Section("architecture", "A", content=drawn)
+    seen = activations(row(silent=6))
+    dead = weights(norms=[change(BN, dead=3)])
+    (one,) = [f for f in judge([built, seen, dead]).findings if f.rule == "silent-units"]
+    assert one.observed == (
+        "6 of 10 channels on 8 images; 3 are dead: the weights of bn keep them at zero for every image"
+    )
+    (other,) = [f for f in judge([built, seen, weights()]).findings if f.rule == "silent-units"]
+    assert other.observed == "6 of 10 channels on 8 images"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pages
 import pytest
 import zoo
 
-from reportgen import build_report
+from reportgen import build_report, cli
 from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.nets.keras_network import KerasNetwork
 from reportgen.nets.stored import read_stored
@@ -162,7 +163,7 @@ def test_a_file_with_code_gives_a_report_and_the_flag_that_would_run_it(tmp_path
         ("given", "InputLayer"), ("hidden", "Lambda"), ("head", "Dense"),
     ]  # fmt: skip
     assert notices(report, "probes")[0][0] == "info"
-    assert "runs the network" in notices(report, "probes")[0][1]
+    assert "takes a network that runs" in notices(report, "probes")[0][1]
     assert report["summary"]["state"] == "complete"
 
 
@@ -343,3 +344,28 @@ def test_layers_nested_without_end_end():
     for _ in range(500):
         node = {"class_name": "Wrapper", "config": {"layer": node}}
     assert len(stored_layers({"config": {"layers": [node]}})) <= 66
+
+
+def test_of_a_network_that_was_not_built_no_blocks_are_counted_and_no_stage_is_begun(
+    tmp_path, capsys
+):
+    """Only the stages of what is made are printed, and the verdict leads with what happened."""
+    zoo.make("sequential").save_weights(tmp_path / "alone.weights.h5")
+    assert cli.run(["build", str(tmp_path / "alone.weights.h5"), "-o", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().err
+    stages = [line.partition(": ")[2] for line in printed.splitlines()]
+    assert {"Weights", "Architecture"} <= set(stages)
+    assert not {
+        "Evaluation",
+        "Probes",
+        "Activations",
+        "Relevance",
+        "Features",
+        "Training history",
+    } & set(stages)
+    text = pages.page_text(tmp_path / "out")
+    assert re.search(r"[0-9]+ layers?[;.] ", text)
+    assert "0 groups" not in text
+    assert "0 blocks" not in text
+    assert "Overview:" not in text.partition("Problems")[0]
+    assert "No network was built" in text

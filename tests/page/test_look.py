@@ -89,7 +89,7 @@ def test_a_template_may_extend_ours_and_include_its_own(folder, own):
     html = render(report, "0", look).html
     assert "<p>&lt;b&gt;</p>" in html
     assert "Made by reportgen" in html
-    assert summary_text(report, look) == "binary!"
+    assert summary_text(report, look).strip() == "binary!"
 
 
 @pytest.mark.parametrize(

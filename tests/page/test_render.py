@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reportgen.page.markdown import markdown
-from reportgen.page.render import anchor
+from reportgen.page.render import anchor, flags
 from reportgen.page.sparkline import bars, edges, sparkline
 from reportgen.report.leaves import Histogram
 from reportgen.wording import (
@@ -64,6 +64,20 @@ def test_markdown_stays_on_its_line_and_opens_nothing(text):
     assert not re.search(r"[<>\[\]`*_\\|~]", said)
     plain = html.unescape(said).replace("\u2060", "")
     assert plain == " ".join(text.split()).replace("\u2060", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pass --data PATH or -q", 'pass <code class="flag">--data PATH</code> or -q'),
+        ("(--quick): <b>", '(<code class="flag">--quick</code>): &lt;b&gt;'),
+        ("--history FILE takes", '<code class="flag">--history FILE</code> takes'),
+        ("--labels The rest", '<code class="flag">--labels</code> The rest'),
+        ("a -- b a--b", "a -- b a--b"),
+    ],
+)
+def test_flags_stand_in_one_piece(text, expected):
+    assert flags(text) == expected
 
 
 HISTOGRAMS = st.builds(

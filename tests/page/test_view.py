@@ -145,6 +145,72 @@ def test_the_best_map_is_the_supported_one_with_the_largest_advantage():
     assert best(other) == (None, figure())
 
 
+def test_a_tile_shows_the_cam_family_where_it_is_supported_and_says_where_nothing_is():
+    fine = a_map(0, "integrated-gradients", "supported", advantage=0.9, mark="3")
+    coarse = a_map(0, "hirescam", "supported", advantage=0.1, mark="4")
+    none = a_map(1, "hirescam", "weak")
+    quick = replace(a_map(2, "gradcam", None), evidence=None)
+    made = report(probes(*(a_probe(k) for k in range(4))), relevance(fine, coarse, none, quick))
+    cards = probe_cards(made)
+    assert cards[0].picture == coarse.overlay
+    assert [card.unexplained for card in cards] == ["", "no supported map", "maps not tested", ""]
+    page = render(made, "0").html
+    assert page.count('<span class="soft">no supported map</span>') == 1
+
+
+def test_the_curves_of_the_evidence_have_a_legend_and_a_scale():
+    tested = a_map(0, "hirescam", "supported")
+    legend = "insertion: the score while the most relevant areas appear"
+    page = render(report(probes(a_probe(0)), relevance(tested)), "0").html
+    assert legend in page
+    assert "<figcaption>Score from 0 to 1, over 0 to 100 % of the pixels</figcaption>" in page
+    left_out = relevance(replace(tested, evidence=None, verdict=None))
+    assert legend not in render(report(probes(a_probe(0)), left_out), "0").html
+
+
+def test_weak_maps_are_named_beside_those_that_are_not_to_be_trusted():
+    weak = [a_map(k, "hirescam", "weak") for k in range(2)]
+    bad = a_map(2, "hirescam", "no better than chance")
+    (concern,) = concerns(report(relevance(*weak, bad)))
+    assert concern.text == "1 of 3 relevance maps is not to be trusted"
+    assert concern.detail.endswith("; 2 more are weak: no better than the middle of the picture")
+    assert "1 more is weak" in concerns(report(relevance(weak[0], bad)))[0].detail
+    assert not concerns(report(relevance(*weak)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No network was built: the page shows it.", ("No network was built", "the page shows it")),
+        ("Too few. One: two", ("Overview", "Too few. One: two")),
+        ("A sentence without a head.", ("Overview", "A sentence without a head.")),
+        ("A head that goes on for far longer than anybody reads: b", ("Overview", "A head that goes")),
+    ],
+)  # fmt: skip
+def test_a_warning_leads_with_what_happened(text, expected):
+    section = Section("overview", "Overview", notices=(Notice("warning", text),))
+    (concern,) = concerns(report(section))
+    assert concern.text == expected[0]
+    assert concern.detail.startswith(expected[1])
+    assert concern.target == "overview"
+
+
+def test_sections_with_one_reason_stand_together_and_keep_their_anchors():
+    told = (Notice("info", "This needs --data PATH, and --weights-only leaves it out."),)
+    kinds = ("probes", "relevance", "features")
+    other = Section("history", "History", notices=(Notice("info", "No history was given."),))
+    made = report(*(Section(kind, kind.title(), notices=told) for kind in kinds), other)
+    assert [len(group) for group in make_view(made).missing] == [3, 1]
+    page = render(made, "0").html
+    assert page.count("and <code") == 1
+    assert (
+        '<code class="flag">--data PATH</code>, and <code class="flag">--weights-only</code> leaves'
+        in page
+    )
+    for kind in (*kinds, "history"):
+        assert f'<strong id="{kind}">' in page
+
+
 def test_maps_without_predictions_make_cards_of_their_own():
     (card,) = probe_cards(report(relevance(a_map(3, "a", "supported"))))
     assert (card.number, card.name, card.probe) == (3, "3.png", None)
@@ -250,7 +316,7 @@ def test_chapters_carry_the_marks_of_the_concerns_whose_evidence_they_show():
     assert [(c.mark, c.worries, c.held) for c in view.chapters.values()] == [
         ("warn", 1, "1"), ("bad", 2, "1"), ("", 0, ""),
     ]  # fmt: skip
-    assert [section.kind for section in view.missing] == ["evaluation"]
+    assert [[one.kind for one in group] for group in view.missing] == [["evaluation"]]
     assert "accuracy (no labelled data)" in view.not_judged
 
 

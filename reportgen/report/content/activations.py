@@ -56,6 +56,7 @@ class MapRow(msgspec.Struct, frozen=True):
         name: of the probe.
         low: least value in the maps shown.
         high: largest value in the maps shown.
+        ranges: least and largest value of each map; empty where they are no maps, and in reports before 1.4.
     """
 
     probe: int
@@ -63,6 +64,7 @@ class MapRow(msgspec.Struct, frozen=True):
     figure: Figure
     low: float | None
     high: float | None
+    ranges: tuple[tuple[float | None, float | None], ...] = ()
 
 
 class TopImages(msgspec.Struct, frozen=True):

@@ -318,14 +318,21 @@ def _map_row(
     kind: str,
 ) -> MapRow:
     name, count = probe_name(context, probe), maps.shape[-1]
-    finite = maps[np.isfinite(maps)]
-    low = six_digits(float(finite.min())) if finite.size else None
-    high = six_digits(float(finite.max())) if finite.size else None
+    low, high = _range(maps)
     said = low if low is not None else "no finite value"
     along = f" over {maps.shape[1]} steps" if kind == "steps" else ""
     alt = f"{call.id}, {name}: {count} channel{'' if count == 1 else 's'}{along}, {said} to {high}."
     figure = _picture(context, maps, scale, kind, alt)
-    return MapRow(probe, name, figure, low, high)
+    ranges = tuple(_range(maps[..., k]) for k in range(count)) if kind in {"maps", "tokens"} else ()
+    return MapRow(probe, name, figure, low, high, ranges)
+
+
+def _range(values: NDArray[Any]) -> tuple[float | None, float | None]:
+    """Return the least and the largest finite value; None for none."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None, None
+    return six_digits(float(finite.min())), six_digits(float(finite.max()))
 
 
 def _picture(

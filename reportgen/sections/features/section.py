@@ -42,9 +42,10 @@ from reportgen.sections.features.units import (
     has_classes,
     strongest_channels,
 )
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -408,26 +409,26 @@ def _crops(
 
 
 def _sentence(content: FeaturesContent) -> str:
-    units, counts = content.units, _tally(content)
-    said = ", ".join(f"{n} {'is' if n == 1 else 'are'} {word}" for word, n in counts.items())
-    plural = "" if len(units) == 1 else "s"
-    return f"Pictures for {len(units)} unit{plural}: {said}." if units else "No unit was optimised."
+    if not content.units:
+        return "No unit was optimised."
+    return f"Pictures for {plural(len(content.units), 'unit')}: {', '.join(_tally(content))}."
 
 
-def _tally(content: FeaturesContent) -> Mapping[str, int]:
+def _tally(content: FeaturesContent) -> list[str]:
+    """Return how many pictures have each verdict, in words."""
     words = {
-        "beats every probe": "stronger than every probe",
-        "does not beat the probes": "weaker than the strongest probe",
-        "beats noise": "stronger than noise",
-        "no better than noise": "no better than noise",
-        "dead": "of a dead unit",
+        "beats every probe": ("stronger than every probe", ""),
+        "does not beat the probes": ("weaker than the strongest probe", ""),
+        "beats noise": ("stronger than noise", ""),
+        "no better than noise": ("no better than noise", ""),
+        "dead": ("of a dead unit", "of dead units"),
     }
-    found: dict[str, int] = {}
-    for verdict, text in words.items():
+    said = []
+    for verdict, (one, many) in words.items():
         count = sum(unit.verdict == verdict for unit in content.units)
         if count:
-            found[text] = count
-    return found
+            said.append(f"{count} is {one}" if count == 1 else f"{count} are {many or one}")
+    return said
 
 
 def _notices(content: FeaturesContent) -> list[Notice]:

@@ -224,7 +224,10 @@ def test_most_energetic_channels_the_same_for_every_probe():
         one = picked[row.probe]
         assert (row.low, row.high) == pytest.approx((one.min(), one.max()), rel=1e-5)
         sheet, _ = levels(about, row.figure)
+        assert len(row.ranges) == MOST_CHANNELS
         for channel in range(MOST_CHANNELS):
+            known = (one[..., channel].min(), one[..., channel].max())
+            assert row.ranges[channel] == pytest.approx(known, rel=1e-5)
             expected = (one[..., channel] - picked.min()) / span * 254
             tile = one_tile(sheet, channel, 5, 5).astype(float)
             np.testing.assert_allclose(tile, expected, atol=0.51)

@@ -120,7 +120,7 @@ def test_a_dead_unit_is_called_dead(model, probes, tmp_path):
     assert "Neither the picture nor any probe makes this unit more than zero." in page_text(
         tmp_path / "out"
     )
-    assert "dead units" in section.lead
+    assert section.lead == "Pictures for 1 unit: 1 is of a dead unit."
 
 
 def test_what_does_not_beat_the_probes_says_so(model, probes, tmp_path):

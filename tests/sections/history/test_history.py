@@ -314,6 +314,8 @@ def test_overfitting_names_the_best_epoch_and_how_long_was_too_long():
     held_out = [*falling(2.3, 0.8, 12), *np.linspace(0.8, 1.4, 28)]
     hits = found(train, held_out, accuracy=[1.0] * 40, val_accuracy=[0.75] * 40)
     assert "lowest in epoch 12 (0.8)" in hits["overfitting"].observed
+    ends = f"at the end ({np.median(held_out[-3:]):.4g}, the median of the last 3 epochs; 1.4 in the last one)"
+    assert ends in hits["overfitting"].observed
     assert "28 epochs too long" in hits["overfitting"].observed
     assert "0.250 apart" in hits["generalisation-gap"].observed
     assert "underfitting" not in hits
