@@ -1,5 +1,6 @@
 # make demo    installs reportgen into .venv and builds the example report
 # make test    installs what the tests need and runs lint, types, import contracts and tests
+# make test-all  that, and what takes longer: pages in Chromium, large real models, real trackers and viewers
 # make bench   measures speed and memory (see benchmarks/README.md)
 # make zoo     makes a report of each of many architectures with random weights, some of keras-hub (half an hour)
 
@@ -9,15 +10,34 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint bench zoo soak pins test-latest test-oldest clean
+.PHONY: demo test test-all test-pages test-large test-viewers lint bench zoo soak pins pins-viewers test-latest test-oldest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reportgen demo -o reportgen-demo
 
 test: lint
-	$(BIN)/python -m pytest $(SPREAD) --durations=20 $(TESTS)
+	$(BIN)/python -m pytest $(SPREAD) --durations=20 -m "not pages and not large" $(TESTS)
 
-lint: $(VENV)/.tested chromium
+test-all: test test-pages test-large test-viewers
+
+test-pages: $(VENV)/.tested chromium
+	$(BIN)/python -m pytest $(SPREAD) --durations=20 -m pages $(TESTS)
+
+test-large: $(VENV)/.tested
+	$(BIN)/python -m pytest $(SPREAD) --durations=20 -m large $(TESTS)
+
+# MLflow, JupyterLab and the others bring hundreds of packages: none of them belongs where the other tests run.
+test-viewers: .venv-viewers/.viewers chromium
+	.venv-viewers/bin/python -m pytest --durations=10 tests/viewers
+
+.venv-viewers/.viewers: pyproject.toml requirements/viewers.txt
+	$(MAKE) VENV=.venv-viewers .venv-viewers/.python
+	.venv-viewers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/viewers.txt
+	.venv-viewers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-viewers/bin/python -m pip check --disable-pip-version-check
+	touch $@
+
+lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -56,6 +76,13 @@ zoo: .venv-zoo/.zoo
 	.venv-zoo/bin/python -m pip check --disable-pip-version-check
 	touch $@
 
+# What 'make test-viewers' installs: the tests' pins, and the trackers and viewers at their newest.
+pins-viewers:
+	$(MAKE) VENV=.venv-viewers-pins .venv-viewers-pins/.python
+	.venv-viewers-pins/bin/python -m pip install --quiet . -r requirements/viewers.in
+	(sed -n '/^#/p' requirements/viewers.txt; .venv-viewers-pins/bin/python -m pip freeze --exclude keras-reportgen) > requirements/viewers.new
+	mv requirements/viewers.new requirements/viewers.txt
+
 pins:
 	$(MAKE) VENV=.venv-pins .venv-pins/.python
 	.venv-pins/bin/python -m pip install --quiet --upgrade . -r requirements/test.in
@@ -91,4 +118,4 @@ chromium:
 	fi
 
 clean:
-	rm -rf .venv .venv-latest .venv-oldest .venv-pins .venv-zoo reportgen-demo build dist *.egg-info
+	rm -rf .venv .venv-latest .venv-oldest .venv-pins .venv-viewers .venv-viewers-pins .venv-zoo reportgen-demo build dist *.egg-info

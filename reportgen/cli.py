@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -261,6 +262,7 @@ def _build(options: dict[str, Any]) -> int:
     output = options.pop("output", None)
     quiet, verbose = options.pop("quiet", False), options.pop("verbose", False)
     open_page, junit = options.pop("open", False), options.pop("junit", None)
+    run, to_mlflow = options.pop("mlflow_run", None), options.pop("mlflow", False)
     if not output:
         raise UsageError("Where to? Give the report folder with -o OUT.")
     from reportgen.terminal import print_outcome, progress, quieten
@@ -274,6 +276,10 @@ def _build(options: dict[str, Any]) -> int:
     probes, history = options.pop("probes", None), options.pop("history", None)
     data = options.pop("data", None)
     command = command_text(model, {**options, "probes": probes, "history": history, "data": data})
+    if run or to_mlflow:
+        from reportgen.integrations.mlflow import check_run, log_report
+
+        run = check_run(output, run)  # before the work, not after it
     with progress(quiet=quiet) as shown:
         folder = build_report(
             model,
@@ -291,6 +297,8 @@ def _build(options: dict[str, Any]) -> int:
     write_junit(junit, judged, report.summary.name, gate)
     if not quiet:
         print_outcome(folder, judged)
+    if run:
+        log_report(folder, run_id=run, tell=logging.getLogger("reportgen").info if quiet else say)
     if open_page:
         folder.open()
     return worst([3 if folder.failed else 0, 4 if judged.reaches(gate) else 0])
@@ -325,8 +333,6 @@ def run(arguments: list[str] | None = None) -> int:
         say(f"reportgen: {' '.join(str(error).split())}", err=True)
         return error.exit_code
     except Exception as error:
-        import logging
-
         logging.getLogger("reportgen").debug("Traceback of the error below", exc_info=error)
         text = " ".join(str(error).split())
         traced = {"build", "demo"} & set(sys.argv[1:] if arguments is None else arguments)

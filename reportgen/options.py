@@ -309,6 +309,14 @@ _TABLE = (
         in_command=False, named_only=True,
     ),
     Option(
+        "mlflow", "Log the report to the run of MLflow that `MLFLOW_RUN_ID` names", "switch",
+        in_command=False, named_only=True,
+    ),
+    Option(
+        "mlflow_run", "Log the report to this run of MLflow", metavar="ID",
+        in_command=False, named_only=True,
+    ),
+    Option(
         "seed", "For everything that samples", "whole", metavar="N", default="0",
         check=values.within(0, values.MOST_SEED), in_call=True,
     ),

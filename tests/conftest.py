@@ -29,6 +29,11 @@ DEAR = (
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker("pages")
+        elif item.path.stem.startswith("test_real_"):
+            item.add_marker("large")
     items.sort(key=lambda item: DEAR.index(item.path.stem) if item.path.stem in DEAR else len(DEAR))
 
 

@@ -7,9 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ReportgenError, UsageError, reason_text
-from reportgen.integrations.tracked import as_folder, staged, tracked
+from reportgen.integrations.tracked import as_folder, check_is_folder, staged, tracked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from reportgen.page.folder import ReportFolder
@@ -24,6 +25,7 @@ def log_report(
     report: ReportFolder | str | Path,
     artifact_path: str = "reportgen",
     run_id: str | None = None,
+    tell: Callable[[str], object] = log.info,
 ) -> str:
     """Log a report to a run of MLflow.
 
@@ -35,6 +37,7 @@ def log_report(
         report: a report folder, by its path or as ``build_report`` returned it.
         artifact_path: where in the run's artifacts.
         run_id: the run; None is the active one, or the one that ``MLFLOW_RUN_ID`` names.
+        tell: is told, in a sentence, how many pictures go where before they do.
 
     Returns:
         The id of the run.
@@ -47,12 +50,11 @@ def log_report(
     mlflow = _imported()
     folder = as_folder(report)
     found = tracked(folder.report)
-    run = run_id or _active(mlflow)
+    run = check_run(folder.path, run_id)
     with staged(folder) as files:
         try:
             client = mlflow.MlflowClient()
-            client.get_run(run)
-            log.info("%s", files.sentence(f"run {run} of MLflow"))
+            tell(files.sentence(f"run {run} of MLflow"))
             client.log_artifacts(run, str(files.path), artifact_path)
             for name, value in found.numbers.items():
                 client.log_metric(run, f"reportgen/{name}", value)
@@ -62,6 +64,29 @@ def log_report(
             raise ReportgenError(
                 f"MLflow did not take the report for run {run}: {reason_text(error)}."
             ) from None
+    return run
+
+
+def check_run(output: str | Path, run_id: str | None) -> str:
+    """Return the run that a report will be logged to, before it is made.
+
+    Args:
+        output: where the report goes.
+        run_id: the run; None is the active one, or the one that ``MLFLOW_RUN_ID`` names.
+
+    Raises:
+        UsageError: the report is to be a page alone, or no run is active.
+        ReportgenError: MLflow is not installed, or does not know the run.
+    """
+    check_is_folder(output)
+    mlflow = _imported()
+    run = run_id or _active(mlflow)
+    try:
+        mlflow.MlflowClient().get_run(run)
+    except mlflow.exceptions.MlflowException as error:
+        raise ReportgenError(
+            f"MLflow has no run {run} to take a report: {reason_text(error)}."
+        ) from None
     return str(run)
 
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from reportgen.errors import OutputError, ReportgenError, UsageError
+from reportgen.errors import OutputError, ReportgenError
 from reportgen.files import reason_of
-from reportgen.integrations.tracked import as_folder, tracked
-from reportgen.page.output import is_page
+from reportgen.integrations.tracked import as_folder, check_is_folder, tracked
 from reportgen.page.publish import picture_reader
 from reportgen.page.render import summary_text
 from reportgen.page.view import make_view
@@ -53,8 +52,7 @@ def log_report(
         ReportgenError: TensorBoard is not installed.
     """
     folder = as_folder(report)
-    if is_page(folder.path):
-        raise UsageError(f"{folder.path} is a page alone: TensorBoard is told of a report folder.")
+    check_is_folder(folder.path)
     writer_of, event_of = _imported()
     found = tracked(folder.report)
     pictures = list(_pictures(folder))

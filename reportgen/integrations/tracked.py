@@ -126,8 +126,7 @@ def staged(report: ReportFolder | str | Path) -> Iterator[Staged]:
         OutputError: the page as one file would be larger than viewers show.
     """
     folder = as_folder(report)
-    if is_page(folder.path):
-        raise UsageError(f"{folder.path} is a page alone: a tracker is sent a report folder.")
+    check_is_folder(folder.path)
     page = single_page(folder.report, folder.path)
     with tempfile.TemporaryDirectory(prefix="reportgen-") as made:
         path = Path(made)
@@ -143,6 +142,16 @@ def staged(report: ReportFolder | str | Path) -> Iterator[Staged]:
         (path / SINGLE_HTML).write_text(page, "utf-8")
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         yield Staged(path, len(folder.report.assets), size)
+
+
+def check_is_folder(path: str | Path) -> None:
+    """Refuse a page that is one file: its data do not stand in it.
+
+    Raises:
+        UsageError: the path names one.
+    """
+    if is_page(Path(path)):
+        raise UsageError(f"{path} is a page alone: a tracker is sent a report folder.")
 
 
 def as_folder(report: ReportFolder | str | Path) -> ReportFolder:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 import mlflow
+import models
 import pytest
 from serving import assert_shown, free_port, served
 
+from reportgen import cli
 from reportgen.errors import ReportgenError, UsageError
 from reportgen.integrations.mlflow import log_report
 from reportgen.integrations.tracked import tracked
@@ -75,5 +77,20 @@ def test_the_artifact_view_shows_words_styles_and_pictures(run, server, made, pa
 def test_what_cannot_be_logged_is_an_error_of_one_sentence(server, made):
     with pytest.raises(UsageError, match="No run of MLflow is active"):
         log_report(made)
-    with pytest.raises(ReportgenError, match="did not take the report for run nothing"):
+    with pytest.raises(ReportgenError, match="MLflow has no run nothing"):
         log_report(made, run_id="nothing")
+
+
+def test_the_command_line_logs_what_it_builds(server, monkeypatch, tmp_path, capfd):
+    with mlflow.start_run() as active:
+        pass
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    build = ["build", str(models.saved("binary")), "--sections", "overview", "-o"]
+    assert cli.run([*build, str(tmp_path / "a"), "--mlflow-run", active.info.run_id]) == 0
+    assert f"to run {active.info.run_id} of MLflow" in capfd.readouterr().out
+    assert "reportgen/parameters" in mlflow.get_run(active.info.run_id).data.metrics
+    assert cli.run([*build, str(tmp_path / "b"), "--mlflow-run", "nothing"]) == 1
+    assert "MLflow has no run nothing" in capfd.readouterr().err
+    assert cli.run([*build, str(tmp_path / "b"), "--mlflow"]) == 2
+    assert cli.run([*build, str(tmp_path / "b.html"), "--mlflow-run", active.info.run_id]) == 2
+    assert not (tmp_path / "b").exists()
