@@ -7,7 +7,6 @@ import shlex
 import webbrowser
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import keras
@@ -15,6 +14,7 @@ import models
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 
 import reportgen
 from reportgen import cli
@@ -23,7 +23,7 @@ from reportgen.report.card import TITLES
 from reportgen.report.model import read_report
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-CALLS, TRACKERS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+CALLS, CALLBACK, _ = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^reportgen (.*?)(?: +#.*)?$", README.replace("\\\n", " "), re.MULTILINE)
 
 
@@ -61,24 +61,30 @@ def test_the_calls_from_python(tmp_path, monkeypatch):
     assert opened == [names["folder"].index.resolve().as_uri()]
 
 
-def test_the_calls_of_trackers_hand_over_the_folder(monkeypatch):
-    """The trackers are not installed: each is stood for by what it would be given."""
-    given = []
+def test_the_callback(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = keras.Input((12, 12, 3))
+    made = keras.Model(entry, keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(entry)))
+    made.compile("sgd", "sparse_categorical_crossentropy")
+    made.fit = partial(made.fit, verbose=0)
+    pictures, labels = models.images(10) / np.float32(255), np.arange(10) % 2
+    given = {"model": made, "x_test": pictures[:2], "x_train": pictures, "y_train": labels}
+    exec(CALLBACK, given)  # noqa: S102 - it is the README's
+    assert [one.path.name for one in given["report"].reports] == ["002", "003"]
+    assert (tmp_path / "reports" / "latest" / "index.html").is_file()
 
-    def take(*arguments, **named):
-        given.append([value for value in (*arguments, *named.values()) if value == "report"])
-        return SimpleNamespace(add_dir=take)
 
-    names = {
-        "mlflow": SimpleNamespace(log_artifacts=take),
-        "wandb": SimpleNamespace(Artifact=take, Html=take),
-        "run": SimpleNamespace(log_artifact=take, log=take),
-        "open": lambda path: path.partition("/")[0],
-        "task": SimpleNamespace(upload_artifact=take),
-        "experiment": SimpleNamespace(log_asset_folder=take),
-    }
-    exec(TRACKERS, names)  # noqa: S102 - it is the README's
-    assert len(given) == 8
+def test_the_files_of_services_are_yaml_and_call_what_there_is():
+    """``docs/attach.md``: what runs nowhere here is at least well formed."""
+    text = (Path(__file__).parent.parent / "docs" / "attach.md").read_text("utf-8")
+    for block in re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        assert yaml.safe_load(block)
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        compile(block, "attach.md", "exec")
+    lines = re.findall(r"^ +(?:- )?reportgen (.*?)(?: >> .*)?$", text, re.MULTILINE)
+    assert len(lines) == 3
+    for line in lines:
+        test_the_command_lines_are_understood(line)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

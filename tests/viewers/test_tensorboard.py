@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from serving import free_port, served
+from serving import assert_said, free_port, served
 
 from reportgen.integrations.tensorboard import log_report
 
@@ -22,17 +22,18 @@ def url(made, tmp_path_factory):
 
 def test_the_summary_is_shown_without_stray_backslashes(url, made, page):
     page.goto(f"{url}/#text")
-    page.wait_for_selector("text=Cats and dogs", timeout=90_000)
-    text = page.evaluate("document.body.innerText")
-    assert made.report.summary.verdict in text
+    title = page.get_by_role("heading", name="Cats and dogs")
+    title.wait_for(timeout=90_000)
+    text = title.locator("xpath=..").inner_text()
+    assert_said(text, made)
     assert "\\" not in text
+    assert "<" not in text
 
 
 def test_the_probes_are_shown(url, page):
     page.goto(f"{url}/#images")
-    page.wait_for_selector("img", timeout=90_000, state="attached")
-    page.wait_for_function(
-        "[...document.images].filter(i => i.src.includes('individualImage') && i.naturalWidth > 0).length > 1"
-        " || document.querySelectorAll('img').length > 1",
-        timeout=60_000,
-    )
+    group = page.get_by_text("probe", exact=False).first
+    group.wait_for(timeout=90_000)
+    shown = page.locator("img[src*='individualImage']").first
+    shown.wait_for(timeout=60_000)
+    assert shown.evaluate("async i => { await i.decode(); return i.naturalWidth; }") >= 12
