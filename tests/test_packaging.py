@@ -43,6 +43,7 @@ def test_the_installed_wheel_runs_the_demo(tmp_path):
     assert {"reportgen/py.typed", "reportgen/templates/report.html"} <= names
     for example in ("fashion", "photographs"):
         assert f"reportgen/examples/{example}/model.keras" in names
+    assert "reportgen/examples/report.html" not in names  # for visitors of the repository
     assert wheel.stat().st_size < 12 * 2**20
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("templates/static/report.css") for name in archive.getnames())

@@ -18,7 +18,11 @@ def built(place, name="classifier", **options):
 
 def grey(made):
     """The picture that stands in place of those that are left out."""
-    (name,) = {p.name for p in (made.path / "assets").glob("*.svg") if b".25" in p.read_bytes()}
+    (name,) = {
+        p.name
+        for p in (made.path / "assets").glob("*.svg")
+        if b'width="120" height="90" fill="#888"' in p.read_bytes()
+    }
     return name
 
 

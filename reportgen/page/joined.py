@@ -55,8 +55,9 @@ class ProbeCard(NamedTuple):
         number: its index among the probes.
         probe: its predictions; None where the section Probes is missing.
         explained: the predicted class first.
-        best: the supported map of the prediction: of the CAM family where one is, since its areas are seen
-            in a tile, else the one with the largest advantage; None where none is supported.
+        best: the map of the prediction that stands for it: a supported one before a weak one, of the CAM
+            family where one is, since its areas are seen in a tile, else the one with the largest advantage;
+            None where none beats chance.
         layers: calls whose maps are shown, with this probe's row.
     """
 
@@ -69,10 +70,12 @@ class ProbeCard(NamedTuple):
     layers: tuple[tuple[ShownCall, MapRow], ...]
 
     @property
-    def unexplained(self) -> str:
-        """Why no map is laid over what stands for the probe; empty where one is, or none was made."""
+    def reservation(self) -> str:
+        """What to know of the map over what stands for the probe, or why there is none; empty without one."""
         maps = [m for e in self.explained if e.target.role == "predicted" for m in e.maps]
-        if self.best or not maps:
+        if self.best:
+            return "weak map" if self.best.verdict == "weak" else ""
+        if not maps:
             return ""
         return "no supported map" if any(m.verdict for m in maps) else "maps not tested"
 
@@ -152,7 +155,9 @@ def _probe_card(
 ) -> ProbeCard:
     explained = _explained(index, relevance) if relevance else ()
     predicted = [m for e in explained if e.target.role == "predicted" for m in e.maps]
-    supported = [m for m in predicted if m.verdict == "supported" and m.overlay and m.evidence]
+    shown = [
+        m for m in predicted if m.verdict in {"supported", "weak"} and m.overlay and m.evidence
+    ]
     contrasts = relevance.contrasts if relevance else ()
     return ProbeCard(
         number=index,
@@ -160,7 +165,7 @@ def _probe_card(
         probe=probe,
         explained=explained,
         contrasts=tuple(one for one in contrasts if one.probe == index),
-        best=max(supported, key=_for_a_tile, default=None),
+        best=max(shown, key=_for_a_tile, default=None),
         layers=tuple(
             (call, row)
             for call in (activations.shown if activations else ())
@@ -170,8 +175,9 @@ def _probe_card(
     )
 
 
-def _for_a_tile(one: RelevanceMap) -> tuple[bool, float]:
-    return one.method in CAM_FAMILY, one.evidence.advantage if one.evidence else -math.inf
+def _for_a_tile(one: RelevanceMap) -> tuple[bool, bool, float]:
+    advantage = one.evidence.advantage if one.evidence else -math.inf
+    return one.verdict == "supported", one.method in CAM_FAMILY, advantage
 
 
 def _explained(index: int, relevance: RelevanceContent) -> tuple[Explained, ...]:

@@ -130,7 +130,7 @@ def test_a_probes_prediction_and_maps_stand_on_one_card_in_the_order_of_the_prob
     assert [e.target.role for e in second.explained] == ["predicted"]
 
 
-def test_the_best_map_is_the_supported_one_with_the_largest_advantage():
+def test_the_best_map_is_a_supported_one_before_a_weak_one_with_the_largest_advantage():
     def best(*maps):
         (card,) = probe_cards(report(probes(a_probe(0)), relevance(*maps)))
         return card.best and card.best.method, card.picture
@@ -140,21 +140,29 @@ def test_the_best_map_is_the_supported_one_with_the_largest_advantage():
         a_map(0, "c", "weak", 0.9),
     )  # fmt: skip
     assert (chosen, picture) == ("b", figure("5"))
-    assert best(a_map(0, "a", "weak"), a_map(0, "b", "no better than chance")) == (None, figure())
+    weak = a_map(0, "a", "weak", mark="6")
+    assert best(weak, a_map(0, "b", "no better than chance", 0.9)) == ("a", figure("6"))
+    assert best(a_map(0, "b", "no better than chance", 0.9)) == (None, figure())
     other = a_map(0, "a", "supported", role="true")  # not what the network says
     assert best(other) == (None, figure())
 
 
-def test_a_tile_shows_the_cam_family_where_it_is_supported_and_says_where_nothing_is():
+def test_a_tile_shows_the_cam_family_where_it_is_supported_and_says_what_else_it_shows():
     fine = a_map(0, "integrated-gradients", "supported", advantage=0.9, mark="3")
     coarse = a_map(0, "hirescam", "supported", advantage=0.1, mark="4")
-    none = a_map(1, "hirescam", "weak")
+    none = a_map(1, "hirescam", "no better than chance")
+    weak = a_map(3, "hirescam", "weak", mark="6")
     quick = replace(a_map(2, "gradcam", None), evidence=None)
-    made = report(probes(*(a_probe(k) for k in range(4))), relevance(fine, coarse, none, quick))
+    made = report(
+        probes(*(a_probe(k) for k in range(4))), relevance(fine, coarse, none, quick, weak)
+    )
     cards = probe_cards(made)
     assert cards[0].picture == coarse.overlay
-    assert [card.unexplained for card in cards] == ["", "no supported map", "maps not tested", ""]
+    said = ["", "no supported map", "maps not tested", "weak map"]
+    assert [card.reservation for card in cards] == said
+    assert cards[3].picture == weak.overlay
     page = render(made, "0").html
+    assert "A weak map is no better than the middle of the picture." in page
     assert page.count('<span class="soft">no supported map</span>') == 1
 
 
