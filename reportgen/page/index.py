@@ -53,7 +53,8 @@ class Row(NamedTuple):
         folder: relative to the root, as text.
         href: of its page, relative to the index.
         mood: ``good``, ``warn`` or ``bad``; ``broken`` or ``newer`` where it cannot be read.
-        verdict: in words, or why it cannot be read.
+        verdict: in words.
+        reason: why it cannot be read.
         accuracy: in [0, 1]; None where it is not known.
         interval: of the accuracy, in words; or what else was measured.
         parameters: as text with the exact number; empty where it is not known.
@@ -64,6 +65,7 @@ class Row(NamedTuple):
     href: str
     mood: str
     verdict: str
+    reason: str = ""
     created: str = ""
     accuracy: float | None = None
     measured: str = ""
@@ -178,9 +180,9 @@ def read_row(root: Path, folder: Path) -> Row:
     try:
         summary = read_head(folder)
     except NewerError as error:
-        return Row(shown, shown, href, "newer", _plain(str(error)))
+        return Row(shown, shown, href, "newer", "Newer report", _plain(str(error)))
     except ReportError as error:
-        return Row(shown, shown, href, "broken", _plain(str(error)))
+        return Row(shown, shown, href, "broken", "Cannot be read", _plain(str(error)))
     accuracy, measured, interval = _accuracy(summary)
     parameters = _counted(_parameters(summary))
     return Row(

@@ -39,12 +39,13 @@
     headings[column].setAttribute("aria-sort", direction);
   }
 
+  table.tHead.className = "sorts"; // as cards, rows have headings only to be sorted by
   headings.forEach((heading, column) => {
     if (!column) return; // pictures
     const button = make("button", { type: "button" }, ...heading.childNodes);
     heading.append(button);
     button.addEventListener("click", () => {
-      const first = heading.classList.contains("n") ? "descending" : "ascending";
+      const first = heading.dataset.first ?? (heading.classList.contains("n") ? "descending" : "ascending");
       const other = first === "ascending" ? "descending" : "ascending";
       sortBy(column, heading.getAttribute("aria-sort") === first ? other : first);
     });
