@@ -17,10 +17,10 @@
   // What a column is sorted by: a number, a text, or null where there is nothing.
   function valueOf(row, column) {
     const cell = row.cells[column];
-    const exact = cell.dataset.value;
-    const text = exact ?? cell.textContent.trim();
+    const text = cell.dataset.value ?? cell.textContent.trim();
     if (text === "" || text === "None") return null;
-    return exact === undefined && (text.trim() === "" || !Number.isFinite(+text)) ? text : +text;
+    const number = +(cell.className === "n" ? text.replaceAll(",", "") : text);
+    return Number.isFinite(number) ? number : text;
   }
 
   function compare(a, b) {
