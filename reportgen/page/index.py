@@ -19,7 +19,7 @@ from reportgen.report.model import INDEX_HTML, REPORT_JSON
 from reportgen.wording import count_text, percent_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from reportgen.report.leaves import Figure
@@ -75,7 +75,7 @@ class Row(NamedTuple):
     errors: int | None = None
     warnings: int | None = None
     picture: Picture | None = None
-    meta: dict[str, str] = {}
+    meta: Mapping[str, str] = {}
 
 
 def write_index(
@@ -208,7 +208,8 @@ def _mood(summary: Summary) -> str:
     """Return the mood of a verdict, as the report's own page has it."""
     if summary.counts.get("error") or summary.state == "incomplete":
         return "bad"
-    return "warn" if summary.counts.get("warning") or summary.warned or summary.unsupported else "good"
+    warned = summary.counts.get("warning") or summary.warned or summary.unsupported
+    return "warn" if warned else "good"
 
 
 def _accuracy(summary: Summary) -> tuple[float | None, str, str]:

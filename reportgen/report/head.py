@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 256 * 2**20
 """Of a report.json that an index reads."""
+_DAMAGED = (msgspec.DecodeError, ValueError, RecursionError)
+"""The first is no ``ValueError`` in older releases."""
 
 
 class NewerError(ReportError):
@@ -51,7 +53,7 @@ def summary_of(data: bytes) -> Summary:
     """
     try:
         head = msgspec.json.decode(data, type=_Head)
-    except (msgspec.DecodeError, ValueError, RecursionError):  # the first is no ValueError everywhere
+    except _DAMAGED:
         raise ReportError(f"{REPORT_JSON} is not a report of reportgen.") from None
     if head.schema[0] > SCHEMA_MAJOR:
         raise NewerError(
@@ -60,5 +62,5 @@ def summary_of(data: bytes) -> Summary:
         )
     try:
         return msgspec.json.decode(head.summary, type=Summary)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except _DAMAGED as error:
         raise ReportError(f"{REPORT_JSON} is damaged: {error}.") from None
