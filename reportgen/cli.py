@@ -154,6 +154,21 @@ def render_again(folder: Path, **given: Any) -> int:
     return 0
 
 
+@cli.command("index")
+@click.argument("root", type=Path)
+@_options("title", help="Heading of the page", default="Model reports")
+@_options("templates")
+@_options("force", help="Write over an index.html that reportgen did not write")
+def index_reports(root: Path, *, title: str | None, templates: str | None, force: bool) -> int:
+    """Make one page over all reports in the folders below ROOT: ROOT/index.html."""
+    from reportgen.page.index import write_index
+    from reportgen.page.look import read_look
+
+    look = read_look(templates)
+    say(write_index(root, title=_checked("title", title), force=force, look=look))
+    return 0
+
+
 @cli.command()
 @click.argument("folder", type=Path)
 @_options("base_url")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 STATIC = {"css": "report.css", "js": "report.js", "icon": "icon.svg"}
+INDEX_STATIC = {**STATIC, "js": "index.js"}
+"""Of the page over many reports."""
 THEME = "static/theme.css"
 """Follows our style sheet: where colours are changed."""
 LOGOS = ("logo.svg", "logo.png", "logo.webp")
@@ -62,10 +64,10 @@ class Look(NamedTuple):
             raise TemplateNotFound(name)
         return path.read_text("utf-8"), str(path), _stays
 
-    def static(self) -> dict[str, bytes]:
+    def static(self, names: Mapping[str, str] = STATIC) -> dict[str, bytes]:
         """Return style sheet, script and icon."""
         found = {}
-        for key, name in STATIC.items():
+        for key, name in names.items():
             own = self.files.get(f"static/{name}")
             found[key] = own or (template_root() / "static" / name).read_bytes()
         theme = self.files.get(THEME)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from reportgen.page.render import Page
     from reportgen.report.model import Report
 
 ASSETS = "assets"
@@ -106,6 +107,31 @@ def publish_page(path: Path, content: bytes) -> int:
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     return len(content)
+
+
+def publish_index(folder: Path, page: Page, *, prune: bool) -> None:
+    """Write the page over many reports, ``index.html`` last; the caller holds the lock.
+
+    Args:
+        folder: that the reports lie in.
+        page: as it was rendered.
+        prune: whether what lies in ``assets/`` is ours, and goes where the page does not show it.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        _make_assets(folder)
+        for name, content in page.files.items():
+            _put(folder / ASSETS / name, content, unless_there=True)
+        _put(folder / INDEX_HTML, page.html.encode())
+        if prune:
+            _prune(folder / ASSETS, keep=set(page.files))
+        _remove_temporary(folder)
+    except OSError as error:
+        raise OutputError(
+            f"The index cannot be written to {folder}: {error.strerror or error}."
+        ) from error
 
 
 def _put_ours(path: Path, content: bytes, ours: Callable[[Path], bool]) -> None:

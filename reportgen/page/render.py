@@ -19,7 +19,7 @@ from reportgen.page.concerns import by_rule, evidence_target
 from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, score_curve
 from reportgen.page.flow import flow
 from reportgen.page.joined import content_of
-from reportgen.page.look import STATIC, Look, blaming_templates
+from reportgen.page.look import INDEX_STATIC, STATIC, Look, blaming_templates
 from reportgen.page.markdown import address_of, markdown, marker, summary_known
 from reportgen.page.notes import left_out, notes_markup
 from reportgen.page.single import Pictures, checked, data_address, inline
@@ -31,9 +31,10 @@ from reportgen.report.content.evaluation import EvaluationContent
 from reportgen.report.content.history import HistoryContent
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.content.weights import WeightsContent
+from reportgen.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import CodeType
 
     from jinja2.bccache import Bucket
@@ -91,15 +92,34 @@ def render(report: Report, digest: str, look: Look = _OWN) -> Page:
     Raises:
         TemplateError: one of the user's templates failed.
     """
-    static = look.static()
-    names = {key: _asset_name(data, STATIC[key]) for key, data in static.items()}
-    files = {names[key]: data for key, data in static.items()}
-    if found := look.logo():
-        names["logo"] = _asset_name(*found)
-        files[names["logo"]] = found[0]
+    beside, files = _beside(look, STATIC)
+    return Page(_made("report.html", look, {**_context(report), "digest": digest, **beside}), files)
+
+
+def render_index(known: dict[str, Any], look: Look = _OWN) -> Page:
+    """Render the page over many reports.
+
+    Args:
+        known: what its template knows.
+        look: templates of the user in front of ours.
+
+    Raises:
+        TemplateError: one of the user's templates failed.
+    """
+    beside, files = _beside(look, INDEX_STATIC)
+    return Page(_made("index.html", look, {**known, "version": __version__, **beside}), files)
+
+
+def _beside(look: Look, static: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return what a folder's page knows of the files beside it, and those files by name."""
+    found = look.static(static)
+    names = {key: _asset_name(data, static[key]) for key, data in found.items()}
+    files = {names[key]: data for key, data in found.items()}
+    if logo := look.logo():
+        names["logo"] = _asset_name(*logo)
+        files[names["logo"]] = logo[0]
     links = {key: f"assets/{name}" for key, name in names.items()}
-    known = {**_context(report), "digest": digest, "links": links, "inline": None}
-    return Page(_made("report.html", look, known | {"logo": links.get("logo", "")}), files)
+    return {"links": links, "inline": None, "logo": links.get("logo", "")}, files
 
 
 def render_single(
@@ -154,7 +174,7 @@ def check_templates(look: Look) -> None:
 
 def _made(name: str, look: Look, known: dict[str, Any], pictures: Pictures | None = None) -> str:
     with blaming_templates(look):
-        environment = _environment(look, pictures=pictures, report=known["report"])
+        environment = _environment(look, pictures=pictures, report=known.get("report"))
         return environment.get_template(name).render(**known)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reportgen.network.facts import NetworkFacts
     from reportgen.network.samples import Sample
     from reportgen.report.content.overview import ModelFile
+    from reportgen.report.leaves import Figure
     from reportgen.report.model import Section
 
 _MADE_UP = re.compile(r"(functional|model|sequential)(_\d+)?")
@@ -48,6 +49,8 @@ def summarise(
 ) -> Summary:
     """Return the head of a report over ``sections``, from their content and findings alone."""
     overview = next((s for s in sections if isinstance(s.content, OverviewContent)), None)
+    about = overview.content if overview and isinstance(overview.content, OverviewContent) else None
+    judged_on = _classified(sections)
     return Summary(
         name=title or _name(facts.name, file, overview.lead if overview else ""),
         created=created,
@@ -58,7 +61,28 @@ def summarise(
         warned=len(warned(sections)),
         unsupported=unsupported(sections)[0],
         numbers=first_numbers(sections),
+        accuracy=judged_on.accuracy if judged_on else None,
+        interval=judged_on.interval if judged_on else None,
+        parameters=about.parameters if about else None,
+        meta=about.meta if about else (),
+        picture=_first_picture(sections),
     )
+
+
+def _classified(sections: Sequence[Section]) -> Classified | None:
+    """Return how well the classes of a data set are told apart; None where that was not evaluated."""
+    results = [s.content.result for s in sections if isinstance(s.content, EvaluationContent)]
+    return next((result for result in results if isinstance(result, Classified)), None)
+
+
+def _first_picture(sections: Sequence[Section]) -> Figure | None:
+    """Return the first image as the network received it, or as it was given; None where none is shown."""
+    contents = [s.content for s in sections if isinstance(s.content, ProbesContent)]
+    for probe in (probe for content in contents for probe in content.probes):
+        shown = next((one.figure for one in probe.received if one.figure), probe.given)
+        if shown:
+            return shown
+    return None
 
 
 def _name(name: str, file: ModelFile | None, sentence: str) -> str:

@@ -20,7 +20,7 @@ from reportgen.report.content.probes import ProbesContent
 from reportgen.report.content.relevance import RelevanceContent, Verdict
 from reportgen.report.content.weights import WeightsContent
 from reportgen.report.findings import Check, Finding
-from reportgen.report.leaves import AssetName, Notice
+from reportgen.report.leaves import AssetName, Figure, Notice
 from reportgen.report.notes import Notes
 from reportgen.values import SECTIONS, SectionKind
 
@@ -78,6 +78,11 @@ class Summary(msgspec.Struct, frozen=True):
         warned: how many notices of the sections are warnings.
         numbers: of the first screen, the weightiest first.
         unsupported: relevance maps that are no better than chance or fail the sanity check.
+        accuracy: on the evaluated data set, in [0, 1]; None where there is none or it is no classification.
+        interval: 95 % confidence interval of the accuracy.
+        parameters: of the network.
+        meta: what the user wrote with ``--meta``.
+        picture: the first image as the network received it.
     """
 
     name: str
@@ -89,6 +94,11 @@ class Summary(msgspec.Struct, frozen=True):
     numbers: tuple[Number, ...]
     warned: int = 0
     unsupported: int = 0
+    accuracy: float | None = None
+    interval: tuple[float, float] | None = None
+    parameters: int | None = None
+    meta: tuple[tuple[str, str], ...] = ()
+    picture: Figure | None = None
 
 
 class Section(msgspec.Struct, frozen=True):

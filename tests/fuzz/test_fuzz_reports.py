@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 CORPUS = tuple(path.read_bytes() for path in sorted(Path(__file__).parent.glob("corpus/*.json")))
 """Reports with every kind of section, as they were written; see ``test_the_corpus_is_shown``."""
 TREES = tuple(json.loads(content) for content in CORPUS)
+HEADS = tuple(tree["summary"] for tree in TREES)
 SECTIONS = tuple(section for tree in TREES for section in tree["sections"])
 
 
@@ -45,6 +46,31 @@ def test_the_corpus_holds_every_section():
     from reportgen.settings import SECTIONS as KINDS
 
     assert shown == set(KINDS)
+
+
+def indexed(folder, content):
+    """Make an index over one report, which must be a row whatever it holds."""
+    report = folder / "report"
+    report.mkdir(parents=True, exist_ok=True)
+    (report / "index.html").write_text("a page")
+    (report / "report.json").write_bytes(content)
+    with bounded():
+        assert cli.run(["index", str(folder)]) == 0
+    assert (folder / "index.html").read_text("utf-8").count("<tr ") == 1
+
+
+@given(damaged(CORPUS))
+@cases(25, 2_500)
+def test_an_index_over_damaged_reports(tmp_path_factory, content):
+    indexed(tmp_path_factory.getbasetemp() / "indexed", content)
+
+
+@given(st.sampled_from(TREES), altered(HEADS))
+@cases(50, 5_000)
+def test_an_index_over_altered_heads(tmp_path_factory, tree, head):
+    indexed(
+        tmp_path_factory.getbasetemp() / "heads", json.dumps({**tree, "summary": head}).encode()
+    )
 
 
 @given(damaged(CORPUS))
