@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reportgen.addresses import is_address
 from reportgen.errors import (
     EXIT_INTERRUPTED,
     ConfigurationError,
@@ -265,6 +266,8 @@ def _build(options: dict[str, Any]) -> int:
     run, to_mlflow = options.pop("mlflow_run", None), options.pop("mlflow", False)
     if not output:
         raise UsageError("Where to? Give the report folder with -o OUT.")
+    if open_page and is_address(output):
+        raise UsageError("--open shows a page of this machine, and -o names an address.")
     from reportgen.terminal import print_outcome, progress, quieten
 
     quieten(verbose=verbose, device=options.get("device", "cpu"))
