@@ -276,8 +276,7 @@ def _build(options: dict[str, Any]) -> int:
     from reportgen.findings.judge import Judged
     from reportgen.findings.junit import write_junit
 
-    probes, history = options.pop("probes", None), options.pop("history", None)
-    data = options.pop("data", None)
+    probes, history, data = (options.pop(n, None) for n in ("probes", "history", "data"))
     command = command_text(model, {**options, "probes": probes, "history": history, "data": data})
     if run or to_mlflow:
         from reportgen.integrations.mlflow import check_run, log_report

@@ -107,6 +107,9 @@ def check_target(
     """
     store = Store(address, OutputError)
     kind = store.kind(address)
+    with store.asked(address):
+        if not kind and store.lacks_bucket(address):
+            raise OutputError(f"{address}: there is no such bucket.")
     if is_page(PurePosixPath(address.path)):
         if kind == "directory":
             raise OutputError(f"{address} is a folder; a name that ends in .html is a file.")

@@ -67,6 +67,15 @@ class Store:
             except FileNotFoundError:
                 return ""
 
+    def lacks_bucket(self, address: Address) -> bool:
+        """Tell whether the bucket is known not to exist: asked of S3 alone, where that has been tried."""
+        if address.scheme != "s3":
+            return False
+        try:
+            return not self.system.exists(address.path.partition("/")[0])
+        except PermissionError:  # a key may be for some folders of it only
+            return False
+
     def size(self, address: Address) -> int:
         """Return the bytes of a file."""
         with self.asked(address):
