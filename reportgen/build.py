@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+
+from msgspec.structs import replace
 
 from reportgen.configuration import call_text
 from reportgen.context import Silence, make_context
@@ -34,6 +37,8 @@ from reportgen.page.render import check_templates
 from reportgen.page.single import LARGE
 from reportgen.page.summary import summarise
 from reportgen.pipeline import make_sections
+from reportgen.remote.fetching import Sources, fetched
+from reportgen.remote.sending import outgoing
 from reportgen.report.model import SCHEMA_MAJOR, SCHEMA_MINOR, Report
 from reportgen.settings import (
     BUILD_RATE,
@@ -46,6 +51,8 @@ from reportgen.version import __version__
 from reportgen.wording import bytes_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reportgen.context import Context, Progress
     from reportgen.inputs.given import Inputs
     from reportgen.nets.keras_network import KerasNetwork
@@ -83,7 +90,8 @@ def build_report(
     """Make a report about a trained model and write it to a folder.
 
     Args:
-        model: a ``keras.Model``, or the path of a ``.keras`` or ``.h5`` file.
+        model: a ``keras.Model``, or the path of a ``.keras`` or ``.h5`` file. It, the probes, the history, the
+            data and the output may be addresses in object stores, as in ``s3://bucket/model.keras``.
         probes: images to try the model on: a path, folder or glob (or several), arrays of shape (n,
             height, width, channels) or (n, height, width), PIL images, an ``(images, labels)``
             pair, a mapping from input name to array, or a ``tf.data.Dataset``. None leaves the
@@ -100,46 +108,57 @@ def build_report(
         **options: as on the command line; see ``reportgen.BuildOptions``.
 
     Returns:
-        The folder, with ``.path``, ``.report`` (the data), ``.failed`` and ``.open()``.
+        The folder, with ``.path``, ``.report`` (the data), ``.failed`` and ``.open()``; of one that was sent
+        to a store ``.url`` says where, and ``.path`` is a copy that goes with this object.
 
     Raises:
         ReportgenError: what the user can mend; the subclasses and exit codes are in
             ``reportgen.errors``.
     """
     shown = progress or Silence()
-    preprocess = options.get("preprocess")
-    function = preprocess if callable(preprocess) else None
-    if function is not None:
-        options["preprocess"] = (
-            f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', 'function')}"
-        )
+    function = _named_function(options)
     settings = make_settings({k: v for k, v in options.items() if v is not None})
     created = _created()
     check_options(settings.ignore, settings.thresholds)
-    check_output(
-        output, force=settings.force, single=settings.single_file, card=settings.card is not None
-    )
     look = read_look(settings.templates, settings.base_url)
     check_templates(look)
-    if isinstance(model, str | Path):
-        check_model_file(Path(model), settings.architecture)
-    with destination(output) as place:
-        inputs = read_inputs(
-            model,
-            probes=probes,
-            data=data,
-            history=history,
-            settings=settings,
-            preprocess=function,
-            command=command or call_text(model, settings),
+    with outgoing(output, settings, shown) as outbox, contextlib.ExitStack() as stack:
+        check_output(
+            outbox.local,
+            force=settings.force,
+            single=settings.single_file,
+            card=settings.card is not None,
         )
-        with quiet_decoders():
-            built = _build(model, inputs, shown, created)
-        shown.stage("Writing the report")
-        size = publish(built.report, place, built.files, single=settings.single_file, look=look)
+        given = stack.enter_context(fetched(Sources(model, probes, data, history), shown))
+        if isinstance(given.model, str | Path):
+            check_model_file(Path(given.model), settings.architecture)
+        with destination(outbox.local) as place:
+            inputs = read_inputs(
+                given.model,
+                probes=given.probes,
+                data=given.data,
+                history=given.history,
+                settings=settings if given.model is model else replace(settings, show_paths=False),
+                preprocess=function,
+                command=command or call_text(model, settings),
+            )
+            with quiet_decoders():
+                built = _build(given.model, inputs, shown, created)
+            shown.stage("Writing the report")
+            size = publish(built.report, place, built.files, single=settings.single_file, look=look)
     if size > LARGE:
         shown.stage(f"The single file takes {bytes_text(size)}: viewers take seconds to show it")
-    return ReportFolder(place, built.report, failed=built.failed, look=look)
+    return ReportFolder(place, built.report, built.failed, look, outbox.url, outbox)
+
+
+def _named_function(options: BuildOptions) -> Callable[[Any], Any] | None:
+    """Return the user's function that prepares images, and put its name in its place."""
+    function = options.get("preprocess")
+    if not callable(function):
+        return None
+    name = getattr(function, "__qualname__", "function")
+    options["preprocess"] = f"{getattr(function, '__module__', '')}:{name}"
+    return function
 
 
 def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reportgen.addresses import is_address
 from reportgen.errors import (
     EXIT_INTERRUPTED,
     ConfigurationError,
@@ -280,6 +281,8 @@ def _build(options: dict[str, Any]) -> int:
     run, to_mlflow = options.pop("mlflow_run", None), options.pop("mlflow", False)
     if not output:
         raise UsageError("Where to? Give the report folder with -o OUT.")
+    if open_page and is_address(output):
+        raise UsageError("--open shows a page of this machine, and -o names an address.")
     from reportgen.terminal import print_outcome, progress, quieten
 
     quieten(verbose=verbose, device=options.get("device", "cpu"))
@@ -288,8 +291,7 @@ def _build(options: dict[str, Any]) -> int:
     from reportgen.findings.judge import Judged
     from reportgen.findings.junit import write_junit
 
-    probes, history = options.pop("probes", None), options.pop("history", None)
-    data = options.pop("data", None)
+    probes, history, data = (options.pop(n, None) for n in ("probes", "history", "data"))
     command = command_text(model, {**options, "probes": probes, "history": history, "data": data})
     if run or to_mlflow:
         from reportgen.integrations.mlflow import check_run, log_report

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reportgen.addresses import is_address
 from reportgen.errors import ConfigurationError, UsageError
 from reportgen.files import read_regular
 from reportgen.options import OPTIONS
@@ -51,6 +52,12 @@ def read_configuration(start: Path, named: Path | None = None) -> dict[str, Any]
             raise ConfigurationError(
                 f"{path}: [tool.reportgen] may not hold {key!r}, since a folder from elsewhere may bring "
                 f"such a file: pass {option.flag}, or name a file that you trust with --config FILE."
+            )
+        if named is None and _holds_address(option, value):
+            raise ConfigurationError(
+                f"{path}: [tool.reportgen] {key} may hold no address, since a folder from elsewhere may bring "
+                f"such a file, and your credentials would be used: pass {option.flag}, or name a file that you "
+                "trust with --config FILE."
             )
         found[option.name] = _based(option, value, path.parent)
         if named is None and option.inside and not _lies_in(found[option.name], path.parent):
@@ -99,7 +106,14 @@ def _based(option: Option, value: Any, folder: Path) -> Any:
     if not isinstance(value, str):
         return value
     before, file = option.cut(value)
+    if option.kind == "path" and is_address(value):
+        return value
     return f"{before}{folder / file}" if file or option.kind == "path" else value
+
+
+def _holds_address(option: Option, value: Any) -> bool:
+    several = value if isinstance(value, list) else [value]
+    return option.kind == "path" and any(is_address(item) for item in several)
 
 
 def _lies_in(value: Any, folder: Path) -> bool:

@@ -113,6 +113,7 @@ _TABLE = (
     Option(
         "output", "The report folder, or NAME.html for the page alone; required", "path", "o", "OUT",
         in_command=False, named_only=True,
+        more="It, the model, `--probes`, `--data` and `--history` may be addresses such as `s3://bucket/name`",
     ),
     Option(
         "probes", "Image, folder, glob, `.npy` or `.npz` to try the model on", "path", "p", "PATH",

@@ -77,6 +77,9 @@ MAX_NOTES_BYTES = 4 * 2**20
 """Of a file of notes, whose characters are counted once they are read."""
 MAX_STATIC_BYTES = 512 * 2**10
 """Of a template, a style sheet or a logo of the user."""
+MAX_REMOTE_FILES = 200_000
+"""That one build fetches from stores."""
+MAX_REMOTE_BYTES = 64 * 2**30
 
 # -- bounds on what a pass takes ------------------------------------------------------------------------
 

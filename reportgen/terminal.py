@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from reportgen.page.folder import ReportFolder
 
 
+_CLIENTS = (
+    "adlfs", "aiobotocore", "aiohttp", "asyncio", "azure", "boto3", "botocore", "fsspec", "gcsfs", "google",
+    "s3fs", "urllib3",
+)  # fmt: skip
+"""Loggers of what talks to object stores."""
 LINE_EVERY = 15.0
 """Seconds between lines about a long stage."""
 
@@ -149,6 +154,8 @@ def quieten(*, verbose: bool, device: str) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(message)s")
     for noisy in ("matplotlib", "PIL", "tensorflow", "h5py", "absl"):
         logging.getLogger(noisy).setLevel(logging.WARNING if verbose else logging.CRITICAL)
+    for client in _CLIENTS:  # they log headers that carry signatures, and keys
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     gc.set_threshold(50_000, 50, 100)  # tracing makes many objects, and few of them are garbage
     if device == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -182,4 +189,4 @@ def print_outcome(folder: ReportFolder, judged: Judged) -> None:
                 text = " ".join(notice.text.split())
                 say(f"{notice.level}: {section.title}: {text}", err=True)
     say(folder.report.summary.verdict, err=True)
-    say(folder.index)
+    say(folder.place)

@@ -226,14 +226,14 @@ def _expand(source: str | Path) -> list[Path]:
     if path.exists():
         return [path]
     if any(mark in str(source) for mark in "*?["):
-        found = sorted(glob.glob(str(path), recursive=True), key=_natural)  # noqa: PTH207 - absolute too
+        found = sorted(glob.glob(str(path), recursive=True), key=natural)  # noqa: PTH207 - absolute too
         if found:
             return [Path(match) for match in found]
         raise ProbeError(f"No file matches the pattern {str(source)!r}.")
     raise ProbeError(f"There is no file or folder of images {str(source)!r}.")
 
 
-def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
+def natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
     """Sort ``image2`` before ``image10``, and names that differ in leading zeros always the same."""
     parts = re.split(r"(\d+)", name)
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts], name
@@ -242,9 +242,9 @@ def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
 def _from_folder(folder: Path) -> Listing:
     found: list[Path] = []
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=_natural)
+        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=natural)
         base = Path(root)
-        names = sorted((f for f in files if not f.startswith(".")), key=_natural)
+        names = sorted((f for f in files if not f.startswith(".")), key=natural)
         found.extend(base / name for name in names if Path(name).suffix.lower() in SUFFIXES)
     if not found:
         endings = ", ".join(sorted(SUFFIXES))

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import keras
 
+from reportgen.addresses import is_address
 from reportgen.build import build_report
 from reportgen.errors import OutputError, UsageError, reason_text
 from reportgen.nets.engine import import_keras
@@ -89,6 +90,10 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         plain = {name: value for name, value in options.items() if not callable(value)}
         make_settings({name: value for name, value in plain.items() if value is not None})
         self.reports: list[ReportFolder] = []
+        if is_address(str(output)):
+            raise UsageError(
+                "ReportCallback writes to a folder of this machine; build_report also sends to an address."
+            )
         self._output, self._every = str(output), every or (1 if on == "epoch_end" else None)
         self._fields = _fields(self._output)
         self._at_end = on == "train_end"

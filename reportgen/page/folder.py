@@ -30,6 +30,8 @@ class ReportFolder:
         report: its data, where they are at hand.
         failed: kinds of the sections, and ids of the rules, that failed when it was built.
         look: templates of the user that it was built with.
+        url: where it was sent; ``path`` is then a copy, which lives as long as ``copy`` does.
+        copy: what the copy goes with.
 
     Raises:
         ReportError: on first use of ``report``, where the folder holds none.
@@ -41,8 +43,12 @@ class ReportFolder:
         report: Report | None = None,
         failed: tuple[str, ...] = (),
         look: Look = _OWN,
+        url: str | None = None,
+        copy: object = None,
     ) -> None:
         self.path = Path(path)
+        self.url = url
+        self._copy = copy
         self.failed = failed
         self._report = report
         self._look = look
@@ -63,6 +69,13 @@ class ReportFolder:
         """The page; of a report that is one file, that."""
         return self.path if is_page(self.path) else self.path / INDEX_HTML
 
+    @property
+    def place(self) -> str:
+        """The page for people: its path, or its address where it was sent."""
+        if self.url is None or is_page(self.path):
+            return self.url or str(self.index)
+        return f"{self.url}/{INDEX_HTML}"
+
     def open(self) -> None:
         """Show the page in the system's browser."""
         webbrowser.open(self.index.resolve().as_uri())
@@ -82,8 +95,8 @@ class ReportFolder:
         return Display(frame(single_page(self.report, self.path, self._look), height))
 
     def __repr__(self) -> str:
-        """Name the folder."""
-        return f"ReportFolder({str(self.path)!r})"
+        """Name the folder, or where it was sent."""
+        return f"ReportFolder({(self.url or str(self.path))!r})"
 
     def _repr_html_(self) -> str:
         """Show verdict, numbers and the images in a notebook, at most ``LARGEST_DISPLAY`` bytes.
@@ -91,7 +104,7 @@ class ReportFolder:
         What a notebook that is not trusted leaves of it stands in front of the frame.
         """
         if is_page(self.path):
-            alone = html.escape(str(self.path))
+            alone = html.escape(self.url or str(self.path))
             return (
                 f"<p>{alone}</p>"
                 if self._report is None

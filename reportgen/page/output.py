@@ -18,6 +18,7 @@ from reportgen.report.model import CARD_MD, REPORT_JSON, SINGLE_HTML
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import PurePath
 
 LOCK = ".reportgen.lock"
 _LOCKED_BYTE = 2**30
@@ -54,7 +55,7 @@ def check_folder(folder: Path, *, force: bool) -> None:
     )
 
 
-def is_page(path: Path) -> bool:
+def is_page(path: PurePath) -> bool:
     """Tell whether a path names a page, not a folder."""
     return path.suffix.lower() == ".html"
 
@@ -97,11 +98,26 @@ def check_card(folder: Path) -> None:
         raise OutputError(f"{path} was not written by reportgen: move it away.")
 
 
+def begins_our_card(head: bytes) -> bool:
+    """Tell whether these are the first bytes of a model card that reportgen wrote."""
+    return head.startswith(f"---\n{MADE_BY}".encode())
+
+
+def begins_our_page(head: bytes) -> bool:
+    """Tell whether these are the first bytes of a page that reportgen wrote."""
+    return b'<meta name="generator" content="reportgen' in head
+
+
+def begins_our_report(head: bytes) -> bool:
+    """Tell whether these are the first bytes of a report.json."""
+    return b'"schema"' in head
+
+
 def is_our_card(path: Path) -> bool:
     """Tell whether a plain file is a model card that reportgen wrote."""
     try:
         with open_regular(path) as file:
-            return not path.is_symlink() and file.read(200).startswith(f"---\n{MADE_BY}".encode())
+            return not path.is_symlink() and begins_our_card(file.read(200))
     except OSError:
         return False
 
@@ -126,10 +142,7 @@ def is_our_page(path: Path) -> bool:
     """Tell whether a plain file is a page that reportgen wrote."""
     try:
         with open_regular(path) as file:
-            return (
-                not path.is_symlink()
-                and b'<meta name="generator" content="reportgen' in file.read(2_000)
-            )
+            return not path.is_symlink() and begins_our_page(file.read(2_000))
     except OSError:
         return False
 
@@ -147,7 +160,7 @@ def destination(output: str | Path | None) -> Iterator[Path]:
 def _is_report(folder: Path) -> bool:
     try:
         with open_regular(folder / REPORT_JSON) as file:
-            return b'"schema"' in file.read(200)
+            return begins_our_report(file.read(200))
     except OSError:
         return False
 

@@ -191,7 +191,7 @@ def publish_again(
         _put_ours(folder / CARD_MD, card, is_our_card)
         _put_ours(folder / SINGLE_HTML, alone, is_our_page)
         _put(folder / INDEX_HTML, html)
-        named = _ASSET.findall(data.decode("utf-8", "replace"))
+        named = shown_assets(data)
         _prune(folder / ASSETS, keep={*report.assets, *named, *page.files}, among=shown)
         _remove_temporary(folder)
     except OSError as error:
@@ -265,10 +265,26 @@ def is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
+def shown_assets(page: bytes) -> set[str]:
+    """Return the names of the files in ``assets/`` that a page or its data name."""
+    return set(_ASSET.findall(page.decode("utf-8", "replace")))
+
+
+def is_asset(name: str) -> bool:
+    """Tell whether a name is of the form that we give to pictures, style sheets and scripts."""
+    return _OURS.fullmatch(name) is not None
+
+
+def named_by_content(name: str, content: bytes) -> bool:
+    """Tell whether a name is the hash of a content, as those are that we wrote."""
+    match = _OURS.fullmatch(name)
+    return match is not None and hashlib.sha256(content).hexdigest()[:20] == match["hash"]
+
+
 def _shown_before(folder: Path) -> set[str]:
     """Return the names of the files in ``assets/`` that the page which stands there shows."""
     try:
-        return set(_ASSET.findall(read_regular(folder / INDEX_HTML).decode("utf-8", "replace")))
+        return shown_assets(read_regular(folder / INDEX_HTML))
     except OSError:
         return set()
 
@@ -282,11 +298,10 @@ def _prune(folder: Path, keep: set[str], among: set[str] | None = None) -> None:
         among: names that may go; any when None.
     """
     for path in folder.iterdir():
-        match = _OURS.fullmatch(path.name)
         spared = path.name in keep or (among is not None and path.name not in among)
-        if match is None or spared or not is_plain(path):
+        if spared or not is_asset(path.name) or not is_plain(path):
             continue
-        if hashlib.sha256(path.read_bytes()).hexdigest()[:20] == match["hash"]:
+        if named_by_content(path.name, path.read_bytes()):
             path.unlink()
 
 
