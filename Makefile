@@ -80,13 +80,13 @@ zoo: .venv-zoo/.zoo
 pins-viewers:
 	$(MAKE) VENV=.venv-viewers-pins .venv-viewers-pins/.python
 	.venv-viewers-pins/bin/python -m pip install --quiet . -r requirements/viewers.in
-	(sed -n '/^#/p' requirements/viewers.txt; .venv-viewers-pins/bin/python -m pip freeze --exclude keras-reportgen) > requirements/viewers.new
+	(sed -n '/^#/p' requirements/viewers.txt; .venv-viewers-pins/bin/python -m pip freeze --all --exclude pip --exclude keras-reportgen) > requirements/viewers.new
 	mv requirements/viewers.new requirements/viewers.txt
 
 pins:
 	$(MAKE) VENV=.venv-pins .venv-pins/.python
 	.venv-pins/bin/python -m pip install --quiet --upgrade . -r requirements/test.in
-	(sed -n '/^#/p' requirements/test.txt; .venv-pins/bin/python -m pip freeze --exclude keras-reportgen) > requirements/test.new
+	(sed -n '/^#/p' requirements/test.txt; .venv-pins/bin/python -m pip freeze --all --exclude pip --exclude keras-reportgen) > requirements/test.new
 	mv requirements/test.new requirements/test.txt
 
 $(VENV)/.python:
