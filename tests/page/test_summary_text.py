@@ -140,3 +140,19 @@ def test_render_and_build_take_the_address_too(made, tmp_path):
     assert BASE not in (folder / "summary.md").read_text()
     assert cli.run(["render", str(folder), "--base-url", BASE]) == 0
     assert BASE in (folder / "summary.md").read_text()
+
+
+def test_every_chapter_problem_layer_and_probe_has_a_link_to_itself(made):
+    """Links into reports are for ever; where they are taken from is seen."""
+    page = (made.path / "index.html").read_text()
+    links = set(
+        re.findall(r'<a class="perma" href="#([^"]*)" aria-label="Link to [^"]+">¶</a>', page)
+    )
+    anchors = set(re.findall(r'\bid="([^"]*)"', page))
+    assert links <= anchors
+    layers = [row.path for row in made.report.section("architecture").content.layers]
+    probes = made.report.section("probes").content.probes
+    rules = {a for a in anchors if a.startswith("rule/")}
+    wanted = {"findings", "performance", "predictions", "network", "layers", "details", *rules}
+    wanted |= {f"layer/{path}" for path in layers} | {f"probe/{k}" for k in range(len(probes))}
+    assert wanted <= links
