@@ -87,7 +87,7 @@ def _typed(given: dict[str, Any]) -> dict[str, Any]:
 @click.argument("model", type=str)
 @_options(*(option.name for option in OPTIONS.values() if option.has_flag))
 def build(config: str | None, **given: Any) -> int:
-    """Make a report about MODEL (.keras or .h5)."""
+    """Make a report about MODEL: .keras, .h5, a file of weights, or a SavedModel's folder."""
     return _build({**_configured(config), **_typed(given)})
 
 

@@ -282,7 +282,7 @@ _TABLE = (
         in_command=False,
     ),
     Option(
-        "images", "Show images; with `--no-images` no picture shows one: numbers, names and plots stay",
+        "images", "Whether pictures show probes and data; with `--no-images` none does, and numbers stay",
         "switch",
         on=True, in_call=True,
     ),

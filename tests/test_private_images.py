@@ -8,6 +8,8 @@ import pytest
 
 from reportgen import build_report
 from reportgen.errors import UsageError
+from reportgen.page.look import Look
+from reportgen.page.render import summary_text
 
 IMAGES, LABELS = models.images(8), np.arange(8) % 2
 
@@ -62,6 +64,8 @@ def test_without_images_no_picture_shows_one_and_the_numbers_stay(tmp_path, of_w
     page = (hidden.path / "index.html").read_text()
     assert f"assets/{grey(hidden)}" in page
     assert "Pictures of images are left out of this report" in page
+    assert hidden.report.summary.picture is None
+    assert "![" not in summary_text(hidden.report, Look(base_url="https://example.org/r"))
     assert "--no-images" in page or "images=False" in page
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from reportgen.report.leaves import Figure
+from reportgen.report.leaves import LEFT_OUT, Figure
 
 
 class AssetStore:
@@ -69,9 +69,7 @@ class LeftOut(AssetStore):
         pixelated: bool = False,  # noqa: ARG002
     ) -> Figure:
         """Return the record of a grey picture of the same size."""
-        return self._store.add(
-            _GREY, "svg", width=width, height=height, alt=f"Picture left out: {alt}"
-        )
+        return self._store.add(_GREY, "svg", width=width, height=height, alt=f"{LEFT_OUT}{alt}")
 
 
 _GREY = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from urllib.parse import quote
 
 import keras
+import numpy as np
 
 from reportgen.addresses import is_address
 from reportgen.build import build_report
@@ -108,7 +109,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note what was logged, and make a report where one is due."""
-        self._logs.append({"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}})
+        self._logs.append({"epoch": epoch, **_numbers(logs or {})})
         if self._every and (epoch + 1) % self._every == 0:
             self.finish()
 
@@ -179,6 +180,16 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return Path(*parts[:first])
 
 
+def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is a number of what was logged: metrics of several values (an F1 a class) are left out."""
+    arrays = {name: np.asarray(value) for name, value in logs.items()}
+    return {
+        name: float(array.reshape(()))
+        for name, array in arrays.items()
+        if array.size == 1 and array.dtype.kind in "fiub"
+    }
+
+
 def _fields(text: str) -> list[str]:
     """Return the names that a text is formatted with.
 
@@ -186,9 +197,14 @@ def _fields(text: str) -> list[str]:
         UsageError: it cannot be formatted.
     """
     try:
-        return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+        found = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
     except ValueError as error:
         raise UsageError(f"output {text!r} cannot be formatted: {error}.") from None
+    if wrong := [name for name in found if not name.isidentifier()]:
+        raise UsageError(
+            f"output {text!r} cannot be formatted: {{{wrong[0]}}} names neither epoch nor a log."
+        )
+    return found
 
 
 def _lead_to(index: Path, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ReportgenError, UsageError, reason_text
@@ -45,7 +46,7 @@ def log_report(
     Raises:
         UsageError: there is no such run, or none is active.
         ReportError: the report cannot be read.
-        ReportgenError: MLflow is not installed, or refused something.
+        ReportgenError: MLflow is not installed, or it or its store refused something.
     """
     mlflow = _imported()
     folder = as_folder(report)
@@ -59,10 +60,10 @@ def log_report(
             for name, value in found.numbers.items():
                 client.log_metric(run, f"reportgen/{name}", value)
             for name, text in found.texts.items():
-                client.set_tag(run, f"reportgen.{name}", text[:LONGEST_TAG])
-        except mlflow.exceptions.MlflowException as error:
+                client.set_tag(run, tag_name(name), text[:LONGEST_TAG])
+        except (mlflow.exceptions.MlflowException, OSError) as error:
             raise ReportgenError(
-                f"MLflow did not take the report for run {run}: {reason_text(error)}."
+                f"MLflow did not take the report for run {run}: {_reason(error)}."
             ) from None
     return run
 
@@ -83,11 +84,23 @@ def check_run(output: str | Path, run_id: str | None) -> str:
     run = run_id or _active(mlflow)
     try:
         mlflow.MlflowClient().get_run(run)
-    except mlflow.exceptions.MlflowException as error:
+    except (mlflow.exceptions.MlflowException, OSError) as error:
         raise ReportgenError(
-            f"MLflow has no run {run} to take a report: {reason_text(error)}."
+            f"MLflow has no run {run} to take a report: {_reason(error)}."
         ) from None
     return str(run)
+
+
+def tag_name(name: str) -> str:
+    """Return a name as MLflow takes it: other characters than its own become ``_``, and 250 are kept."""
+    return re.sub(r"[^\w./ :-]", "_", f"reportgen.{name}", flags=re.ASCII)[:250]
+
+
+def _reason(error: Exception) -> str:
+    """Return why MLflow failed; of an artifact store's own error the kind alone, of an address no password."""
+    if isinstance(error, OSError):
+        return f"its store failed with {type(error).__name__}"
+    return re.sub(r"(?<=://)[^/@\s]*@", "", reason_text(error))
 
 
 def _imported() -> Any:

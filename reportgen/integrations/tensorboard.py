@@ -75,7 +75,7 @@ def _summaries(
 
     for key, value in found.numbers.items():
         yield scalar_pb(f"{name}/{key}", value)
-    yield text_pb(f"{name}/summary", summary_text(folder.report, html=False))
+    yield text_pb(f"{name}/summary", summary_text(folder.report, folder.look, html=False))
     for tag, png, width, height in pictures:
         yield _image(f"{name}/{tag}", png, width, height)
     meta = {
@@ -97,7 +97,8 @@ def _number(text: str) -> float | str:
 def _pictures(folder: ReportFolder) -> Iterator[tuple[str, bytes, int, int]]:
     """Yield tag, PNG, width and height of the pictures of the first screen: TensorBoard shows no WebP."""
     read = picture_reader(folder.path)
-    shown = [card for card in make_view(folder.report).probes if card.picture]
+    cards = make_view(folder.report).probes
+    shown = [card for card in cards if card.picture and not card.picture.left_out]
     for card in shown[:PICTURES]:
         if card.picture is None or not card.picture.src.endswith((".png", ".webp")):
             continue

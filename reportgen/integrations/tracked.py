@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from reportgen.errors import UsageError
 from reportgen.page.folder import ReportFolder
 from reportgen.page.output import is_page
-from reportgen.page.publish import ASSETS, single_page
+from reportgen.page.publish import ASSETS, picture_reader, shown_assets, single_page
 from reportgen.report.content.evaluation import Classified, EvaluationContent, Labelled, Segmented
 from reportgen.report.content.overview import OverviewContent
-from reportgen.report.model import INDEX_HTML, REPORT_JSON, SINGLE_HTML, SUMMARY_MD
+from reportgen.report.model import CARD_MD, INDEX_HTML, REPORT_JSON, SINGLE_HTML, SUMMARY_MD
 from reportgen.wording import bytes_text, plural
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 FOLDER = "folder"
 """Where the report folder lies among the artifacts: its page needs what lies beside it, and a viewer that shows
 single files would show it without styles and pictures."""
-_KEPT = (INDEX_HTML, REPORT_JSON, SUMMARY_MD)
-_ASSET = re.compile(r"[0-9a-f]{20}\.(?:png|webp|svg|css|js)")
+_KEPT = (INDEX_HTML, REPORT_JSON, SUMMARY_MD, CARD_MD)
 
 
 class Tracked(NamedTuple):
@@ -127,18 +125,20 @@ def staged(report: ReportFolder | str | Path) -> Iterator[Staged]:
     """
     folder = as_folder(report)
     check_is_folder(folder.path)
-    page = single_page(folder.report, folder.path)
+    page = single_page(folder.report, folder.path, folder.look)
     with tempfile.TemporaryDirectory(prefix="reportgen-") as made:
         path = Path(made)
         inner = path / FOLDER
         (inner / ASSETS).mkdir(parents=True)
         for name in _KEPT:
-            shutil.copyfile(folder.path / name, inner / name)
+            if name != CARD_MD or folder.report.card:
+                shutil.copyfile(folder.path / name, inner / name)
         for name in (SUMMARY_MD, REPORT_JSON):
             shutil.copyfile(inner / name, path / name)
-        for asset in sorted((folder.path / ASSETS).iterdir()):
-            if _ASSET.fullmatch(asset.name) and asset.is_file() and not asset.is_symlink():
-                shutil.copyfile(asset, inner / ASSETS / asset.name)
+        shown = shown_assets((inner / INDEX_HTML).read_bytes())
+        read = picture_reader(folder.path)
+        for name in sorted({*folder.report.assets, *shown}):
+            (inner / ASSETS / name).write_bytes(read(name))
         (path / SINGLE_HTML).write_text(page, "utf-8")
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         yield Staged(path, len(folder.report.assets), size)

@@ -118,7 +118,7 @@ def _of_maps(sections: Sequence[Section]) -> list[Concern]:
     detail = "no better than chance, or the same for random weights"
     if weak := weak_maps(sections):
         verb = "is" if weak == 1 else "are"
-        detail += f"; {weak:,} more {verb} weak: no better than the middle of the picture"
+        detail += f"; {weak:,} more {verb} weak: not clearly better than the middle of the picture"
     return [Concern("warning", text, detail, "relevance")]
 
 

@@ -54,7 +54,7 @@ def evidence_sentence(one: RelevanceMap, method: MethodFacts, *, series: bool = 
             )
         case "weak":
             return (
-                f"Hiding these {areas} lowers the score faster than hiding random ones, but no faster "
+                f"Hiding these {areas} lowers the score faster than hiding random ones, but not clearly faster "
                 f"than hiding the middle of the {whole}."
             )
         case "no better than chance":

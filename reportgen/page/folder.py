@@ -51,7 +51,7 @@ class ReportFolder:
         self._copy = copy
         self.failed = failed
         self._report = report
-        self._look = look
+        self.look = look
 
     @property
     def report(self) -> Report:
@@ -92,7 +92,7 @@ class ReportFolder:
         """
         if is_page(self.path):
             return Display(frame(self.path.read_text("utf-8"), height))
-        return Display(frame(single_page(self.report, self.path, self._look), height))
+        return Display(frame(single_page(self.report, self.path, self.look), height))
 
     def __repr__(self) -> str:
         """Name the folder, or where it was sent."""
@@ -108,14 +108,14 @@ class ReportFolder:
             return (
                 f"<p>{alone}</p>"
                 if self._report is None
-                else render_display(self.report, None, self._look)
+                else render_display(self.report, None, self.look)
             )
         read = picture_reader(self.path)
         try:
-            plain = render_display(self.report, read, self._look)
-            whole = plain + frame(render_short(self.report, read, self._look), 560)
+            plain = render_display(self.report, read, self.look)
+            whole = plain + frame(render_short(self.report, read, self.look), 560)
         except (ReportgenError, OSError):  # pictures are gone: what the data say is left
-            return render_display(self.report, None, self._look)
+            return render_display(self.report, None, self.look)
         return whole if len(whole) <= LARGEST_DISPLAY else plain
 
 

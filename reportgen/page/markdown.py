@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from reportgen.report.leaves import Figure
     from reportgen.report.model import Report
 
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>|&~]|(?<=http)s?:|(?<=www)\.")
-_CALLS = re.compile(r"(?<![^\W_])([@#!%$])(?=\w)")
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|&~]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_CALLS = re.compile(r"([@#!%$]|\bGH-)(?=\w)", re.IGNORECASE)
 _JOINER = "\u2060"
 
 
@@ -30,7 +30,7 @@ def markdown(text: str) -> str:
     """Return text that no renderer of Markdown takes for markup, on one line.
 
     Characters that mean something are numeric references: not every renderer takes a backslash away. Behind
-    what would call a person or an issue (``@team``, ``#7``) stands a word joiner, which nobody sees.
+    what would call a person or an issue (``@team``, ``#7``, ``GH-7``) stands a word joiner, which nobody sees.
     """
     line = " ".join(text.split())
     calls_nobody = _CALLS.sub(rf"\1{_JOINER}", line)
@@ -77,6 +77,7 @@ def summary_known(report: Report, base_url: str, *, html: bool) -> dict[str, Any
         html: whether what renders it lets elements of HTML through.
     """
     view, overview = make_view(report), content_of(report, OverviewContent)
+    pictures = [card.picture for card in view.probes]
     notes = [one for one in report.findings if one.severity == "info" and not one.accepted]
     return {
         "report": report,
@@ -87,7 +88,7 @@ def summary_known(report: Report, base_url: str, *, html: bool) -> dict[str, Any
         "facts": _facts(report, overview) if overview else [],
         "notes": [(group[0].title, places(group)) for group in by_rule(notes)],
         "address": address_of(base_url),
-        "picture": next((card.picture for card in view.probes if card.picture), None),
+        "picture": next((p for p in pictures if p and not p.left_out), None),
         "html": html,
     }
 

@@ -80,7 +80,7 @@ def _first_picture(sections: Sequence[Section]) -> Figure | None:
     contents = [s.content for s in sections if isinstance(s.content, ProbesContent)]
     for probe in (probe for content in contents for probe in content.probes):
         shown = next((one.figure for one in probe.received if one.figure), probe.given)
-        if shown:
+        if shown and not shown.left_out:
             return shown
     return None
 

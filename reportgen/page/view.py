@@ -156,7 +156,7 @@ def _headline(found: tuple[Concern, ...], *, incomplete: bool) -> str:
 def _not_judged(report: Report) -> tuple[str, ...]:
     said = []
     if content_of(report, EvaluationContent) is None:
-        said.append("accuracy (no labelled data)")
+        said.append("accuracy (no labelled data set)")
     if content_of(report, HistoryContent) is None:
         said.append("training (no history)")
     if content_of(report, ProbesContent) is None:

@@ -25,6 +25,10 @@ class Notice(msgspec.Struct, frozen=True):
     text: str
 
 
+LEFT_OUT = "Picture left out: "
+"""How the text of a picture begins that another stands in place of."""
+
+
 class Figure(msgspec.Struct, frozen=True):
     """A picture in ``assets/``.
 
@@ -41,6 +45,11 @@ class Figure(msgspec.Struct, frozen=True):
     height: int
     alt: str
     pixelated: bool = False
+
+    @property
+    def left_out(self) -> bool:
+        """Whether a grey picture stands there, since images were to stay out of the report."""
+        return self.alt.startswith(LEFT_OUT)
 
 
 class Histogram(msgspec.Struct, frozen=True):

@@ -102,6 +102,16 @@ def test_a_report_that_fails_is_a_warning_and_training_goes_on(tmp_path):
     assert_same_state(state_of(reported), state_of(plain))
 
 
+def test_metrics_of_several_values_are_left_out_and_training_goes_on(tmp_path):
+    model = network()
+    model.compile("adam", "categorical_crossentropy", metrics=[keras.metrics.F1Score()])
+    callback = ReportCallback(str(tmp_path / "run"), **LEAN)
+    x, y = images()
+    model.fit(x, np.eye(3)[y], epochs=1, verbose=0, callbacks=[callback])
+    curves = callback.reports[0].report.section("history").content.curves
+    assert [curve.name for curve in curves] == ["loss"]
+
+
 class Stop(keras.callbacks.Callback):
     """Ctrl-C in the middle of an epoch."""
 
@@ -197,6 +207,9 @@ def test_a_page_of_somebody_else_is_not_written_over(tmp_path):
         ({"every": 0}, "every takes"),
         ({"every": True}, "every takes"),
         ({"output": "{epoch"}, "cannot be formatted"),
+        ({"output": "q/{}"}, "cannot be formatted"),
+        ({"output": "q/{epoch.real}"}, "cannot be formatted"),
+        ({"output": "q/{epoch[0]}"}, "cannot be formatted"),
         ({"sections": "nothing"}, "nothing"),
         ({"quik": True}, "quik"),
     ],

@@ -50,10 +50,12 @@ def test_numbers_are_those_of_the_report_and_of_keras(made):
 def test_what_is_sent_is_the_report_and_nothing_else(made):
     (made.path / "secret.txt").write_text("mine")
     (made.path / "assets" / "mine.png").write_bytes(b"mine")
+    left = made.path / "assets" / f"{'0' * 20}.png"  # as a build that was killed leaves it
+    left.write_bytes(b"an image")
     with staged(made) as files:
         names = {path.relative_to(files.path).as_posix() for path in files.path.rglob("*.*")}
         assert {"report.html", "summary.md", "report.json", "folder/index.html"} <= names
-        assert not any("secret" in name or "mine" in name for name in names)
+        assert not any("secret" in name or "mine" in name or left.name in name for name in names)
         pictures = [n for n in names if n.endswith((".png", ".webp", ".svg")) and "folder/" in n]
         assert files.pictures == len(made.report.assets) <= len(pictures)
         page = (files.path / "folder" / "index.html").read_text()
@@ -61,8 +63,34 @@ def test_what_is_sent_is_the_report_and_nothing_else(made):
         assert f"{files.pictures} pictures" in files.sentence("there")
         held = files.path
     assert not held.exists()
+    left.unlink()
     (made.path / "secret.txt").unlink()
     (made.path / "assets" / "mine.png").unlink()
+
+
+def test_the_look_and_the_model_card_come_along(tmp_path):
+    (tmp_path / "look" / "parts").mkdir(parents=True)
+    (tmp_path / "look" / "parts" / "footer.html").write_text("of the house")
+    (tmp_path / "card.yaml").write_text("license: MIT")
+    made = build_report(
+        models.saved("binary"),
+        sections="overview",
+        templates=tmp_path / "look",
+        card=tmp_path / "card.yaml",
+        output=tmp_path / "out",
+    )
+    with staged(made) as files:
+        assert "of the house" in (files.path / "report.html").read_text()
+        assert (files.path / "folder" / "model_card.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [("verdict", "reportgen.verdict"), ("meta/lr (%)", "reportgen.meta/lr ___"), ("ü" * 400, None)],
+)
+def test_tags_have_names_that_mlflow_takes(name, taken):
+    found = mlflow.tag_name(name)
+    assert found == (taken or "reportgen." + "_" * 240)
 
 
 def test_a_page_alone_and_a_folder_that_is_none_are_refused(tmp_path, made):

@@ -37,8 +37,8 @@ def a_method(name="gradcam", layer=None):
         (
             "weak",
             (
-                "Hiding these areas lowers the score faster than hiding random ones, but no faster than "
-                "hiding the middle of the picture."
+                "Hiding these areas lowers the score faster than hiding random ones, but not clearly "
+                "faster than hiding the middle of the picture."
             ),
         ),
         (

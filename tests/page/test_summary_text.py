@@ -111,6 +111,25 @@ def test_names_stay_text(text):
     assert set(re.findall(r"</?(\w+)", page)) <= {"ul", "li", "p"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://a.example/x",
+        "HTTPS://a.example",
+        "WWW.a.example",
+        "me@a.example",
+        "org/repo#7",
+        "GH-7",
+    ],
+)
+def test_no_service_makes_a_link_or_a_mention_of_a_name(text):
+    """As the services read them: an address, www., a mail address, an issue here or elsewhere."""
+    said = markdown(f"see {text} there")
+    for pattern in (r"\w+://", r"(?i)www\.", r"\w@\w", r"#\d", r"(?i)gh-\d"):
+        assert not re.search(pattern, re.sub(r"&#\d+;", "&", said)), said
+    assert words(said) == f"see {text} there"
+
+
 def test_plain_markdown_has_no_html(made):
     text = summary_text(made.report, html=False)
     assert not re.search(r"<[a-z!/]", text)

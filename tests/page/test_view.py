@@ -162,7 +162,7 @@ def test_a_tile_shows_the_cam_family_where_it_is_supported_and_says_what_else_it
     assert [card.reservation for card in cards] == said
     assert cards[3].picture == weak.overlay
     page = render(made, "0").html
-    assert "A weak map is no better than the middle of the picture." in page
+    assert "A weak map is not clearly better than the middle of the picture." in page
     assert page.count('<span class="soft">no supported map</span>') == 1
 
 
@@ -181,7 +181,9 @@ def test_weak_maps_are_named_beside_those_that_are_not_to_be_trusted():
     bad = a_map(2, "hirescam", "no better than chance")
     (concern,) = concerns(report(relevance(*weak, bad)))
     assert concern.text == "1 of 3 relevance maps is not to be trusted"
-    assert concern.detail.endswith("; 2 more are weak: no better than the middle of the picture")
+    assert concern.detail.endswith(
+        "; 2 more are weak: not clearly better than the middle of the picture"
+    )
     assert "1 more is weak" in concerns(report(relevance(weak[0], bad)))[0].detail
     assert not concerns(report(relevance(*weak)))
 
@@ -325,7 +327,7 @@ def test_chapters_carry_the_marks_of_the_concerns_whose_evidence_they_show():
         ("warn", 1, "1"), ("bad", 2, "1"), ("", 0, ""),
     ]  # fmt: skip
     assert [[one.kind for one in group] for group in view.missing] == [["evaluation"]]
-    assert "accuracy (no labelled data)" in view.not_judged
+    assert "accuracy (no labelled data set)" in view.not_judged
 
 
 def test_an_answer_is_said_in_a_few_words():

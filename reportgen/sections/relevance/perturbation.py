@@ -280,7 +280,8 @@ def needed_for_middle(trials: Trials) -> float | None:
     """Return what the advantage has to exceed to beat the middle of the image; None where it was not tried.
 
     The blobs in the middle and beside it say what a place near the middle is worth: the mean of their
-    advantages, and as many of their standard deviations as for chance; at least what the best of them reaches.
+    advantages, and as many of their standard deviations, or part of the range, as for chance; at least what
+    the best of them reaches.
     ``ENOUGH_FOR_MIDDLE`` of the range is enough, where the object lies beside the middle and the blobs spread
     over the whole range.
     """
@@ -288,8 +289,9 @@ def needed_for_middle(trials: Trials) -> float | None:
         return None
     reached = np.array([curves.advantage for curves in trials.middle])
     spread = reached.std(ddof=1) if reached.size > 1 else 0.0
-    by_spread = reached.mean() + DEVIATIONS * spread
-    return float(max(reached.max(), min(by_spread, ENOUGH_FOR_MIDDLE * reach(trials))))
+    span = reach(trials)
+    margin = max(DEVIATIONS * spread, LEAST_GAIN * span)
+    return float(max(reached.max(), min(reached.mean() + margin, ENOUGH_FOR_MIDDLE * span)))
 
 
 def never_moves(trials: Trials, least: float) -> bool:
