@@ -612,7 +612,7 @@ def test_what_flops_lack_is_said_wherever_they_stand(tmp_path):
     assert pages.content(data, "overview")["uncounted"] == ["RFFT"]
     page = pages.read_page(tmp_path / "report")
     said = " ".join(page.text)
-    assert dict(page.numbers)["FLOPs per image"].startswith("at least ")
+    assert dict(page.numbers)["FLOPs per series"].startswith("at least ")
     assert "not counted: RFFT" in " ".join(said.split())
     # the head, the overview and the total; the layer's card names what is left out
     assert len(re.findall(r"at least \d+\sFLOPs", said)) == 3

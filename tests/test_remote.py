@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import logging
@@ -212,6 +213,7 @@ def test_the_copy_goes_with_the_folder_and_the_inputs_with_the_build(store, monk
     assert folder.path.is_dir()
     assert [p.name for p in tmp_path.iterdir()] == [folder.path.parent.name]
     del folder
+    gc.collect()
     assert not list(tmp_path.iterdir())
 
 

@@ -295,6 +295,8 @@ def test_a_row_of_strongest_images_that_cannot_be_read_takes_its_values_along(tm
     )
     store = AssetStore()
     thumbs = {3: np.zeros((8, 8, 3), np.uint8), 5: np.ones((8, 8, 3), np.uint8)}
-    found = _sheet(SimpleNamespace(tools=SimpleNamespace(store=store)), call, activity, thumbs)
+    found = _sheet(
+        SimpleNamespace(tools=SimpleNamespace(data_images=store)), call, activity, thumbs
+    )
     assert found.places == ((3,), (5,))
     assert found.values == ((2.0,), (1.0,))

@@ -12,7 +12,7 @@ from reportgen.page.view import make_view
 from reportgen.report.content.evaluation import Classified, EvaluationContent
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.model import INDEX_HTML, Number
-from reportgen.wording import number_text, plural
+from reportgen.wording import number_text
 
 if TYPE_CHECKING:
     from typing import Any
@@ -109,7 +109,7 @@ def _facts(report: Report, overview: OverviewContent) -> list[tuple[str, str]]:
     evaluation = content_of(report, EvaluationContent)
     facts = [("model", _file_text(overview.file))] if overview.file else []
     if evaluation:
-        facts.append(("data", plural(evaluation.images, "image")))
+        facts.append(("data", overview.sample.counted(evaluation.images)))
     return [
         *facts,
         *overview.meta,

@@ -342,7 +342,12 @@ def test_the_map_peaks_at_the_square_of_its_class_and_moves_with_the_class(name,
                 continue  # a gradient alone does not know what is there
             assert lies_in(one.peak, square), (one.method, one.target, one.peak)
             assert one.raw_maximum > 0
-            assert one.verdict in {"supported", "no better than chance", "fails the sanity check"}
+            assert one.verdict in {
+                "supported",
+                "weak",
+                "no better than chance",
+                "fails the sanity check",
+            }
 
 
 @pytest.mark.parametrize("name", ["functional", "nested", "separate_softmax", "vit"])
