@@ -29,15 +29,16 @@ def test_every_package_on_disk_is_in_the_distribution():
     assert listed == found | {"reportgen.examples", "reportgen.templates"}
 
 
-def test_pins_hold_everything_that_is_declared():
+@pytest.mark.parametrize("name", ["test", "viewers"])
+def test_pins_hold_everything_that_is_declared(name):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [re.split(r"[<>=;\[ ]", text)[0] for text in project["dependencies"]]
-    tools = (ROOT / "requirements" / "test.in").read_text().splitlines()
+    tools = (ROOT / "requirements" / f"{name}.in").read_text().splitlines()
     pins = {
         line.partition("==")[0].lower().replace("_", "-")
-        for line in (ROOT / "requirements" / "test.txt").read_text().splitlines()
+        for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
     }
-    wanted = [*declared, *(t for t in tools if t and not t.startswith("#"))]
+    wanted = [*declared, *(t.partition("[")[0] for t in tools if t and not t.startswith("#"))]
     assert {name.lower().replace("_", "-") for name in wanted} <= pins
 
 
