@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import string
 import warnings
@@ -20,9 +19,9 @@ from reportgen.nets.engine import import_keras
 from reportgen.nets.workers import speaks_for_all
 from reportgen.page.output import check_page, is_page
 from reportgen.page.publish import publish_page
+from reportgen.page.render import render_latest
 from reportgen.report.model import INDEX_HTML
 from reportgen.settings import make_settings
-from reportgen.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +158,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         made = build_report(self.model, output=path, history=self._history(), **self._given)
         self.reports.append(made)
         if self._fields:
-            _lead_to(made.index, self._folder_of_all())
+            _lead_to(made, self._folder_of_all())
         return made
 
     def _path(self, epoch: int) -> Path:
@@ -207,20 +206,14 @@ def _fields(text: str) -> list[str]:
     return found
 
 
-def _lead_to(index: Path, folder: Path) -> None:
+def _lead_to(report: ReportFolder, folder: Path) -> None:
     """Write ``latest/index.html``, which leads to a report."""
-    page = folder / LATEST / INDEX_HTML
+    page, index = folder / LATEST / INDEX_HTML, report.index
     check_page(page)
     try:
         inner = index.relative_to(folder)
     except ValueError:
         raise OutputError(f"{index} lies outside of {folder}.") from None
-    address = html.escape(quote(f"../{inner.as_posix()}"))
-    name = html.escape(str(inner if is_page(inner) and inner.name != INDEX_HTML else inner.parent))
-    text = (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f'<meta name="generator" content="reportgen {__version__}">\n'
-        f'<meta http-equiv="refresh" content="0; url={address}">\n'
-        f'<title>The newest report</title>\n<p>The newest report: <a href="{address}">{name}</a></p>\n</html>\n'
-    )
+    name = str(inner if is_page(inner) and inner.name != INDEX_HTML else inner.parent)
+    text = render_latest(quote(f"../{inner.as_posix()}"), name, report.look)
     publish_page(page, text.encode())

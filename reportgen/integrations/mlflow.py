@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ReportgenError, UsageError, reason_text
-from reportgen.integrations.tracked import as_folder, check_is_folder, staged, tracked
+from reportgen.integrations.tracked import as_folder, check_is_folder, extra, staged, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,12 +104,8 @@ def _reason(error: Exception) -> str:
 
 
 def _imported() -> Any:
-    try:
+    with extra("mlflow", "MLflow"):
         import mlflow
-    except ImportError:
-        raise ReportgenError(
-            "MLflow is not installed: pip install 'keras-reportgen[mlflow]', or mlflow itself."
-        ) from None
     return mlflow
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from reportgen.errors import OutputError, ReportgenError
+from reportgen.errors import OutputError
 from reportgen.files import reason_of
-from reportgen.integrations.tracked import as_folder, check_is_folder, tracked
+from reportgen.integrations.tracked import as_folder, check_is_folder, extra, tracked
 from reportgen.page.publish import picture_reader
 from reportgen.page.render import summary_text
 from reportgen.page.view import make_view
@@ -125,11 +125,7 @@ def _image(tag: str, png: bytes, width: int, height: int) -> Any:
 
 
 def _imported() -> tuple[Any, Any]:
-    try:
+    with extra("tensorboard", "TensorBoard"):
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
-    except ImportError:
-        raise ReportgenError(
-            "TensorBoard is not installed: pip install 'keras-reportgen[tensorboard]'."
-        ) from None
     return EventFileWriter, Event

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from reportgen.errors import UsageError
+from reportgen.errors import ReportgenError, UsageError
 from reportgen.page.folder import ReportFolder
 from reportgen.page.output import is_page
 from reportgen.page.publish import ASSETS, picture_reader, shown_assets, single_page
@@ -90,6 +90,25 @@ def _of_evaluation(content: EvaluationContent) -> dict[str, float]:
     else:
         found |= {"mae": result.mae, "rmse": result.rmse}
     return found
+
+
+@contextlib.contextmanager
+def extra(name: str, package: str) -> Iterator[None]:
+    """Name the extra that installs what is imported in the block.
+
+    Args:
+        name: of the extra.
+        package: how people call what it installs.
+
+    Raises:
+        ReportgenError: it cannot be imported.
+    """
+    try:
+        yield
+    except ImportError:
+        raise ReportgenError(
+            f"{package} is not installed: pip install 'keras-reportgen[{name}]'."
+        ) from None
 
 
 class Staged(NamedTuple):

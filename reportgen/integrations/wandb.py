@@ -6,8 +6,8 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-from reportgen.errors import ReportgenError, UsageError
-from reportgen.integrations.tracked import FOLDER, as_folder, staged, tracked
+from reportgen.errors import UsageError
+from reportgen.integrations.tracked import FOLDER, as_folder, extra, staged, tracked
 from reportgen.report.model import SINGLE_HTML
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ def log_report(report: ReportFolder | str | Path, name: str = "reportgen", run: 
 
 
 def _imported() -> Any:
-    try:
+    with extra("wandb", "wandb"):
         import wandb
-    except ImportError:
-        raise ReportgenError(
-            "wandb is not installed: pip install 'keras-reportgen[wandb]', or wandb itself."
-        ) from None
     return wandb

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reportgen.errors import ReportError, ReportgenError
-from reportgen.page.look import Look
+from reportgen.page.look import OWN
 from reportgen.page.output import is_page
 from reportgen.page.publish import picture_reader, single_page
 from reportgen.page.render import render_display, render_short
 from reportgen.report.model import INDEX_HTML, read_report
 
 if TYPE_CHECKING:
+    from reportgen.page.look import Look
     from reportgen.report.model import Report
 
-_OWN = Look()
 LARGEST_DISPLAY = 500_000
 """Bytes that a display may add to a notebook, which keeps them."""
 
@@ -42,7 +42,7 @@ class ReportFolder:
         path: str | Path,
         report: Report | None = None,
         failed: tuple[str, ...] = (),
-        look: Look = _OWN,
+        look: Look = OWN,
         url: str | None = None,
         copy: object = None,
     ) -> None:

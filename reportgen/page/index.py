@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from reportgen.errors import OutputError, ReportError
-from reportgen.files import open_regular
-from reportgen.page.look import Look
-from reportgen.page.output import check_page, locked
+from reportgen.page.look import OWN
+from reportgen.page.output import begins, begins_our_page, check_page, locked
 from reportgen.page.publish import ASSETS, is_plain, publish_index
 from reportgen.page.render import render_index
 from reportgen.report.head import NewerError, read_head
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from reportgen.page.look import Look
     from reportgen.report.leaves import Figure
     from reportgen.report.model import Number, Summary
 
-_OWN = Look()
 DEPTH = 4
 """Folders below the root in which a report is looked for."""
 MOST_KEYS = 24
@@ -79,7 +78,7 @@ class Row(NamedTuple):
 
 
 def write_index(
-    root: Path, *, title: str | None = None, force: bool = False, look: Look = _OWN
+    root: Path, *, title: str | None = None, force: bool = False, look: Look = OWN
 ) -> Path:
     """Write ``index.html`` over all reports below a folder, and return its path.
 
@@ -119,12 +118,7 @@ def write_index(
 
 def is_our_index(path: Path) -> bool:
     """Tell whether a plain file is an index that reportgen wrote."""
-    try:
-        with open_regular(path) as file:
-            head = file.read(2_000)
-    except OSError:
-        return False
-    return not path.is_symlink() and MARKER in head and b'content="reportgen' in head
+    return begins(path, lambda head: MARKER in head and begins_our_page(head))
 
 
 def check_free(page: Path, *, force: bool) -> None:

@@ -83,6 +83,10 @@ class Look(NamedTuple):
         return [name for name in self.files if name.endswith((".html", ".md"))]
 
 
+OWN = Look()
+"""The package's own look."""
+
+
 def _stays() -> bool:
     return True
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from reportgen.page.concerns import by_rule, concerns, places
+from reportgen.page.concerns import by_rule, places
 from reportgen.page.joined import content_of
 from reportgen.page.view import make_view
 from reportgen.report.content.evaluation import Classified, EvaluationContent
@@ -83,7 +83,6 @@ def summary_known(report: Report, base_url: str, *, html: bool) -> dict[str, Any
         "report": report,
         "summary": report.summary,
         "view": view,
-        "concerns": concerns(report),
         "numbers": _numbers(report),
         "facts": _facts(report, overview) if overview else [],
         "notes": [(group[0].title, places(group)) for group in by_rule(notes)],

@@ -17,7 +17,7 @@ from reportgen.page.card import MADE_BY
 from reportgen.report.model import CARD_MD, REPORT_JSON, SINGLE_HTML
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import PurePath
 
 LOCK = ".reportgen.lock"
@@ -113,13 +113,18 @@ def begins_our_report(head: bytes) -> bool:
     return b'"schema"' in head
 
 
-def is_our_card(path: Path) -> bool:
-    """Tell whether a plain file is a model card that reportgen wrote."""
+def begins(path: Path, ours: Callable[[bytes], bool]) -> bool:
+    """Tell whether a plain file, no link to one, begins as ours do."""
     try:
         with open_regular(path) as file:
-            return not path.is_symlink() and begins_our_card(file.read(200))
+            return not path.is_symlink() and ours(file.read(2_000))
     except OSError:
         return False
+
+
+def is_our_card(path: Path) -> bool:
+    """Tell whether a plain file is a model card that reportgen wrote."""
+    return begins(path, begins_our_card)
 
 
 def check_page(path: Path, *, force: bool = False) -> None:
@@ -140,11 +145,7 @@ def check_page(path: Path, *, force: bool = False) -> None:
 
 def is_our_page(path: Path) -> bool:
     """Tell whether a plain file is a page that reportgen wrote."""
-    try:
-        with open_regular(path) as file:
-            return not path.is_symlink() and begins_our_page(file.read(2_000))
-    except OSError:
-        return False
+    return begins(path, begins_our_page)
 
 
 @contextlib.contextmanager

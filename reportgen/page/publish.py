@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from reportgen.errors import OutputError, ReportError
 from reportgen.files import read_regular, reason_of
-from reportgen.page.look import Look
+from reportgen.page.look import OWN
 from reportgen.page.output import check_page, is_our_card, is_our_page, is_page
 from reportgen.page.render import card_text, render, render_single, summary_text
 from reportgen.report.model import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from reportgen.page.look import Look
     from reportgen.page.render import Page
     from reportgen.report.model import Report
 
@@ -40,7 +41,6 @@ ASSETS = "assets"
 _OURS = re.compile(r"(?P<hash>[0-9a-f]{20})\.(png|webp|svg|css|js)")
 _ASSET = re.compile(r"assets/([0-9a-f]{20}\.(?:png|webp|svg|css|js))\b")
 _TEMPORARY = re.compile(r"\.reportgen-[0-9]+-.*\.tmp")
-_OWN = Look()
 
 
 def publish(
@@ -49,7 +49,7 @@ def publish(
     files: Mapping[str, bytes],
     *,
     single: bool = False,
-    look: Look = _OWN,
+    look: Look = OWN,
 ) -> int:
     """Write a report and its pictures; the caller holds the lock.
 
@@ -147,7 +147,7 @@ def publish_again(
     folder: Path,
     *,
     single: bool = False,
-    look: Look = _OWN,
+    look: Look = OWN,
     changed: bool = False,
 ) -> None:
     """Write the page again from a report whose pictures are in place; the caller holds the lock.
@@ -215,7 +215,7 @@ def picture_reader(folder: Path) -> Callable[[str], bytes]:
     return read
 
 
-def single_page(report: Report, folder: Path, look: Look = _OWN) -> str:
+def single_page(report: Report, folder: Path, look: Look = OWN) -> str:
     """Return the page of a report in a folder as one file.
 
     Raises:

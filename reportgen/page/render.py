@@ -19,7 +19,7 @@ from reportgen.page.concerns import by_rule, evidence_target
 from reportgen.page.evidence import MOODS, evidence_curves, evidence_sentence, score_curve
 from reportgen.page.flow import flow
 from reportgen.page.joined import content_of
-from reportgen.page.look import INDEX_STATIC, STATIC, Look, blaming_templates
+from reportgen.page.look import INDEX_STATIC, OWN, STATIC, blaming_templates
 from reportgen.page.markdown import address_of, markdown, marker, summary_known
 from reportgen.page.notes import left_out, notes_markup
 from reportgen.page.single import Pictures, checked, data_address, inline
@@ -41,14 +41,13 @@ if TYPE_CHECKING:
 
     from reportgen.network.samples import Sample
     from reportgen.page.joined import ProbeCard
+    from reportgen.page.look import Look
     from reportgen.report.content.activations import CallRow
     from reportgen.report.content.architecture import Diagram
     from reportgen.report.content.evaluation import ClassRow
     from reportgen.report.content.relevance import MethodFacts, TargetFacts
     from reportgen.report.content.weights import RoleScale, Variable
     from reportgen.report.model import Report
-
-_OWN = Look()
 
 
 class _Compiled(BytecodeCache):
@@ -81,7 +80,7 @@ class Page(NamedTuple):
     files: dict[str, bytes]
 
 
-def render(report: Report, digest: str, look: Look = _OWN) -> Page:
+def render(report: Report, digest: str, look: Look = OWN) -> Page:
     """Render the page of a report.
 
     Args:
@@ -96,7 +95,7 @@ def render(report: Report, digest: str, look: Look = _OWN) -> Page:
     return Page(_made("report.html", look, {**_context(report), "digest": digest, **beside}), files)
 
 
-def render_index(known: dict[str, Any], look: Look = _OWN) -> Page:
+def render_index(known: dict[str, Any], look: Look = OWN) -> Page:
     """Render the page over many reports.
 
     Args:
@@ -108,6 +107,17 @@ def render_index(known: dict[str, Any], look: Look = _OWN) -> Page:
     """
     beside, files = _beside(look, INDEX_STATIC)
     return Page(_made("index.html", look, {**known, "version": __version__, **beside}), files)
+
+
+def render_latest(address: str, name: str, look: Look = OWN) -> str:
+    """Render a page that leads to a report.
+
+    Args:
+        address: of the report's page, relative to this one, as it stands in a link.
+        name: of the report.
+        look: templates of the user in front of ours.
+    """
+    return _made("latest.html", look, {"address": address, "name": name, "version": __version__})
 
 
 def _beside(look: Look, static: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -123,7 +133,7 @@ def _beside(look: Look, static: Mapping[str, str]) -> tuple[dict[str, Any], dict
 
 
 def render_single(
-    report: Report, digest: str, read: Callable[[str], bytes], page: str, look: Look = _OWN
+    report: Report, digest: str, read: Callable[[str], bytes], page: str, look: Look = OWN
 ) -> bytes:
     """Render the page of a report as one file.
 
@@ -142,7 +152,7 @@ def render_single(
     return checked(_made("report.html", look, known, Pictures(read, page)))
 
 
-def render_short(report: Report, read: Callable[[str], bytes], look: Look = _OWN) -> str:
+def render_short(report: Report, read: Callable[[str], bytes], look: Look = OWN) -> str:
     """Render the first screen and the problems alone, as one file: for a notebook.
 
     What its links lead to is not there, and they would lead the frame to the notebook: they are plain text.
@@ -153,7 +163,7 @@ def render_short(report: Report, read: Callable[[str], bytes], look: Look = _OWN
     )
 
 
-def render_display(report: Report, read: Callable[[str], bytes] | None, look: Look = _OWN) -> str:
+def render_display(report: Report, read: Callable[[str], bytes] | None, look: Look = OWN) -> str:
     """Render what a notebook shows that lets no frame through; without pictures where they cannot be read."""
     context = _context(report)
     pictured = read is not None and any(card.picture for card in context["view"].probes)
@@ -215,11 +225,11 @@ def diagram_svg(drawing: Diagram, kind: str) -> str:
         drawing: the laid-out graph.
         kind: ``overview`` or ``full``.
     """
-    macro: Any = _environment(_OWN).get_template("parts/diagram.html").module
+    macro: Any = _environment(OWN).get_template("parts/diagram.html").module
     return str(macro.diagram(drawing, kind, kind))
 
 
-def summary_text(report: Report, look: Look = _OWN, *, html: bool = True) -> str:
+def summary_text(report: Report, look: Look = OWN, *, html: bool = True) -> str:
     """Return ``summary.md``: short enough for a comment on a pull request.
 
     Args:
@@ -233,7 +243,7 @@ def summary_text(report: Report, look: Look = _OWN, *, html: bool = True) -> str
         return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def card_text(report: Report, look: Look = _OWN) -> str:
+def card_text(report: Report, look: Look = OWN) -> str:
     """Return ``model_card.md`` with the metadata that Hugging Face reads; empty without a card."""
     if report.card is None:
         return ""
@@ -252,7 +262,7 @@ def _asset_name(data: bytes, name: str) -> str:
 
 
 def _environment(
-    look: Look = _OWN,
+    look: Look = OWN,
     *,
     autoescape: bool = True,
     pictures: Pictures | None = None,
