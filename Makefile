@@ -1,7 +1,7 @@
 # make demo    installs reportgen into .venv and builds the example report
 # make test    installs what the tests need and runs lint, types, import contracts and tests
 # make test-all  that, and what takes longer: pages in Chromium, large real models, real trackers and viewers
-# make bench   measures speed and memory (see benchmarks/README.md)
+# make bench   measures speed and memory (see benchmarks/README.md); bench-check holds sections against the kept run
 # make zoo     makes a report of each of many architectures with random weights, some of keras-hub (half an hour)
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-pages test-large test-viewers lint bench zoo soak pins pins-viewers test-latest test-oldest clean
+.PHONY: demo test test-all test-pages test-large test-viewers lint bench bench-check zoo soak pins pins-viewers test-latest test-oldest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reportgen demo -o reportgen-demo
@@ -64,6 +64,9 @@ test-oldest: chromium
 
 bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/run.py
+
+bench-check: $(VENV)/.tested
+	$(BIN)/python benchmarks/run.py --check
 
 # keras-hub brings a tokenizer, a client of a model hub and more: none of it belongs where the tests run.
 zoo: .venv-zoo/.zoo

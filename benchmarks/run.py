@@ -1,34 +1,51 @@
 """Measure reportgen against the floor and against the notebook glue that it replaces.
 
     python benchmarks/run.py [--rounds N] [--write]
+    python benchmarks/run.py --check [--rounds N]
 
 Everything is a ratio of whole-process CPU seconds (user and system, children included) or of peak memory,
 taken in one run: in every round each command runs once, so that the machine's mood meets all of them, and
-the median over the rounds counts. ``REPORTGEN_MODELS`` names the folder with the models and images.
+the median over the rounds counts. ``--check`` runs the floor and the sections alone and fails where a section
+is slower, in floors, than ``results.json`` says by more than a tenth; ``--write`` keeps that file and the
+tables in README.md. ``REPORTGEN_MODELS`` names the folder with the models and images.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HERE = Path(__file__).parent
 SECTIONS = "overview,architecture,weights,probes,activations"
 MARK = "<!-- results -->"
+KEPT = HERE / "results.json"
+SLOWER = 1.10
+"""Times its kept cost that a section may take."""
+NOISE = 0.02
+"""Floors that do not count: a section of a tenth of a second differs so from round to round."""
+SELDOM = {"glue": 2, "peers": 2, "relevance": 2, "default": 3, "sections": 3}
+"""Rounds of the dear commands; all of it takes less than 20 minutes on two cores."""
 
 
 class Cost(NamedTuple):
-    """What one command took: CPU seconds, peak memory in MiB, and what it printed last."""
+    """What one command took: CPU and wall seconds, peak memory in MiB, and what it printed last."""
 
     cpu: float
+    wall: float
     memory: float
     said: str
 
@@ -41,15 +58,18 @@ def run(command: list[str]) -> Cost:
     """
     with tempfile.TemporaryFile("w+") as sink, tempfile.TemporaryFile("w+") as errors:
         environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+        begun = time.perf_counter()
         process = subprocess.Popen(command, stdout=sink, stderr=errors, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
         sink.seek(0)
         errors.seek(0)
         if process.returncode != 0:
             raise RuntimeError(f"{command} failed: {errors.read()[-2000:]}")
         lines = sink.read().strip().splitlines()
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, lines[-1] if lines else "")
+    said = lines[-1] if lines else ""
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, said)
 
 
 def copies(images: list[Path], count: int, folder: Path) -> Path:
@@ -112,12 +132,14 @@ def peers_python() -> str | None:
     return str(python)
 
 
-def measure(found: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
-    """Run every command once a round; the dear glue three times at most."""
+def measure(
+    found: dict[str, list[str]], rounds: int, seldom: Mapping[str, int]
+) -> dict[str, list[Cost]]:
+    """Run every command once a round; the ones in ``seldom`` in so many rounds alone."""
     costs: dict[str, list[Cost]] = {name: [] for name in found}
     for number in range(rounds):
         for name, command in found.items():
-            if name in {"glue", "default", "peers", "relevance"} and number >= 3:
+            if number >= seldom.get(name, rounds):
                 continue
             costs[name].append(run(command))
             print(f"round {number + 1}: {name}: {costs[name][-1].cpu:.2f} CPU s", file=sys.stderr)
@@ -134,6 +156,54 @@ def memory(costs: list[Cost]) -> float:
     return statistics.median(cost.memory for cost in costs)
 
 
+def clock(costs: list[Cost]) -> float:
+    """Return the median share that the wall clock is of the CPU time."""
+    return statistics.median(cost.wall / cost.cpu for cost in costs)
+
+
+def machine() -> str:
+    """Return what this was measured on, and when."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    today = dt.datetime.now(dt.UTC).date()
+    load = os.getloadavg()[2]
+    return f"{today}, {os.cpu_count()} cores of {model}, load {load:.1f} over the last quarter of an hour"
+
+
+def in_floors(costs: dict[str, list[Cost]]) -> dict[str, float]:
+    """Return what each stage and section costs, in floors."""
+    runs = [json.loads(cost.said)["seconds"] for cost in costs["sections"]]
+    floor = cpu(costs["floor"])
+    return {name: statistics.median(run[name] for run in runs) / floor for name in runs[0]}
+
+
+def slower(now: dict[str, float], kept: dict[str, float]) -> list[str]:
+    """Return a line on each stage or section that costs more than it did."""
+    return [
+        f"{name}: {now[name]:.3f} floors, kept {before:.3f}"
+        for name, before in kept.items()
+        if name in now and now[name] > max(before * SLOWER, before + NOISE)
+    ]
+
+
+def check(found: dict[str, list[str]], rounds: int) -> int:
+    """Hold the sections against the kept costs; return the exit code."""
+    kept = json.loads(KEPT.read_text("utf-8"))["sections"]
+    now = in_floors(measure({name: found[name] for name in ("floor", "sections")}, rounds, {}))
+    for name, value in now.items():
+        print(f"{name}: {value:.3f} floors, kept {kept.get(name, float('nan')):.3f}")
+    worse = slower(now, kept)
+    if worse:
+        print("\nSlower by more than a tenth:", *worse, sep="\n")
+    return 1 if worse else 0
+
+
 def table(costs: dict[str, list[Cost]], rounds: int) -> str:
     """Return the results as Markdown."""
     build, many, floor = cpu(costs["build"]), cpu(costs["build 64"]), cpu(costs["floor"])
@@ -142,8 +212,9 @@ def table(costs: dict[str, list[Cost]], rounds: int) -> str:
     diagrams = [json.loads(cost.said) for cost in costs["diagrams"]]
     drawn = statistics.median(d["cpu"] for d in diagrams)
     size = sum(diagrams[0]["bytes"]) / 1000
+    few = ", ".join(f"{name} {min(n, rounds)}" for name, n in SELDOM.items() if name in costs)
     rows = [
-        ("build / floor, CPU", build / floor, "1.5"),
+        ("build / floor, CPU", build / floor, "1.31"),
         ("build / floor, peak memory", memory(costs["build"]) / memory(costs["floor"]), "1.3"),
         ("64 probes / 8 probes, CPU", many / build, "2.5"),
         (
@@ -155,8 +226,9 @@ def table(costs: dict[str, list[Cost]], rounds: int) -> str:
         ("ResNet152, both diagrams, CPU s", drawn, "3"),
         ("ResNet152, nodes of the overview", diagrams[0]["nodes"], "40"),
         ("ResNet152, both SVGs, kB", size, "400"),
-        ("default build (with relevance) / floor, CPU", cpu(costs["default"]) / floor, "7.5"),
-        ("--quick / floor, CPU", cpu(costs["quick"]) / floor, "1.6"),
+        ("default build (with relevance) / floor, CPU", cpu(costs["default"]) / floor, "6"),
+        ("default build, wall clock / CPU", clock(costs["default"]), "0.6"),
+        ("--quick / floor, CPU", cpu(costs["quick"]) / floor, "1.5"),
         (
             "default build, peak memory / floor's",
             memory(costs["default"]) / memory(costs["floor"]),
@@ -169,7 +241,8 @@ def table(costs: dict[str, list[Cost]], rounds: int) -> str:
     if "glue" in costs:
         rows.insert(0, ("glue / build, CPU (at least)", cpu(costs["glue"]) / build, "10"))
     head = (
-        f"Medians of {rounds} rounds, EfficientNet-Lite0, 8 photographs: build {build:.2f} CPU s and "
+        f"{machine()}. Medians of {rounds} rounds ({few}), EfficientNet-Lite0, 8 photographs: "
+        f"build {build:.2f} CPU s and "
         f"{memory(costs['build']):.0f} MiB, floor {floor:.2f} CPU s and {memory(costs['floor']):.0f} MiB."
     )
     lines = [
@@ -230,15 +303,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--glue", type=Path, help="the script to be held against")
-    parser.add_argument("--write", action="store_true", help="keep the results in README.md")
+    parser.add_argument("--write", action="store_true", help="keep the results")
+    parser.add_argument("--check", action="store_true", help="hold the sections against them")
     options = parser.parse_args()
     shared = Path(os.environ.get("REPORTGEN_MODELS", HERE.parent.parent / "shared"))
     glue = options.glue or (shared / "bench" / "glue.py")
     with tempfile.TemporaryDirectory() as folder:
         found = commands(shared, Path(folder), glue if glue.is_file() else None)
-        results = table(measure(found, options.rounds), options.rounds)
+        if options.check:
+            sys.exit(check(found, options.rounds))
+        costs = measure(found, options.rounds, SELDOM)
+        results = table(costs, options.rounds)
     print(results)
     if options.write:
+        kept = {"machine": machine(), "rounds": options.rounds, "sections": in_floors(costs)}
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
         readme = HERE / "README.md"
         head = readme.read_text("utf-8").split(MARK)[0]
         readme.write_text(f"{head}{MARK}\n\n{results}\n", "utf-8")

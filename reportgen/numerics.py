@@ -264,6 +264,17 @@ def probabilities_of(values: NDArray[Any], scale: str) -> NDArray[Any]:
     return sigmoid(values) if scale == "logits" else np.clip(values.astype(np.float64), 0, 1)
 
 
+def wilson(hits: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share (Wilson 1927)."""
+    if total == 0:
+        return 0.0, 1.0
+    p = hits / total
+    centre = p + z * z / (2 * total)
+    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
 def entropy_bits(probabilities: NDArray[Any]) -> float:
     """Return the Shannon entropy of one distribution, in bits; zeros count as nothing."""
     p = probabilities[probabilities > 0].astype(np.float64)

@@ -317,3 +317,12 @@ def test_averaged_keeps_the_mean_of_an_even_grid(rows, columns, down, across, se
 def test_averaged_to_its_own_grid_changes_nothing():
     values = np.random.default_rng(0).standard_normal((6, 9))
     np.testing.assert_array_equal(numerics.averaged(values, (6, 9)), values)
+
+
+def test_wilson_of_known_cases():
+    """Newcombe (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
+    known = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611),
+             (1, 29): (0.0061, 0.1718)}  # fmt: skip
+    for (hits, total), expected in known.items():
+        np.testing.assert_allclose(numerics.wilson(hits, total), expected, atol=5e-5)
+    assert numerics.wilson(0, 0) == (0.0, 1.0)

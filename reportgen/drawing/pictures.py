@@ -140,9 +140,16 @@ def as_rgb(image: NDArray[Any], bands: Sequence[int] = ()) -> NDArray[Any]:
     return image[..., :1] if channels <= 2 else image[..., :3]
 
 
-def photograph(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:
-    """Store (H, W, C) uint8: without loss up to 96 pixels a side, else as WebP of at most 512."""
-    image = shrunk(as_rgb(image))
+def photograph(store: AssetStore, image: NDArray[Any], alt: str, *, whole: bool = False) -> Figure:
+    """Store (H, W, C) uint8: without loss up to 96 pixels a side, else as WebP of quality 85.
+
+    Args:
+        store: takes it.
+        image: the picture.
+        alt: what it says.
+        whole: keep its size; else its longest side becomes 512 pixels at most.
+    """
+    image = as_rgb(image) if whole else shrunk(as_rgb(image))
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     if max(picture.size) <= SMALL:
         return _png(store, picture, alt, pixelated=True)

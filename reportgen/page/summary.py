@@ -118,10 +118,15 @@ def first_numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
     for content in contents:
         if isinstance(content, EvaluationContent):
             numbers += _of_evaluation(content, sample)
+    if not any(isinstance(content, EvaluationContent) for content in contents):
+        numbers.append(
+            Number(
+                "performance on test data", "not measured", "No data set with labels was evaluated."
+            )
+        )
     for content in contents:
         if isinstance(content, ProbesContent) and content.labelled and not content.chosen:
-            text = f"{content.correct:,} of {content.labelled:,}"
-            numbers.append(Number("labelled probes correct", text, f"{text} labelled probes"))
+            numbers.append(_of_probes(content))
     for content in contents:
         if isinstance(content, WeightsContent) and content.nan + content.inf:
             broken = content.nan + content.inf
@@ -149,6 +154,16 @@ def _of_evaluation(content: EvaluationContent, sample: Sample) -> list[Number]:
     if isinstance(result, Segmented):
         return [Number(f"mean IoU {on}", percent_text(result.mean_iou), on)]
     return [Number(f"mean absolute error {on}", number_text(result.mae), on)]
+
+
+def _of_probes(content: ProbesContent) -> Number:
+    """Return how many of a few labelled images are right, and how little that says."""
+    text = f"{content.correct:,} of {content.labelled:,}"
+    if content.interval is None:
+        return Number("labelled probes correct", text, f"{text} labelled probes")
+    low, high = (percent_text(share) for share in content.interval)
+    exact = f"{text} labelled probes; 95 % interval {low} to {high} (Wilson)"
+    return Number(f"labelled probes correct ({low} to {high})", text, exact)
 
 
 def _of_overview(content: OverviewContent) -> list[Number]:

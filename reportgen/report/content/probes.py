@@ -313,6 +313,8 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
         normalization: None without a BatchNormalization that has learned statistics.
         labelled: how many have a label that the classes know.
         correct: how many of those were right, for the first output.
+        interval: 95 % confidence interval of that share (Wilson 1927), as an estimate for images like these;
+            None without labels, or where they were chosen.
         different: how many inputs differ by more than a thousandth of their range, counted up to 4.
         mean_probability: of the decided class over the probes, where there are classes.
     """
@@ -325,5 +327,6 @@ class ProbesContent(msgspec.Struct, frozen=True, tag="probes"):
     controls: tuple[Control, ...] = ()
     labelled: int = 0
     correct: int = 0
+    interval: tuple[float, float] | None = None
     chosen: bool = False
     different: int | None = None

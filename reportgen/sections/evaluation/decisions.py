@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.drawing.figures import square_figure
-from reportgen.numerics import finite_number, probabilities_of, six_digits, softmax
+from reportgen.numerics import finite_number, probabilities_of, six_digits, softmax, wilson
 from reportgen.observe import Examples
 from reportgen.report.content.evaluation import Bin, Classified, ClassRow, Confused, ThresholdRow
 from reportgen.sections.evaluation import metrics
@@ -161,8 +161,8 @@ def classified(fold: DecisionFold, store: AssetStore) -> Classified:
         correct=hits,
         accuracy=finite_number(hits / count),
         interval=(
-            finite_number(metrics.wilson(hits, count)[0]),
-            finite_number(metrics.wilson(hits, count)[1]),
+            finite_number(wilson(hits, count)[0]),
+            finite_number(wilson(hits, count)[1]),
         ),
         majority=finite_number(float(support.max()) / count),
         chance=finite_number(1 / classes),

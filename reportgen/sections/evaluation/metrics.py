@@ -16,17 +16,6 @@ BINS = 15
 """Bins of equal width for the calibration error (Guo et al. 2017)."""
 
 
-def wilson(hits: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a share (Wilson 1927)."""
-    if total == 0:
-        return 0.0, 1.0
-    p = hits / total
-    centre = p + z * z / (2 * total)
-    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
-
-
 def confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArray[Any]:
     """Count pairs: rows are true classes, columns predicted ones."""
     flat = np.bincount(truth * classes + predicted, minlength=classes * classes)

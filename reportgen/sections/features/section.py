@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reportgen.drawing.pictures import as_rgb, lossless
+from reportgen.drawing.pictures import as_rgb, lossless, photograph
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.fitting import image_input
 from reportgen.network.facts import OutputRef
@@ -402,7 +402,7 @@ def _crops(
                 k,
                 name,
                 six_digits(answers[k].peak),
-                lossless(context.tools.images, piece, alt),
+                photograph(context.tools.images, piece, alt, whole=True),
             )
         )
     return tuple(crops)

@@ -10,7 +10,6 @@ import numpy as np
 from reportgen.drawing.pictures import (
     COLOURS,
     Window,
-    lossless,
     own_window,
     photograph,
     shown_bands,
@@ -20,7 +19,7 @@ from reportgen.drawing.series import drawn_channels, series_figure
 from reportgen.errors import NotApplicable
 from reportgen.inputs.classes import ClassNames
 from reportgen.inputs.preprocessing import match_normalization
-from reportgen.numerics import finite_number, six_digits
+from reportgen.numerics import finite_number, six_digits, wilson
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.probes import (
     BinaryResult,
@@ -198,7 +197,8 @@ def _received_picture(
 ) -> tuple[Figure, tuple[float, float] | None]:
     shape = " by ".join(str(n) for n in array.shape[:2])
     alt = f"{probe} as the network receives it at {name}: {shape} pixels, {_values(low, high)}."
-    figure = lossless(context.tools.images, own_window(array, context.settings.bands), alt)
+    seen = own_window(array, context.settings.bands)
+    figure = photograph(context.tools.images, seen, alt, whole=True)
     window = window_of(array)
     if window == Window(0.0, 255.0) or (array.ndim == 3 and array.shape[2] > COLOURS):
         return figure, None
@@ -233,7 +233,7 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
     probes, prepared, _ = context.probes
     results = _with_other_readings(context, context.probes, results)
     judged = [r.outputs[0] for r in results if r.outputs]
-    verdicts = [v for o in judged if (v := getattr(o, "correct", None)) is not None]
+    verdicts = [bool(v) for o in judged if (v := getattr(o, "correct", None)) is not None]
     content = ProbesContent(
         probes=tuple(results),
         total=probes.total,
@@ -244,12 +244,21 @@ def collect(context: Context, results: list[ProbeResult]) -> Collected:
         else None,
         controls=_controls(context, context.probes, results),
         labelled=len(verdicts),
-        correct=sum(bool(v) for v in verdicts),
+        correct=sum(verdicts),
+        interval=_interval(verdicts, chosen=probes.chosen),
         chosen=probes.chosen,
         different=_different(prepared.inputs),
     )
     notices = (*probes.notices, *prepared.notices, *_notices(probes, results))
     return Collected(content, _sentence(content), notices)
+
+
+def _interval(verdicts: list[bool], *, chosen: bool) -> tuple[float, float] | None:
+    """Return the interval of the share that is right; None without any, or where they were chosen by it."""
+    if chosen or not verdicts:
+        return None
+    low, high = wilson(sum(verdicts), len(verdicts))
+    return finite_number(low), finite_number(high)
 
 
 def _different(inputs: Mapping[str, NDArray[Any]], most: int = 4) -> int:

@@ -97,15 +97,6 @@ def test_errors_of_a_regression(seed):
     assert found.baseline_mae == pytest.approx(sk.mean_absolute_error(truth, constant))
 
 
-def test_wilson_of_known_cases():
-    """Newcombe (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
-    known = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611),
-             (1, 29): (0.0061, 0.1718)}  # fmt: skip
-    for (hits, total), expected in known.items():
-        np.testing.assert_allclose(metrics.wilson(hits, total), expected, atol=5e-5)
-    assert metrics.wilson(0, 0) == (0.0, 1.0)
-
-
 def test_calibration_against_a_loop():
     rng = np.random.default_rng(3)
     confidence = np.append(rng.uniform(0, 1, 500), [0.0, 1.0, 0.2])
