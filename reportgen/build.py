@@ -118,7 +118,7 @@ def build_report(
     shown = progress or Silence()
     function = _named_function(options)
     settings = make_settings({k: v for k, v in options.items() if v is not None})
-    created = _created()
+    created, begun = _created(), time.monotonic()
     check_options(settings.ignore, settings.thresholds)
     look = read_look(settings.templates, settings.base_url)
     check_templates(look)
@@ -141,6 +141,7 @@ def build_report(
                 settings=settings if given.model is model else replace(settings, show_paths=False),
                 preprocess=function,
                 command=command or call_text(model, settings),
+                begun=begun,
             )
             with quiet_decoders():
                 built = _build(given.model, inputs, shown, created)

@@ -270,8 +270,13 @@ _TABLE = (
         "caricature", "Exaggerate what a layer sees in this probe (name or number)", metavar="PROBE"
     ),
     Option(
-        "feature_budget", "Begin no further unit after so long", "number", metavar="SECONDS",
-        check=values.seconds,
+        "full", "Twice as many units: 4 classes of the probes, 8 strong channels", "switch",
+    ),
+    Option(
+        "budget",
+        "For the whole build: as many probes are explained, at least one, and units visualized as fit",
+        "number", metavar="SECONDS", check=values.seconds,
+        more="The page says what was cut; such a report is not the same twice",
     ),
     Option(
         "quick", "Skip the expensive parts: relevance is Grad-CAM without evidence", "switch",

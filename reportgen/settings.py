@@ -141,7 +141,8 @@ class BuildOptions(TypedDict, total=False):
     feature_steps: int | None
     diversity: int | None
     caricature: str | int | None
-    feature_budget: float | None
+    full: bool | None
+    budget: float | None
     quick: bool | None
     single_file: bool | None
     ignore: str | Sequence[str] | None
@@ -204,7 +205,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     feature_steps: int = 128
     diversity: int = 1
     caricature: str | int | None = None
-    feature_budget: float | None = None
+    full: bool = False
+    budget: float | None = None
     quick: bool = False
     single_file: bool = False
     ignore: tuple[str, ...] = ()

@@ -595,7 +595,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'data = "labels.csv"\nhistory = "history.csv"\nrelevance = ["gradcam"]\nrelevance-layer = "features"\n'
         'relevance-baseline = "mean"\nsingle-file = false\n'
         'target = ["b"]\nquick = true\nunits = ["features:0"]\nfeature-method = "maco"\n'
-        'feature-steps = 2\ndiversity = 2\ncaricature = "0"\nfeature-budget = 9.5\n'
+        'feature-steps = 2\ndiversity = 2\ncaricature = "0"\nbudget = 9.5\nfull = true\n'
         'seed = 5\ndevice = "cpu"\ncache = "kept"\nfresh = true\n'
         'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'
         "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false\nmlflow = false"

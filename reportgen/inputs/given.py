@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +45,7 @@ class Inputs(NamedTuple):
         probes_from_data: whether the probes are images of the data set.
         notes: of the user, with their pictures.
         card: what only the model's authors know.
+        deadline: by ``time.monotonic``: what would end behind it is not begun.
     """
 
     settings: Settings
@@ -57,6 +59,7 @@ class Inputs(NamedTuple):
     probes_from_data: bool = False
     notes: GivenNotes | None = None
     card: ModelCard | None = None
+    deadline: float = math.inf
 
     @property
     def images_at_once(self) -> int:
@@ -75,6 +78,7 @@ def read_inputs(
     settings: Settings,
     preprocess: Callable[[Any], Any] | None,
     command: str,
+    begun: float,
 ) -> Inputs:
     """Read what the user gave, as far as that needs no network.
 
@@ -86,6 +90,7 @@ def read_inputs(
         settings: the options.
         preprocess: the user's function; what ``settings.preprocess`` names is imported without one.
         command: that makes this report.
+        begun: when the build began, by ``time.monotonic``.
 
     Raises:
         InputError: something that was given cannot be used; its subclass says what.
@@ -107,6 +112,7 @@ def read_inputs(
         probes_from_data=probes is None and source is not None,
         notes=read_notes(Path(settings.notes)) if settings.notes else None,
         card=read_card(Path(settings.card)) if settings.card else None,
+        deadline=math.inf if settings.budget is None else begun + settings.budget,
     )
 
 

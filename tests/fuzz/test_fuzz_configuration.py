@@ -24,7 +24,7 @@ title = "T"
 ignore = ["plateau", "near-zero-filters:conv*"]
 fail-on = "warning"
 sections = ["overview", "weights"]
-feature-budget = 1.5
+budget = 1.5
 
 [tool.reportgen.thresholds]
 overfitting = 0.2

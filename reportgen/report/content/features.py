@@ -70,7 +70,7 @@ class FeaturesContent(msgspec.Struct, frozen=True, tag="features"):
         method: ``fourier`` or ``maco``.
         input: in which units the pictures were optimised, and how these were found.
         held: what the other inputs were held at; empty where there is one.
-        left_out: units that ``--feature-budget`` left no time for.
+        left_out: units that ``--budget`` left no time for.
     """
 
     units: tuple[UnitFeature, ...]

@@ -186,21 +186,21 @@ class UnitOptimiser:
         self._recipe_of, self._goal_of = recipe_of, goal_of
         self._copies, self._advance = copies, advance
 
-    def optimise(self, groups: Sequence[Group], budget: float | None) -> Outcome:
-        """Optimise every group in turn, as far as the budget goes.
+    def optimise(self, groups: Sequence[Group], deadline: float) -> Outcome:
+        """Optimise every group in turn, as far as there is time.
 
         Args:
             groups: in the order of interest.
-            budget: seconds, None for no bound; finished groups from the cache cost nothing.
+            deadline: by ``time.monotonic``; finished groups from the cache cost nothing. A group that would end
+                behind it is given up as soon as that can be told.
         """
-        end = np.inf if budget is None else time.monotonic() + budget
         outcome = Outcome([], [], {}, {})
         for group in groups:
             if group.target in outcome.uncut:
                 continue
             try:
                 ascent = self._ascents.of(group.target)
-                pictures = self._pictures(group, ascent, end)
+                pictures = self._pictures(group, ascent, deadline)
             except NotApplicable as error:
                 outcome.uncut[group.target] = str(error)
                 continue
@@ -211,17 +211,24 @@ class UnitOptimiser:
             self._advance(len(group.units))
         return outcome
 
-    def _pictures(self, group: Group, ascent: Ascent, end: float) -> list[OptimisedPicture] | None:
+    def _pictures(
+        self, group: Group, ascent: Ascent, deadline: float
+    ) -> list[OptimisedPicture] | None:
         """Return the pictures of a group, unit after unit; None where there is no time left."""
         copies = range(self._copies)
         goals = np.stack([self._goal_of(unit, ascent) for unit in group.units for _ in copies])
         recipe = self._recipe_of(group)
         key = self._kept.key(group, ascent, goals, recipe)
         pictures = self._kept.read(key, len(goals))
-        if pictures is None and time.monotonic() <= end:
-            seeds = [_seed(unit, recipe.seed, copy) for unit in group.units for copy in copies]
-            pictures = ascent.optimise(group.kind, goals, seeds, recipe, _ignore_steps)
-            self._kept.write(key, pictures)
+        if pictures is not None or time.monotonic() > deadline:
+            return pictures
+        seeds = [_seed(unit, recipe.seed, copy) for unit in group.units for copy in copies]
+        watch = _Watch(recipe.steps, deadline)
+        try:
+            pictures = ascent.optimise(group.kind, goals, seeds, recipe, watch.advance)
+        except _OutOfTimeError:
+            return None
+        self._kept.write(key, pictures)
         return pictures
 
     def _sort_out(
@@ -241,8 +248,37 @@ class UnitOptimiser:
                 outcome.refused[unit.id] = reason
 
 
-def _ignore_steps(_steps: int) -> None:
-    """Count units, not steps."""
+class _OutOfTimeError(Exception):
+    """A group would end behind the deadline."""
+
+
+class _Watch:
+    """Follows the steps of a group, and ends it where they will not fit.
+
+    Args:
+        steps: of the whole.
+        deadline: by ``time.monotonic``.
+    """
+
+    def __init__(self, steps: int, deadline: float) -> None:
+        self._steps, self._deadline = steps, deadline
+        self._done, self._first = 0, (0, 0.0)
+
+    def advance(self, steps: int) -> None:
+        """Count steps; the first ones, which trace the loop, tell nothing of the later ones.
+
+        Raises:
+            _OutOfTimeError: the rest would end behind the deadline.
+        """
+        now = time.monotonic()
+        self._done += steps
+        if self._first == (0, 0.0):
+            self._first, rest = (self._done, now), 0.0
+        else:
+            done, begun = self._first
+            rest = (self._steps - self._done) * (now - begun) / (self._done - done)
+        if self._done < self._steps and now + rest > self._deadline:
+            raise _OutOfTimeError
 
 
 def _seed(unit: Unit, seed: int, copy: int) -> int:

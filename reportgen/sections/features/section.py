@@ -34,7 +34,9 @@ from reportgen.sections.features.scoring import (
     noise_value,
 )
 from reportgen.sections.features.units import (
+    DEFAULT_CLASSES,
     DEFAULT_UNITS,
+    FULL,
     Unit,
     asked_units,
     class_units,
@@ -137,7 +139,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
         lambda group: _recipe(context, group, min(spec.shape[:2])), goal, settings.diversity,
         context.tools.progress.advance,
     )  # fmt: skip
-    outcome = optimiser.optimise(groups, settings.feature_budget)
+    outcome = optimiser.optimise(groups, context.inputs.deadline)
     uncut = {t.name if isinstance(t, OutputRef) else t: why for t, why in outcome.uncut.items()}
     notices = [
         Notice("warning", f"{what}: {reason}")
@@ -201,13 +203,13 @@ def _pixels(context: Context, feed: PictureFeed) -> NDArray[Any] | None:
 def _default_units(
     context: Context, feed: PictureFeed, probes: NDArray[Any] | None, classes: Sequence[int]
 ) -> list[Unit]:
-    """Return at most two classes of the probes and the strongest channels of four layers."""
-    task = _class_task(context)
-    units = _of_probes(context, task, classes) if task else []
+    """Return at most two classes of the probes and the strongest channels of four layers, or twice that."""
+    task, times = _class_task(context), FULL if context.settings.full else 1
+    units = _of_probes(context, task, classes, DEFAULT_CLASSES * times) if task else []
     layers = default_layers(context.network.facts.calls)
     if not layers:
         return units
-    rest = np.arange(DEFAULT_UNITS - len(units))
+    rest = np.arange(DEFAULT_UNITS * times - len(units))
     each = [len(part) for part in np.array_split(rest, len(layers))]
     fold = context.folds.get("activations")
     activity = fold.result() if fold is not None else {}
@@ -222,12 +224,12 @@ def _default_units(
     return units
 
 
-def _of_probes(context: Context, task: Task, classes: Sequence[int]) -> list[Unit]:
+def _of_probes(context: Context, task: Task, classes: Sequence[int], most: int) -> list[Unit]:
     names = context.class_names(task)
     given = context.probes.set.probes if context.probes else ()
     labels = [names.index(probe.label) for probe in given]
     known = [index for index in labels if index is not None] if task.kind != "binary" else []
-    return class_units(task, [*known, *classes], names)
+    return class_units(task, [*known, *classes], names, most)
 
 
 def _energy(feed: PictureFeed, call: str, probes: NDArray[Any] | None) -> NDArray[Any] | None:
@@ -437,7 +439,7 @@ def _notices(content: FeaturesContent) -> list[Notice]:
         notices.append(Notice("info", f"One input is optimised; {content.held}."))
     if content.left_out:
         text = (
-            f"--feature-budget left no time for {', '.join(content.left_out[:12])}"
+            f"--budget left no time for {', '.join(content.left_out[:12])}"
             f"{' …' if len(content.left_out) > 12 else ''}. The same command again goes on where this one "
             "stopped; without the option all are made."
         )

@@ -29,6 +29,8 @@ DEFAULT_LAYERS = 4
 """Most layers whose channels are chosen by default."""
 DEFAULT_UNITS = 6
 """Units that are chosen by default."""
+FULL = 2
+"""Times as many classes and units are chosen by ``--full``."""
 
 
 class Unit(NamedTuple):

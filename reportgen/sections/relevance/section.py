@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from reportgen.errors import NotApplicable, ReportgenError, reason_text
+from reportgen.errors import NotApplicable
 from reportgen.network.protocol import Aim
 from reportgen.numerics import six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
@@ -33,19 +33,17 @@ from reportgen.sections.relevance.explaining import (
     wanted_methods,
     with_similarities,
 )
+from reportgen.sections.relevance.making import explain
 from reportgen.sections.relevance.methods import METHODS, attention_distances
 from reportgen.sections.relevance.overlays import with_pictures
 from reportgen.sections.relevance.proof import (
-    Explanation,
     ProbeTarget,
     by_question,
-    flat,
-    test_weights,
 )
 from reportgen.sections.relevance.sanity import FEWEST_CELLS, reacts
 from reportgen.sections.relevance.sentences import lead_of
 from reportgen.sections.relevance.targets import find_index, find_targets
-from reportgen.sections.relevance.trials import prove, verdict_of
+from reportgen.sections.relevance.trials import verdict_of
 from reportgen.values import RELEVANCE
 
 if TYPE_CHECKING:
@@ -54,6 +52,9 @@ if TYPE_CHECKING:
     from reportgen.context import Context
     from reportgen.network.protocol import Batch, Passes
     from reportgen.sections.relevance.methods import Method
+    from reportgen.sections.relevance.proof import (
+        Explanation,
+    )
     from reportgen.sections.relevance.sanity import Stage
     from reportgen.sections.relevance.targets import Target
 
@@ -101,12 +102,9 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
     asked = _ask(context, outputs, notices)
     passes, layer = _passes(context, asked[0].target)
     methods, layer = _methods(context, asked[0].target.output, layer, notices)
-    made = _run(context, passes, methods, asked, notices)
-    tested: dict[str, list[Stage]] = {}
-    if not context.settings.quick:
-        seed, progress = context.settings.seed, context.tools.progress
-        tested = test_weights(passes, made, seed, progress, notices)
-        made = prove(passes, made, seed, progress)
+    made, tested = explain(context, passes, methods, asked, notices)
+    last = max(one.asked.probe for one in made)
+    asked = [one for one in asked if one.probe <= last]
     content = RelevanceContent(
         output=asked[0].target.output,
         methods=tuple(_facts(method, layer, made, tested) for method in methods),
@@ -212,50 +210,6 @@ def _no_places(context: Context) -> str:
         else "the network keeps no map of the image."
     )
     return f"{kept} Gradient methods and occlusion need none."
-
-
-# -- maps -------------------------------------------------------------------------------------------
-
-
-def _run(
-    context: Context,
-    passes: Passes,
-    methods: list[Method],
-    asked: list[ProbeTarget],
-    notices: list[Notice],
-) -> list[Explanation]:
-    """Run every method over all questions.
-
-    Raises:
-        NotApplicable: none fits this network, or no map is finite.
-        ReportgenError: none made a map, and some failed.
-    """
-    questions = [one.question for one in asked]
-    total = sum(method.samples for method in methods) * len(asked)
-    context.tools.progress.stage("Relevance: maps", total)
-    made: list[Explanation] = []
-    failed = False
-    for method in list(methods):
-        try:
-            maps = list(method.run(passes, questions, method.samples, context.settings.seed))
-        except Exception as error:  # noqa: BLE001 - a method that fails costs itself
-            methods.remove(method)
-            failed |= not isinstance(error, NotApplicable)
-            text = f"{method.title} could not be made: {reason_text(error)}."
-            notices.append(Notice("warning", text))
-            continue
-        finite = [(a, m) for a, m in zip(asked, maps, strict=True) if np.isfinite(m.values).all()]
-        if len(finite) < len(maps):
-            text = (
-                f"{method.title}: {len(maps) - len(finite)} of {len(maps)} maps hold NaN or infinity and "
-                "are not shown."
-            )
-            notices.append(Notice("warning", text))
-        made += [Explanation(a, method, m, flat(a, m)) for a, m in finite]
-    if not made:
-        said = "No method made a map. " + " ".join(notice.text for notice in notices)
-        raise ReportgenError(said) if failed else NotApplicable(said)
-    return made
 
 
 # -- content ----------------------------------------------------------------------------------------

@@ -365,3 +365,28 @@ def test_the_mistakes_are_explained_by_the_method_with_most_supported_maps(
     titles = {method.name: method.title for method in report.section("relevance").content.methods}
     assert report.section("evaluation").content.result.explained_by == titles[best]
     assert [s.kind for s in report.sections] == ["evaluation", "relevance"]
+
+
+# -- a budget -----------------------------------------------------------------------------------------
+
+
+def three_pictures():
+    return np.stack([picture(), picture()[:, ::-1], picture()[::-1]])
+
+
+def test_a_budget_of_nothing_explains_one_probe_with_all_its_evidence(tmp_path):
+    section = built(functional(), tmp_path, probes=three_pictures(), budget=0.0)
+    assert {one.probe for one in section.content.maps} == {0}
+    assert all(one.evidence is not None for one in section.content.maps if one.verdict != "flat")
+    assert all(method.stages for method in section.content.methods)
+    assert [n.text for n in section.notices if "--budget" in n.text] == [
+        "--budget left time to explain 1 of 3 probes; without the option all are explained."
+    ]
+    check_page(tmp_path)
+
+
+def test_a_budget_that_suffices_changes_nothing(tmp_path):
+    whole = built(functional(), tmp_path / "whole", probes=three_pictures())
+    within = built(functional(), tmp_path / "within", probes=three_pictures(), budget=3_600)
+    assert within.content == whole.content
+    assert within.notices == whole.notices
