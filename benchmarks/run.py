@@ -163,14 +163,10 @@ def clock(costs: list[Cost]) -> float:
 
 def machine() -> str:
     """Return what this was measured on, and when."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    model = next(names, platform.machine())
     today = dt.datetime.now(dt.UTC).date()
     load = os.getloadavg()[2]
     return f"{today}, {os.cpu_count()} cores of {model}, load {load:.1f} over the last quarter of an hour"

@@ -109,7 +109,6 @@ def demo(*, example: str, **given: Any) -> int:
         "photographs": {
             "labels": str(root / "labels.csv"),
             "units": ("class:espresso", "class:tripod"),  # the most expensive part of a build
-            "feature_steps": 64,
             "title": "EfficientNet-Lite0 on photographs",
             "meta": ("weights=EfficientNet-Lite0, ImageNet, stored as float16",),
         },

@@ -259,7 +259,7 @@ _TABLE = (
         choices=get_args(values.FeatureMethod), default="`fourier`",
     ),
     Option(
-        "feature_steps", "Of their optimisation", "whole", metavar="N", default="128",
+        "feature_steps", "Of their optimisation", "whole", metavar="N", default="64, with `--full` 128",
         check=values.within(1, values.MOST_STEPS),
     ),
     Option(
@@ -270,11 +270,13 @@ _TABLE = (
         "caricature", "Exaggerate what a layer sees in this probe (name or number)", metavar="PROBE"
     ),
     Option(
-        "full", "Twice as many units: 4 classes of the probes, 8 strong channels", "switch",
+        "full",
+        "Twice the units and steps, the randomisation test layer by layer, maps against their mirrored copies",
+        "switch",
     ),
     Option(
         "budget",
-        "For the whole build: as many probes are explained, at least one, and units visualized as fit",
+        "What the build aims at: as many probes are explained, at least one, and units visualized as fit",
         "number", metavar="SECONDS", check=values.seconds,
         more="The page says what was cut; such a report is not the same twice",
     ),

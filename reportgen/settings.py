@@ -98,6 +98,10 @@ DEFAULT_INPUT_SIZE = (224, 224)
 DEFAULT_LENGTH = 64
 """Of sequences and volumes that leave theirs open."""
 
+FEATURE_STEPS = 64
+"""Of a feature picture: ``benchmarks/README.md`` has what more of them add."""
+FULL_FEATURE_STEPS = 128
+
 
 class BuildOptions(TypedDict, total=False):
     """What ``build_report`` takes beside the model and the images; ``reportgen build --help`` explains it.
@@ -202,7 +206,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     target: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     feature_method: FeatureMethod = "fourier"
-    feature_steps: int = 128
+    feature_steps: int | None = None
     diversity: int = 1
     caricature: str | int | None = None
     full: bool = False
@@ -230,6 +234,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         wanted = RELEVANCE if "all" in self.relevance else self.relevance or DEFAULT_RELEVANCE
         allowed = CAM_FAMILY if self.quick else RELEVANCE
         return tuple(name for name in RELEVANCE if name in wanted and name in allowed)
+
+    @property
+    def steps_of_features(self) -> int:
+        """How many steps a picture is optimised: as wanted, else fewer than in full."""
+        return self.feature_steps or (FULL_FEATURE_STEPS if self.full else FEATURE_STEPS)
 
     @property
     def chosen_sections(self) -> tuple[SectionKind, ...]:

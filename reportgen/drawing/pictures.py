@@ -141,7 +141,7 @@ def as_rgb(image: NDArray[Any], bands: Sequence[int] = ()) -> NDArray[Any]:
 
 
 def photograph(store: AssetStore, image: NDArray[Any], alt: str, *, whole: bool = False) -> Figure:
-    """Store (H, W, C) uint8: without loss up to 96 pixels a side, else as WebP of quality 85.
+    """Store (H, W, C) uint8: without loss up to 96 pixels a side or in few colours, else of quality 85.
 
     Args:
         store: takes it.
@@ -153,7 +153,8 @@ def photograph(store: AssetStore, image: NDArray[Any], alt: str, *, whole: bool 
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     if max(picture.size) <= SMALL:
         return _png(store, picture, alt, pixelated=True)
-    return _webp(store, picture, alt, lossless=False)
+    few = image.shape[2] == 3 and picture.getcolors(FEW_COLOURS) is not None
+    return _webp(store, picture, alt, lossless=few)
 
 
 def illustration(store: AssetStore, image: NDArray[Any], alt: str) -> Figure:

@@ -238,6 +238,7 @@ class KerasPasses:
         layers = self._from_the_output()
         count = min(stages, len(layers))
         ends = [1 + round(k * (len(layers) - 1) / max(count - 1, 1)) for k in range(count)]
+        ends[-1:] = [len(layers)]
         begun = 0
         for end in ends:
             self._draw(layers, range(begun, end), seed, 0)

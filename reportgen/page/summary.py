@@ -118,7 +118,8 @@ def first_numbers(sections: Sequence[Section]) -> tuple[Number, ...]:
     for content in contents:
         if isinstance(content, EvaluationContent):
             numbers += _of_evaluation(content, sample)
-    if not any(isinstance(content, EvaluationContent) for content in contents):
+    ran = any(isinstance(content, ProbesContent) for content in contents)
+    if ran and not any(isinstance(content, EvaluationContent) for content in contents):
         numbers.append(
             Number(
                 "performance on test data", "not measured", "No data set with labels was evaluated."
@@ -163,7 +164,7 @@ def _of_probes(content: ProbesContent) -> Number:
         return Number("labelled probes correct", text, f"{text} labelled probes")
     low, high = (percent_text(share) for share in content.interval)
     exact = f"{text} labelled probes; 95 % interval {low} to {high} (Wilson)"
-    return Number(f"labelled probes correct ({low} to {high})", text, exact)
+    return Number(f"labelled probes correct (95 %: {low} to {high})", text, exact)
 
 
 def _of_overview(content: OverviewContent) -> list[Number]:

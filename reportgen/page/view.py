@@ -19,6 +19,7 @@ from reportgen.report.content.probes import (
     RegressionResult,
     SegmentationResult,
 )
+from reportgen.report.content.relevance import RelevanceContent
 from reportgen.wording import number_text, percent_text
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class View(NamedTuple):
         chapters: by kind, those that show something.
         not_judged: what could not be judged, with the reason.
         missing: sections that show nothing, which Details lists, those with one reason together.
+        unexplained: how many probes ``--budget`` left no time for.
     """
 
     concerns: tuple[Concern, ...]
@@ -94,11 +96,12 @@ class View(NamedTuple):
     layers: tuple[LayerCard, ...]
     not_judged: tuple[str, ...]
     missing: tuple[tuple[Section, ...], ...]
+    unexplained: int
 
 
 def make_view(report: Report) -> View:
     """Return everything that the templates need beside the report itself."""
-    found = concerns(report)
+    found, relevance = concerns(report), content_of(report, RelevanceContent)
     probes, layers = probe_cards(report), layer_cards(report)
     counts = {"predictions": len(probes), "network": len(layers), "features": _units(report)}
     chapters: dict[str, Chapter] = {}
@@ -119,6 +122,7 @@ def make_view(report: Report) -> View:
         layers=layers,
         not_judged=_not_judged(report),
         missing=_missing(report.sections),
+        unexplained=relevance.unexplained if relevance else 0,
     )
 
 

@@ -457,3 +457,4 @@ addEventListener("keydown", onKey);
 setTheme(THEMES.includes(stored()) ? stored() : "");
 // What asks where things lie waits for the first frame, which lays them out.
 requestAnimationFrame(start);
+if (location.hash) reveal();

@@ -326,7 +326,7 @@ def test_chosen_probes_have_no_share_of_right_ones_and_their_mistakes_are_no_fin
         reasons = {check.rule: check.reason for check in judged.not_applicable}
         assert ("chosen for their mistakes" in reasons["confidently-wrong"]) == content.chosen
     unmeasured = {"performance on test data": "not measured"}
-    share = "labelled probes correct (21.5 % to 78.5 %)"
+    share = "labelled probes correct (95 %: 21.5 % to 78.5 %)"
     assert numbers == [unmeasured, {**unmeasured, share: "4 of 8"}]
 
 

@@ -67,8 +67,8 @@ class Evidence(msgspec.Struct, frozen=True):
         middle_advantage: of a blob in the middle of the image, which knows no network; None where the map does
             not beat chance.
         middle_needed: what the advantage has to exceed to beat the middle.
-        moved_advantages: of copies of the map: mirrored left to right, and upside down; empty where the map
-            does not beat chance.
+        moved_advantages: of copies of the map, with ``--full``: mirrored left to right, and upside down; empty
+            where the map does not beat chance.
         steps: parts of the cells, from 0 to 1; empty in reports before 1.3: 0, 0.1 … 1.
         cells: rows and columns of the grid of cells, the same for all methods; None in reports before 1.3.
     """
@@ -224,6 +224,7 @@ class RelevanceContent(msgspec.Struct, frozen=True, tag="relevance"):
         baseline: what parts of the images are hidden by, in words.
         quick: whether the evidence and all but the CAM family were left out.
         seed: of random maps, noise and randomised weights.
+        unexplained: how many probes ``--budget`` left no time for.
         series: whether series are explained: maps are one row, of steps.
     """
 
@@ -237,3 +238,4 @@ class RelevanceContent(msgspec.Struct, frozen=True, tag="relevance"):
     quick: bool
     seed: int
     series: bool = False
+    unexplained: int = 0

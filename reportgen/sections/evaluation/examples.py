@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from reportgen.drawing.pictures import as_rgb, overlay, own_window, photograph
+from reportgen.drawing.pictures import as_rgb, lossless, overlay, own_window, photograph, shrunk
 from reportgen.drawing.series import series_figure
 from reportgen.inputs.dataset import Row
 from reportgen.numerics import resize_bilinear, six_digits
@@ -162,4 +162,4 @@ def _beside(context: Context, fold: MaskFold, row: Row, output: NDArray[Any]) ->
     name = _name(context, row.place)
     painted = ", ".join(classes.name(k) for k in np.unique(said).tolist() if k in slots)
     alt = f"{name}: the image, its true mask, and the decided one ({painted or 'nothing painted'})."
-    return photograph(context.tools.data_images, sheet, alt)
+    return lossless(context.tools.data_images, shrunk(sheet), alt)

@@ -262,7 +262,8 @@ class _Watch:
 
     def __init__(self, steps: int, deadline: float) -> None:
         self._steps, self._deadline = steps, deadline
-        self._done, self._first = 0, (0, 0.0)
+        self._done = 0
+        self._first: tuple[int, float] | None = None
 
     def advance(self, steps: int) -> None:
         """Count steps; the first ones, which trace the loop, tell nothing of the later ones.
@@ -272,7 +273,7 @@ class _Watch:
         """
         now = time.monotonic()
         self._done += steps
-        if self._first == (0, 0.0):
+        if self._first is None:
             self._first, rest = (self._done, now), 0.0
         else:
             done, begun = self._first

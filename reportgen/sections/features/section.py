@@ -153,7 +153,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     content = FeaturesContent(
         units=units,
         method=settings.feature_method,
-        steps=settings.feature_steps,
+        steps=settings.steps_of_features,
         seed=settings.seed,
         diversity=settings.diversity,
         input=feed.scaling.words,
@@ -282,7 +282,7 @@ def _counts(units: Sequence[Unit], diversity: int) -> dict[UnitTensor, int]:
 def _recipe(context: Context, group: Group, side: int) -> Recipe:
     settings = context.settings
     return Recipe(
-        settings.feature_method, settings.feature_steps, settings.diversity > 1, settings.seed,
+        settings.feature_method, settings.steps_of_features, settings.diversity > 1, settings.seed,
         LOGIT_STRENGTH if group.kind == "logit" and side >= CANVAS_SIDE else 1.0,
     )  # fmt: skip
 
@@ -440,10 +440,10 @@ def _notices(content: FeaturesContent) -> list[Notice]:
     if content.left_out:
         text = (
             f"--budget left no time for {', '.join(content.left_out[:12])}"
-            f"{' …' if len(content.left_out) > 12 else ''}. The same command again goes on where this one "
-            "stopped; without the option all are made."
+            f"{' …' if len(content.left_out) > 12 else ''}. What is finished is kept for the next run; "
+            "without the option all are made."
         )
-        notices.append(Notice("warning", text))
+        notices.append(Notice("info", text))
     return notices
 
 

@@ -1,7 +1,8 @@
-"""Maps and their evidence: of all probes at once, or of one after the other while there is time."""
+"""Maps and their evidence: of all probes, or of as many as there is time for."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING
@@ -9,21 +10,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reportgen.errors import NotApplicable, ReportgenError, reason_text
+from reportgen.inputs.fitting import image_input
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance.proof import Explanation, flat, test_weights
-from reportgen.sections.relevance.sanity import PROBES
+from reportgen.sections.relevance.sanity import PROBES, passes_needed
 from reportgen.sections.relevance.trials import prove
-from reportgen.wording import plural
+from reportgen.settings import BLOCK
 
 if TYPE_CHECKING:
     from reportgen.context import Context
     from reportgen.network.protocol import Passes
-    from reportgen.sections.relevance.methods import Method
+    from reportgen.sections.relevance.methods import Method, Question
     from reportgen.sections.relevance.proof import ProbeTarget
     from reportgen.sections.relevance.sanity import Stage
 
 SHARE = 0.6
 """Of the time that ``--budget`` leaves, where features are visualized too."""
+PASSES = 120
+"""Forward passes of the evidence for two maps of an image; fewer where a map does not beat chance."""
 
 
 def explain(
@@ -33,54 +37,53 @@ def explain(
     asked: list[ProbeTarget],
     notices: list[Notice],
 ) -> tuple[list[Explanation], dict[str, list[Stage]]]:
-    """Return the maps with their evidence, and what the randomisation test found.
+    """Return the maps with their evidence, and what the randomisation test found."""
+    settings, progress = context.settings, context.tools.progress
+    made = _run(context, passes, methods, asked, notices)
+    if settings.quick:
+        return made, {}
+    tested = test_weights(passes, made, settings, progress, notices)
+    return prove(passes, made, settings.seed, progress, moved=settings.full), tested
 
-    With a deadline probe after probe is explained while there is time; the test is never left out.
+
+def within_time(
+    context: Context, passes: Passes, methods: list[Method], asked: list[ProbeTarget]
+) -> tuple[list[ProbeTarget], int]:
+    """Return what is asked of as many probes as fit in front of the deadline, and how many are left out.
+
+    One is explained in any case.
     """
-    seed, progress = context.settings.seed, context.tools.progress
-    if context.settings.quick:
-        return _run(context, passes, methods, asked, notices), {}
-    if context.inputs.deadline == math.inf:
-        made = _run(context, passes, methods, asked, notices)
-        tested = test_weights(passes, made, seed, progress, notices)
-        return prove(passes, made, seed, progress), tested
-    parts = [
-        [one for one in asked if one.probe == k] for k in dict.fromkeys(a.probe for a in asked)
-    ]
-    end = _share_of_time(context)
-    made, last = [], 0.0
-    tested = {}
-    for place, part in enumerate(parts):
-        if place == PROBES:  # what the test takes has to be known before more is begun
-            tested = test_weights(passes, made, seed, progress, notices)
+    probes = list(dict.fromkeys(one.probe for one in asked))
+    if context.settings.quick or context.inputs.deadline == math.inf or len(probes) == 1:
+        return asked, 0
+    context.tools.progress.stage("Relevance: what a probe takes")
+    shared = "features" in context.settings.chosen_sections and image_input(context.specs)
+    maps, forward = _measured(passes, methods, asked[0].question, context.settings.seed)
+    samples = sum(method.samples for method in methods)
+    test = maps * passes_needed(methods, PROBES) / samples
+    each = maps * len(asked) / len(probes) + forward * PASSES
+    left = (SHARE if shared else 1.0) * (context.inputs.deadline - time.monotonic())
+    kept = probes[: max(1, int((left - test) / each))]
+    return [one for one in asked if one.probe in kept], len(probes) - len(kept)
+
+
+def _measured(
+    passes: Passes, methods: list[Method], question: Question, seed: int
+) -> tuple[float, float]:
+    """Return the seconds that all maps of a question take, and a forward pass of one image.
+
+    The first run traces, the second is measured; a method that fails says so when it is run for good.
+    """
+    taken = (0.0, 0.0)
+    for _ in range(2):
         begun = time.monotonic()
-        if made and begun + last > end:
-            notices.append(_cut(place, len(parts)))
-            break
-        try:
-            found = _run(context, passes, methods, part, notices)
-        except (NotApplicable, ReportgenError):
-            if not made:
-                raise
-            continue  # the notices say why
-        made += prove(passes, found, seed, progress)
-        last = time.monotonic() - begun
-    return made, tested or test_weights(passes, made, seed, progress, notices)
-
-
-def _share_of_time(context: Context) -> float:
-    """Return until when probes may be explained: features get their part of what is left."""
-    deadline = context.inputs.deadline
-    part = SHARE if "features" in context.settings.chosen_sections else 1.0
-    return deadline - (1 - part) * max(0.0, deadline - time.monotonic())
-
-
-def _cut(explained: int, asked: int) -> Notice:
-    text = (
-        f"--budget left time to explain {explained} of {plural(asked, 'probe')}; without the option all are "
-        "explained."
-    )
-    return Notice("info", text)
+        for method in methods:
+            with contextlib.suppress(Exception):
+                list(method.run(passes, [question], method.samples, seed))
+        between = time.monotonic()
+        list(passes.forward([question.sample()] * BLOCK))
+        taken = between - begun, (time.monotonic() - between) / BLOCK
+    return taken
 
 
 def _run(

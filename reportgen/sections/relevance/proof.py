@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reportgen.sections.relevance.methods import Map, Method, Question
     from reportgen.sections.relevance.perturbation import Trials
     from reportgen.sections.relevance.targets import Target
+    from reportgen.settings import Settings
 
 
 class ProbeTarget(NamedTuple):
@@ -62,9 +63,14 @@ def flat(asked: ProbeTarget, made: Map) -> bool:
 
 
 def test_weights(
-    passes: Passes, made: list[Explanation], seed: int, progress: Progress, notices: list[Notice]
+    passes: Passes,
+    made: list[Explanation],
+    settings: Settings,
+    progress: Progress,
+    notices: list[Notice],
 ) -> dict[str, list[sanity.Stage]]:
     """Run the randomisation test for every method on the first probes whose maps are not flat."""
+    stages = sanity.STAGES if settings.full else 1
     tested: dict[str, list[sanity.Stage]] = {}
     groups: dict[tuple[int, ...], list[Method]] = {}
     by_method: dict[str, list[int]] = {}
@@ -77,12 +83,16 @@ def test_weights(
         chosen = tuple(by_method.get(method.name, ())[: sanity.PROBES])
         if chosen:
             groups.setdefault(chosen, []).append(method)
-    total = sum(sanity.passes_needed(methods, len(chosen)) for chosen, methods in groups.items())
+    total = sum(
+        sanity.passes_needed(methods, len(chosen), stages) for chosen, methods in groups.items()
+    )
     progress.stage("Relevance: randomised weights", total)
     for chosen, methods in groups.items():
         questions = [asked[index].question for index in chosen]
         try:
-            tested.update(sanity.randomisation_test(passes, methods, questions, seed))
+            tested.update(
+                sanity.randomisation_test(passes, methods, questions, settings.seed, stages)
+            )
         except Exception as error:  # noqa: BLE001 - without the test the maps still have evidence
             text = f"The randomisation test could not be run: {reason_text(error)}."
             notices.append(Notice("warning", text))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reportgen.sections.relevance.methods import Map, Method, Question
 
 STAGES = 5
+"""Of the cascade from the last layer to all of them, which ``--full`` follows; all of them alone decide."""
 PROBES = 2
 DRAWS = 3
 """Draws of all weights that the last stage is the mean of where the first one still resembles: by chance?"""
@@ -46,24 +47,28 @@ class Stage(NamedTuple):
     comparable: float = 1.0
 
 
-def passes_needed(methods: Sequence[Method], questions: int) -> int:
-    """Return how many passes the test takes."""
-    return (STAGES + DRAWS) * questions * sum(method.sanity_samples for method in methods)
+def passes_needed(methods: Sequence[Method], questions: int, stages: int = 1) -> int:
+    """Return how many passes the test takes, without the further draws that some maps need."""
+    return (1 + stages) * questions * sum(method.sanity_samples for method in methods)
 
 
 def randomisation_test(
-    passes: Passes, methods: Sequence[Method], questions: Sequence[Question], seed: int
+    passes: Passes,
+    methods: Sequence[Method],
+    questions: Sequence[Question],
+    seed: int,
+    stages: int = STAGES,
 ) -> dict[str, list[Stage]]:
     """Randomise the weights from the output down and follow every method's maps.
 
     Returns:
-        The stages by method, from the last layer alone to all layers.
+        The stages by method, from the last layer alone to all layers; of one stage that of all layers.
     """
     trained = {m.name: _maps(passes, m, questions, seed) for m in methods}
     found: dict[str, list[Stage]] = {method.name: [] for method in methods}
     layers, deepest = 0, ""
     moved: dict[str, list[tuple[float, ...]]] = {method.name: [] for method in methods}
-    with passes.randomised(STAGES, seed, DRAWS - 1) as cascade:
+    with passes.randomised(stages, seed, DRAWS - 1) as cascade:
         for paths in cascade:
             if not paths and not any(s[-1].rank_correlation >= UNMOVED for s in found.values()):
                 break  # all have moved: no further draw is needed

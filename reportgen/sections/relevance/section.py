@@ -33,7 +33,7 @@ from reportgen.sections.relevance.explaining import (
     wanted_methods,
     with_similarities,
 )
-from reportgen.sections.relevance.making import explain
+from reportgen.sections.relevance.making import explain, within_time
 from reportgen.sections.relevance.methods import METHODS, attention_distances
 from reportgen.sections.relevance.overlays import with_pictures
 from reportgen.sections.relevance.proof import (
@@ -102,9 +102,8 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
     asked = _ask(context, outputs, notices)
     passes, layer = _passes(context, asked[0].target)
     methods, layer = _methods(context, asked[0].target.output, layer, notices)
+    asked, unexplained = within_time(context, passes, methods, asked)
     made, tested = explain(context, passes, methods, asked, notices)
-    last = max(one.asked.probe for one in made)
-    asked = [one for one in asked if one.probe <= last]
     content = RelevanceContent(
         output=asked[0].target.output,
         methods=tuple(_facts(method, layer, made, tested) for method in methods),
@@ -115,6 +114,7 @@ def collect(context: Context, outputs: list[NDArray[Any]]) -> Collected:
         baseline=_hidden_by(context, asked),
         quick=context.settings.quick,
         seed=context.settings.seed,
+        unexplained=unexplained,
         series=context.probes.set.series if context.probes else False,
     )
     content = _with_maps(context, content, made)

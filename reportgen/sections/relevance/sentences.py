@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reportgen.values import CAM_FAMILY
+from reportgen.wording import plural
 
 if TYPE_CHECKING:
     from reportgen.report.content.relevance import MethodFacts, RelevanceContent
@@ -26,6 +27,8 @@ def lead_of(content: RelevanceContent) -> str:
     ]
     if known:
         parts.append(_agreement_text(float(np.median(known))))
+    if content.unexplained:
+        parts.append(f"{plural(content.unexplained, 'further probe')} not explained, by --budget")
     text = "; ".join(part for part in parts if part)
     return f"{text[:1].upper()}{text[1:]}."
 

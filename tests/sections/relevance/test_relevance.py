@@ -379,9 +379,9 @@ def test_a_budget_of_nothing_explains_one_probe_with_all_its_evidence(tmp_path):
     assert {one.probe for one in section.content.maps} == {0}
     assert all(one.evidence is not None for one in section.content.maps if one.verdict != "flat")
     assert all(method.stages for method in section.content.methods)
-    assert [n.text for n in section.notices if "--budget" in n.text] == [
-        "--budget left time to explain 1 of 3 probes; without the option all are explained."
-    ]
+    assert section.content.unexplained == 2
+    assert "2 further probes not explained, by --budget" in section.lead
+    assert "2 images not explained, by --budget" in page_text(tmp_path)
     check_page(tmp_path)
 
 
@@ -390,3 +390,19 @@ def test_a_budget_that_suffices_changes_nothing(tmp_path):
     within = built(functional(), tmp_path / "within", probes=three_pictures(), budget=3_600)
     assert within.content == whole.content
     assert within.notices == whole.notices
+
+
+# -- in full --------------------------------------------------------------------------------------------
+
+
+def test_in_full_the_last_layers_come_first_and_the_end_is_that_of_the_default(tmp_path):
+    default = built(functional(), tmp_path / "default")
+    full = built(functional(), tmp_path / "full", full=True)
+    for one, whole in zip(default.content.methods, full.content.methods, strict=True):
+        assert one.stages == whole.stages[-1:]
+        assert len(whole.stages) > 1
+        assert whole.passes_sanity == one.passes_sanity
+    assert [m.verdict for m in default.content.maps] == [m.verdict for m in full.content.maps]
+    assert "Random down to" in page_text(tmp_path / "full")
+    assert "Random down to" not in page_text(tmp_path / "default")
+    check_page(tmp_path / "full")
