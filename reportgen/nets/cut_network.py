@@ -13,7 +13,7 @@ from reportgen.nets.tensorflow_internals import captured_here, cut_out
 from reportgen.nets.transforms import transform_randomly
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -102,17 +102,22 @@ class PictureRunner:
         import tensorflow as tf
 
         self._cut, self._canvas, self._device = cut, canvas, device
-        shape = (cut.count, canvas.height, canvas.width, canvas.channels)
-        pictures, seed = tf.TensorSpec(shape, tf.float32), tf.TensorSpec((2,), tf.int32)
-        strength = tf.TensorSpec((), tf.float32)
+        self._shape = (cut.count, canvas.height, canvas.width, canvas.channels)
+        seed, strength = tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)
+        self._run = self._traced(self._trace_run, seed, strength)
+
+    def _traced(self, function: Callable[..., Any], *more: Any) -> Any:
+        """Trace a function of pictures, and of more.
+
+        Raises:
+            NotApplicable: the network does not take such pictures, or has no gradient in them.
+        """
+        import tensorflow as tf
+
+        pictures = tf.TensorSpec(self._shape, tf.float32)
         try:
-            with on_device(device):
-                self._run = tf.function(self._trace_run, autograph=False).get_concrete_function(
-                    pictures, seed, strength
-                )
-                self._field_gradient = tf.function(
-                    self._trace_field, autograph=False
-                ).get_concrete_function(pictures)
+            with on_device(self._device):
+                return tf.function(function, autograph=False).get_concrete_function(pictures, *more)
         except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             text = str(error).strip().partition("\n")[0][:200]
             raise NotApplicable(f"Pictures of this size cannot be fed: {text}") from error
@@ -160,14 +165,18 @@ class PictureRunner:
         return tf.reduce_max(tf.abs(gradient), axis=[0, 3])
 
     def receptive_field(self, seed: int) -> tuple[int, int]:
-        """Return height and width of what the central place sees, in pixels: where noise moves it."""
+        """Return height and width of what the central place sees, in pixels: where noise moves it.
+
+        Raises:
+            NotApplicable: the network has no gradient in its input.
+        """
         import tensorflow as tf
 
         canvas = self._canvas
-        shape = (self._cut.count, canvas.height, canvas.width, canvas.channels)
-        noise = np.random.default_rng(seed).uniform(0, 1, shape)
+        gradient = self._traced(self._trace_field)
+        noise = np.random.default_rng(seed).uniform(0, 1, self._shape)
         with on_device(self._device):
-            found = self._field_gradient(tf.constant(noise, tf.float32)).numpy() > 0
+            found = gradient(tf.constant(noise, tf.float32)).numpy() > 0
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
         if not rows.size:
             return canvas.height, canvas.width

@@ -102,8 +102,12 @@ def test_a_network_without_a_gradient_is_said():
     start = keras.Input((16, 16, 3), name="picture")
     x = layers.Lambda(tf.round)(start)
     model = keras.Model(start, layers.Conv2D(2, 3, name="conv")(x))
+    made = KerasNetwork(model, images=1).ascent("conv", "picture", {}, UNIT, count=1)
+    goal = np.eye(2, dtype=np.float32)[:1]
     with pytest.raises(NotApplicable, match="no gradient"):
-        KerasNetwork(model, images=1).ascent("conv", "picture", {}, UNIT, count=1)
+        made.optimise("channel", goal, [0], Recipe(steps=1), nothing)
+    with pytest.raises(NotApplicable, match="no gradient"):
+        made.receptive_field()
 
 
 def test_the_model_is_not_touched():
