@@ -1,5 +1,6 @@
 """What every test stands on: TensorFlow quiet and on the processor, property tests without a deadline."""
 
+import gc
 import os
 import tempfile
 
@@ -35,6 +36,13 @@ def pytest_collection_modifyitems(items):
         elif item.path.stem.startswith("test_real_"):
             item.add_marker("large")
     items.sort(key=lambda item: DEAR.index(item.path.stem) if item.path.stem in DEAR else len(DEAR))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heap_at_rest():
+    """Keep collections, which Keras asks for, from walking over all earlier files' networks again."""
+    yield
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
