@@ -190,6 +190,11 @@ def slower(now: dict[str, float], kept: dict[str, float]) -> list[str]:
 
 def check(found: dict[str, list[str]], rounds: int) -> int:
     """Hold the sections against the kept costs; return the exit code."""
+    if not KEPT.is_file():
+        print(
+            f"No run is kept ({KEPT.name}): benchmarks/run.py --write on an idle machine keeps one."
+        )
+        return 2
     kept = json.loads(KEPT.read_text("utf-8"))["sections"]
     now = in_floors(measure({name: found[name] for name in ("floor", "sections")}, rounds, {}))
     for name, value in now.items():
