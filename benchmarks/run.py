@@ -81,8 +81,10 @@ def copies(images: list[Path], count: int, folder: Path) -> Path:
     return folder
 
 
-def commands(shared: Path, work: Path, glue: Path | None) -> dict[str, list[str]]:
-    """Return the commands by name."""
+def commands(
+    shared: Path, work: Path, glue: Path | None, *, peers: bool = True
+) -> dict[str, list[str]]:
+    """Return the commands by name, those of peers where they are wanted and can be installed."""
     python = sys.executable
     model = str(shared / "models" / "efficientnet_lite0.keras")
     images = sorted((shared / "images" / "photos").iterdir())
@@ -106,10 +108,10 @@ def commands(shared: Path, work: Path, glue: Path | None) -> dict[str, list[str]
         "render": [python, "-m", "reportgen", "render", str(work / "out8")],
         "--help": [python, "-m", "reportgen", "--help"],
     }  # fmt: skip
-    peers = peers_python()
-    if peers is not None:
+    theirs = peers_python() if peers else None
+    if theirs is not None:
         four = map(str, sorted(eight.iterdir())[:4])
-        found["peers"] = [peers, str(HERE / "peers.py"), model, *four]
+        found["peers"] = [theirs, str(HERE / "peers.py"), model, *four]
     if glue is not None:
         photos = [str(path) for path in sorted(eight.iterdir())]
         found["glue"] = [python, str(glue), model, str(work / "glue"), *photos]
@@ -310,7 +312,8 @@ def main() -> None:
     shared = Path(os.environ.get("REPORTGEN_MODELS", HERE.parent.parent / "shared"))
     glue = options.glue or (shared / "bench" / "glue.py")
     with tempfile.TemporaryDirectory() as folder:
-        found = commands(shared, Path(folder), glue if glue.is_file() else None)
+        known = glue if glue.is_file() else None
+        found = commands(shared, Path(folder), known, peers=not options.check)
         if options.check:
             sys.exit(check(found, options.rounds))
         costs = measure(found, options.rounds, SELDOM)
