@@ -39,6 +39,8 @@ MAX_INFLATION = 200
 """Keras does not compress: a file that unpacks to more than this many times its size is a trap."""
 MAX_MEMBERS = 100_000
 """Of the archive that a ``.keras`` file is."""
+MAX_SHARDS = 256
+"""Files that an index of weights may name."""
 DECLARED_TIMES = 8
 """How often the bytes that a file stores its weights may take: it may hold them in a smaller type."""
 DECLARED_BYTES = 64 * 2**20

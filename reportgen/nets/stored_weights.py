@@ -100,27 +100,25 @@ def stored_weights(file: Any, layers: Sequence[StoredLayer]) -> tuple[StoredWeig
     return tuple(_weight(one, known, taken) for one in found)
 
 
-def weight_by_name(
+def weight_at(
+    parts: Sequence[str],
     name: str,
-    shape: Sequence[int],
-    dtype: str,
-    place: str,
+    values: tuple[Sequence[int], str, str],
     layers: Sequence[StoredLayer],
     taken: set[str],
 ) -> StoredWeight:
-    """Return a weight of which a file says the variable's name only, as ``block/conv/kernel``.
+    """Return a weight of which it is known by its place, or by the name of its variable, whose it is.
 
     Args:
-        name: of the variable.
-        shape: of its values.
-        dtype: as it is stored.
-        place: where they are.
+        parts: names of layers from the root down, and of what they hold.
+        name: of the weight.
+        values: its shape, its type as it is stored, and where its values are.
         layers: of the stored configuration, empty where there is none.
         taken: paths that other weights have; grows.
     """
-    *parts, last = name.partition(":")[0].split("/")
-    kinds = ("",) * len(parts)
-    found = _Found(place, tuple(parts), kinds, last, tuple(int(n) for n in shape), dtype)
+    shape, dtype, place = values
+    kinds = tuple(part if n else "" for n, part in enumerate(parts))
+    found = _Found(place, tuple(parts), kinds, name, tuple(int(n) for n in shape), dtype)
     return _weight(found, {layer.path: layer for layer in layers}, taken)
 
 
