@@ -83,6 +83,9 @@ MAX_REMOTE_FILES = 200_000
 """That one build fetches from stores."""
 MAX_REMOTE_BYTES = 64 * 2**30
 
+SLAB_BYTES = 256 * 2**20
+"""A stored weight that is larger is read and measured slab by slab."""
+
 # -- bounds on what a pass takes ------------------------------------------------------------------------
 
 MAX_ACTIVATION_BYTES = 512 * 2**20

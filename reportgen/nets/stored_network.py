@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec.structs import replace
 
 from reportgen.errors import NotApplicable
+from reportgen.nets.quantized import dequantized
 from reportgen.nets.stored_layers import (
     network_name,
     stored_calls,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from reportgen.nets.stored_layers import StoredLayer
     from reportgen.nets.stored_weights import StoredWeight
     from reportgen.network.facts import VariableFacts
+    from reportgen.slabs import Slabs
 
 
 class StoredNetwork:
@@ -58,14 +60,14 @@ class StoredNetwork:
         shape = next(tensor.shape for tensor in self.facts.inputs if tensor.name == name)
         return tuple(n or 0 for n in shape[1:])
 
-    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
-        """Read one weight after the other.
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any] | Slabs]]:
+        """Read one weight after the other, a large one slab by slab before the next is asked for.
 
         Raises:
             ModelError: the file was changed since it was looked at.
         """
         arrays = self._source.arrays(self._weights)
-        yield from zip((weight.facts for weight in self._weights), arrays, strict=True)
+        yield from dequantized(zip((weight.facts for weight in self._weights), arrays, strict=True))
 
     def forward(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is nothing to run."""

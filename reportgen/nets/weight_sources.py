@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reportgen.nets.stored import Stored
     from reportgen.nets.stored_layers import StoredLayer
     from reportgen.nets.stored_weights import StoredWeight
+    from reportgen.slabs import Slabs
 
 
 _DAMAGE = (TypeError, ValueError, LookupError, AttributeError, OSError, RuntimeError)
@@ -39,7 +40,7 @@ class WeightSource(Protocol):
     def weights(self, layers: Sequence[StoredLayer]) -> tuple[StoredWeight, ...]:
         """Return what there is, without its values."""
 
-    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
+    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any] | Slabs]:
         """Yield the values of weights, one in memory at a time."""
 
 
@@ -74,7 +75,7 @@ class Hdf5Weights:
         except _DAMAGE as error:
             raise _damaged(self._path, error) from error
 
-    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
+    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any] | Slabs]:
         """Yield the values.
 
         Raises:
@@ -145,7 +146,7 @@ class CheckpointWeights:
         *parts, last = one["name"].partition(":")[0].split("/")
         return parts, last
 
-    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
+    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any] | Slabs]:
         """Yield the values."""
         for weight in weights:
             yield self._values(weight.place)
