@@ -73,6 +73,29 @@ def open_model(
     raise UsageError(f"The model must be a keras.Model or a path, not {type(model).__name__}.")
 
 
+def runnable(loaded: LoadedModel, device: str) -> LoadedModel:
+    """Return a model that TensorFlow can run on a device: on a processor, one with its channels last.
+
+    Where no exact copy can be made the model is left as it is, and the reason is noted.
+    """
+    from reportgen.nets.channels_last import channels_last_copy, takes_channels_first
+
+    if device != "cpu" or not takes_channels_first(loaded.model):
+        return loaded
+    copy, reason = channels_last_copy(loaded.model)
+    said = "It takes channels first, which TensorFlow does not run on a processor"
+    if copy is None:
+        said = f"{said}, and no exact copy with channels last can be made: {reason}"
+    else:
+        said = f"{said}: a copy with channels last, of the same weights and answers, is run"
+    before = loaded.origin or Origin("native")
+    origin = Origin(before.way, before.version, (*before.notes, said))
+    if copy is None:
+        return loaded._replace(origin=origin)
+    compiled = loaded.compiled or (loaded.model.compiled and loaded.model.get_compile_config())
+    return loaded._replace(model=copy, compiled=compiled or {}, origin=origin)
+
+
 def check_model_file(path: Path, architecture: str | None = None) -> None:
     """Raise ModelError where a file is plainly no model; in a moment, without TensorFlow."""
     read_stored(path, architecture)

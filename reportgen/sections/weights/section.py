@@ -283,9 +283,7 @@ def _of_large(paths: Sequence[str]) -> tuple[Notice, ...]:
         return ()
     said = f"{paths[0]} and {len(paths) - 1} more are" if len(paths) > 1 else f"{paths[0]} is"
     limit = f"{SLAB_BYTES / 2**20:.0f} MiB"
-    text = (
-        f"{said} larger than {limit} and measured slab by slab: nothing is said of filters there."
-    )
+    text = f"{said} larger than {limit} and measured slab by slab: their filters are not examined."
     return (Notice("info", text),)
 
 
