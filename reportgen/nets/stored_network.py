@@ -19,6 +19,7 @@ from reportgen.nets.stored_layers import (
     stored_layers,
     stored_outputs,
 )
+from reportgen.nets.stored_shapes import with_shapes
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
 from reportgen.nets.weight_sources import weight_source
 from reportgen.network.facts import LayerFacts, NetworkFacts, Origin
@@ -119,7 +120,7 @@ def _facts(
         inputs=stored_inputs(layers),
         outputs=stored_outputs(stored.config, layers, {"": loss} if loss else {}),
         layers=rows,
-        calls=stored_calls(stored.config, layers),
+        calls=with_shapes(stored_calls(stored.config, layers), layers, stored_inputs(layers)),
         parameters=sum(weight.elements for weight in weights),
         trainable_parameters=sum(weight.elements for weight in weights if weight.facts.trainable),
         weight_bytes=sum(w.elements * dtype_size(w.facts.dtype) for w in weights),
