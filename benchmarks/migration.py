@@ -3,10 +3,10 @@
     python benchmarks/migration.py write FOLDER [FILE …]     # by a Python that has tf_keras
     python benchmarks/migration.py compare FOLDER            # by one that has reportgen
 
-``write`` saves networks of most layers of Keras 2 in both formats, and the answers of ``tf_keras`` to random
-inputs, of FILEs too. ``tf_keras`` runs the code that a file carries: give it files that you trust. ``compare``
-loads every file as a report does and prints the largest difference; equal is up to 1e-4. A file that is not
-migrated counts too: it is named with its reason.
+``write`` saves networks of most layers of Keras 2 in both formats, some as SavedModels, and the answers of
+``tf_keras`` to random inputs, of FILEs too. ``tf_keras`` runs the code that a file carries: give it files that
+you trust. ``compare`` loads every file as a report does and prints the largest difference; equal is up to 1e-4.
+A file that is not migrated counts too: it is named with its reason.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ IMAGES = 5
 """No size of a layer below: ``keras.ops.add`` takes (n, 1, 1) for a bias where n is the number of channels."""
 
 
+SAVED = {
+    "recurrent_LSTM_hard_sigmoid", "recurrent_GRU_sigmoid", "rnn_cells", "in_time", "conv2d", "decoder",
+    "conv1d", "normalisations", "adapted", "embedding", "frozen_inside", "shared_network",
+    "nested_sequential", "attention", "several_outputs", "seq2seq", "tf_operators", "scaled_resnet50",
+}  # fmt: skip
+"""Networks that are saved as SavedModels too."""
+
+
 # -- by tf_keras -------------------------------------------------------------------------------------
 
 
@@ -41,10 +49,10 @@ def write(folder: Path, files: list[Path]) -> None:
     for name, make in networks().items():
         model = make()
         shaken(model)
-        for ending in ("h5", "keras"):
-            path = folder / f"{name}.{ending}"
+        for ending in (".h5", ".keras", *(["_saved"] if name in SAVED else [])):
+            path = folder / f"{name}{ending}"
             try:
-                model.save(path)
+                model.save(path, **({"save_format": "tf"} if ending == "_saved" else {}))
             except Exception as error:  # noqa: BLE001 - Keras 2 cannot save all that it makes
                 print(f"{path.name}: tf_keras cannot save it ({str(error)[:80]})")
                 continue
@@ -69,7 +77,7 @@ def readable(path: Path, folder: Path) -> Path:
     Backslashes, as Windows wrote them, become slashes, and the group of the layers gets its later name; the
     arrays are copied as they are.
     """
-    if not zipfile.is_zipfile(path):
+    if path.is_dir() or not zipfile.is_zipfile(path):
         return path
     made = folder / f"readable_{path.name}"
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(made, "w") as new:
