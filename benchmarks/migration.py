@@ -3,10 +3,10 @@
     python benchmarks/migration.py write FOLDER [FILE …]     # by a Python that has tf_keras
     python benchmarks/migration.py compare FOLDER            # by one that has reportgen
 
-``write`` saves networks of most layers of Keras 2 in both formats, and the answers of ``tf_keras`` to random
-inputs, of FILEs too. ``tf_keras`` runs the code that a file carries: give it files that you trust. ``compare``
-loads every file as a report does and prints the largest difference; equal is up to 1e-4. A file that is not
-migrated counts too: it is named with its reason.
+``write`` saves networks of most layers of Keras 2 in both formats, some as SavedModels, and the answers of
+``tf_keras`` to random inputs, of FILEs too. ``tf_keras`` runs the code that a file carries: give it files that
+you trust. ``compare`` loads every file as a report does and prints the largest difference; equal is up to 1e-4.
+A file that is not migrated counts too: it is named with its reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 EQUAL = 1e-4
-IMAGES = 4
+IMAGES = 5
+"""No size of a layer below: ``keras.ops.add`` takes (n, 1, 1) for a bias where n is the number of channels."""
+
+
+SAVED = {
+    "recurrent_LSTM_hard_sigmoid", "recurrent_GRU_sigmoid", "rnn_cells", "in_time", "conv2d", "decoder",
+    "conv1d", "normalisations", "adapted", "embedding", "frozen_inside", "shared_network",
+    "nested_sequential", "attention", "several_outputs", "seq2seq", "tf_operators", "scaled_resnet50",
+}  # fmt: skip
+"""Networks that are saved as SavedModels too."""
 
 
 # -- by tf_keras -------------------------------------------------------------------------------------
@@ -40,10 +49,10 @@ def write(folder: Path, files: list[Path]) -> None:
     for name, make in networks().items():
         model = make()
         shaken(model)
-        for ending in ("h5", "keras"):
-            path = folder / f"{name}.{ending}"
+        for ending in (".h5", ".keras", *(["_saved"] if name in SAVED else [])):
+            path = folder / f"{name}{ending}"
             try:
-                model.save(path)
+                model.save(path, **({"save_format": "tf"} if ending == "_saved" else {}))
             except Exception as error:  # noqa: BLE001 - Keras 2 cannot save all that it makes
                 print(f"{path.name}: tf_keras cannot save it ({str(error)[:80]})")
                 continue
@@ -68,7 +77,7 @@ def readable(path: Path, folder: Path) -> Path:
     Backslashes, as Windows wrote them, become slashes, and the group of the layers gets its later name; the
     arrays are copied as they are.
     """
-    if not zipfile.is_zipfile(path):
+    if path.is_dir() or not zipfile.is_zipfile(path):
         return path
     made = folder / f"readable_{path.name}"
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(made, "w") as new:
@@ -279,7 +288,7 @@ def networks() -> dict[str, Any]:
             (7,), lambda: layers.Embedding(9, 4, mask_zero=True), lambda: layers.LSTM(3)
         ),
     }
-    return found | graphs()
+    return found | graphs() | functions()
 
 
 def graphs() -> dict[str, Any]:  # noqa: C901 - a network a joint
@@ -357,6 +366,173 @@ def graphs() -> dict[str, Any]:  # noqa: C901 - a network a joint
         "nested_sequential": nested_sequential, "several_outputs": several, "seq2seq": seq2seq,
         "attention": attention, "slashed_names": slashed, "regularised": regularised,
     }  # fmt: skip
+
+
+def functions() -> dict[str, Any]:
+    """Return makers of networks that call functions of TensorFlow, a function each."""
+    import tensorflow as tf
+    from tf_keras import Input, Model, applications, layers
+
+    def applied(shape: tuple[int, ...], work: Any) -> Any:
+        def make() -> Any:
+            entry = Input(shape)
+            inside = layers.Conv2D(4, 1)(entry) if len(shape) == 3 else layers.Dense(4)(entry)
+            return Model(entry, work(inside))
+
+        return make
+
+    def scaled(family: Any) -> Any:
+        def make() -> Any:
+            entry = Input((8, 8, 3))
+            return Model(entry, layers.Conv2D(2, 3)(family.preprocess_input(entry)))
+
+        return make
+
+    steps, picture = (6, 4), (8, 8, 3)
+    of_one = (
+        "abs", "sigmoid", "tanh", "exp", "square", "negative", "sign", "floor", "ceil", "round", "sin", "cos",
+        "softplus", "erf", "expm1", "reciprocal", "log_sigmoid", "atan", "sinh", "cosh", "asinh", "tan",
+    )  # fmt: skip
+    over = ("sum", "mean", "max", "min", "prod", "std", "variance", "logsumexp")
+    of_nn = (
+        "relu",
+        "relu6",
+        "elu",
+        "selu",
+        "silu",
+        "gelu",
+        "leaky_relu",
+        "softsign",
+        "softmax",
+        "log_softmax",
+    )
+    found = {f"tf_{name}": applied(steps, getattr(tf.math, name)) for name in of_one}
+    found |= {f"tf_nn_{name}": applied(steps, getattr(tf.nn, name)) for name in of_nn}
+    found |= {
+        f"tf_reduce_{name}": applied(
+            steps,
+            lambda x, name=name: getattr(tf.math, f"reduce_{name}")(x, axis=-1, keepdims=True),
+        )
+        for name in over
+    }
+    found |= {
+        f"tf_{name}": applied(
+            steps, lambda x, name=name: getattr(tf.math, name)(x, tf.abs(x[:, ::-1]) + 0.5)
+        )
+        for name in (
+            "maximum",
+            "minimum",
+            "divide",
+            "floordiv",
+            "floormod",
+            "atan2",
+            "divide_no_nan",
+        )
+    }
+    found |= {
+        f"tf_{name}": applied(
+            steps, lambda x, name=name: tf.cast(getattr(tf.math, name)(x, 0.1), "float32")
+        )
+        for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
+    }
+    found |= {
+        f"scaled_{name}": scaled(getattr(applications, name))
+        for name in ("resnet50", "mobilenet_v2", "vgg16", "xception", "densenet", "inception_v3")
+    }
+    found |= {f"tf_{name}": applied(steps, work) for name, work in _of_steps().items()}
+    found |= {f"tf_{name}": applied(picture, work) for name, work in _of_pictures().items()}
+    found["mobilenet_v3"] = lambda: applications.MobileNetV3Small(
+        (64, 64, 3), weights=None, include_top=False, include_preprocessing=False
+    )
+    return found
+
+
+def _of_steps() -> dict[str, Any]:
+    """Return functions of a tensor of (batch, 6, 4)."""
+    import tensorflow as tf
+    import tf_keras
+
+    k = tf_keras.backend
+    return {
+        "operators": lambda x: 1.5 - (x * 2 + x / 3) ** 2 - (-x),
+        "indices": lambda x: x[:, 1:4, ::-1] + x[:, 0:1, tf.newaxis, 2],
+        "row": lambda x: x[:, 2],
+        "last": lambda x: x[..., -1:],
+        "concat": lambda x: tf.concat([x, x * 2, tf.abs(x)], axis=1),
+        "stack": lambda x: tf.stack([x, x + 1], axis=-1),
+        "unstack": lambda x: tf.unstack(x, axis=1)[2],
+        "split": lambda x: tf.split(x, 2, axis=1)[1],
+        "split_sizes": lambda x: tf.split(x, [1, 2, 3], axis=1)[2],
+        "reshape": lambda x: tf.reshape(x, (-1, 3, 8)),
+        "expand": lambda x: tf.expand_dims(x, 1),
+        "squeeze": lambda x: tf.squeeze(x[:, :1], axis=1),
+        "transpose": lambda x: tf.transpose(x, [0, 2, 1]),
+        "tile": lambda x: tf.tile(x, [1, 2, 1]),
+        "repeat": lambda x: tf.repeat(x, 3, axis=1),
+        "pad": lambda x: tf.pad(x, [[0, 0], [1, 2], [0, 0]]),
+        "pad_reflect": lambda x: tf.pad(x, [[0, 0], [1, 2], [0, 0]], mode="REFLECT"),
+        "gather": lambda x: tf.gather(x, [0, 2, 2], axis=1),
+        "clip": lambda x: tf.clip_by_value(x, -0.5, 0.7),
+        "matmul": lambda x: tf.matmul(x, x, transpose_b=True),
+        "matmul_both": lambda x: tf.matmul(x, tf.transpose(x, [0, 2, 1])),
+        "matmul_first": lambda x: tf.matmul(x, x, transpose_a=True),
+        "tensordot": lambda x: tf.tensordot(x, [[1.0, 2.0]] * 4, axes=1),
+        "where": lambda x: tf.where(x > 0.1, x, tf.zeros_like(x)),
+        "one_hot": lambda x: tf.one_hot(tf.cast(tf.argmax(x, axis=-1), "int32"), 4),
+        "argmin": lambda x: tf.cast(tf.argmin(x, axis=-1), "float32"),
+        "cumsum": lambda x: tf.cumsum(x, axis=1),
+        "cumprod": lambda x: tf.math.cumprod(x, axis=1),
+        "l2_normalize": lambda x: tf.math.l2_normalize(x, axis=-1),
+        "norm": lambda x: tf.norm(x, axis=-1),
+        "top_k": lambda x: tf.math.top_k(x, 2)[0],
+        "scalar_mul": lambda x: tf.math.scalar_mul(0.5, x),
+        "sqrt": lambda x: (
+            tf.sqrt(tf.abs(x) + 1) + tf.math.rsqrt(tf.abs(x) + 1) + tf.math.log(tf.abs(x) + 1)
+        ),
+        "log1p": lambda x: tf.math.log1p(tf.abs(x)),
+        "arcs": lambda x: (
+            tf.asin(tf.tanh(x) * 0.9) + tf.acos(tf.tanh(x) * 0.9) + tf.atanh(tf.tanh(x) * 0.9)
+        ),
+        "acosh": lambda x: tf.acosh(tf.abs(x) + 1.1),
+        "pow": lambda x: tf.pow(tf.abs(x) + 0.1, 1.7),
+        "logical": lambda x: tf.cast(
+            tf.logical_or(tf.logical_and(x > 0, x < 1), tf.logical_not(x > -1)), "float32"
+        ),
+        "identity": lambda x: tf.identity(tf.stop_gradient(x)),
+        "ones_like": lambda x: tf.ones_like(x) + x,
+        "any": lambda x: tf.cast(tf.reduce_any(x > 0.3, axis=1), "float32"),
+        "finite": lambda x: tf.cast(tf.math.is_finite(x), "float32"),
+        "k_mean": lambda x: k.mean(x, axis=1),
+        "k_sum": lambda x: k.sum(k.square(x), axis=-1, keepdims=True),
+        "k_l2": lambda x: k.l2_normalize(x, axis=-1),
+        "k_clip": lambda x: k.clip(x, 0.0, 1.0),
+        "k_permuted": lambda x: k.permute_dimensions(x, (0, 2, 1)),
+        "k_concatenated": lambda x: k.concatenate([x, x], axis=-1),
+        "k_relu": lambda x: k.relu(x, alpha=0.1, max_value=1.0),
+        "k_reversed": lambda x: k.reverse(x, 1),
+        "activation": tf_keras.activations.swish,
+        "hard_sigmoid": tf_keras.activations.hard_sigmoid,
+    }
+
+
+def _of_pictures() -> dict[str, Any]:
+    """Return functions of a tensor of (batch, 8, 8, 4)."""
+    import tensorflow as tf
+    import tf_keras
+
+    return {
+        "resize": lambda x: tf.image.resize(x, (13, 5)),
+        "resize_nearest": lambda x: tf.image.resize(x, (16, 16), method="nearest"),
+        "resize_bicubic": lambda x: tf.image.resize(x, (13, 5), method="bicubic", antialias=True),
+        "max_pool": lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID"),
+        "avg_pool": lambda x: tf.nn.avg_pool2d(x, [1, 3, 3, 1], [1, 2, 2, 1], "SAME"),
+        "depth_to_space": lambda x: tf.nn.depth_to_space(x, 2),
+        "space_to_depth": lambda x: tf.nn.space_to_depth(x, 2),
+        "grey": lambda x: tf.image.rgb_to_grayscale(x[..., :3]),
+        "means": lambda x: tf.reduce_mean(x, [1, 2]),
+        "bias": lambda x: tf.nn.bias_add(x, [1.0, 2.0, 3.0, 4.0]),
+        "k_resize": lambda x: tf_keras.backend.resize_images(x, 2, 2, "channels_last"),
+    }
 
 
 # -- by reportgen ------------------------------------------------------------------------------------

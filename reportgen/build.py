@@ -26,7 +26,7 @@ from reportgen.inputs.given import read_inputs
 from reportgen.inputs.images import quiet_decoders
 from reportgen.nets.bounds import in_time
 from reportgen.nets.engine import import_keras, on_device
-from reportgen.nets.loading import check_model_file, open_model
+from reportgen.nets.loading import check_model_file, open_model, runnable
 from reportgen.nets.stored import read_stored
 from reportgen.network.calls import choose_calls
 from reportgen.page.folder import ReportFolder
@@ -180,6 +180,7 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
     except NotBuiltError as error:
         network = _stored(model, settings, reason_text(error))
         return _reported(network, inputs, progress, created)
+    loaded = runnable(loaded, settings.device)
     with on_device(settings.device):
         progress.stage("Tracing the forward pass")
         return _reported(_network(loaded, inputs), inputs, progress, created)

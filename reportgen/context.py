@@ -21,8 +21,8 @@ from reportgen.inputs.probes import read_probes
 from reportgen.inputs.streams import first_images
 from reportgen.network.samples import sample_of
 from reportgen.network.tasks import class_count, guess_tasks
-from reportgen.numerics import digest
 from reportgen.report.leaves import Notice
+from reportgen.slabs import digest_of
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
@@ -306,5 +306,5 @@ def identity_of(network: Network, device: str) -> str:
         (__version__, np.__version__, PIL.__version__, device),
         code,
         msgspec.to_builtins(described),
-        *((variable.path, digest(array)) for variable, array in network.variables()),
+        *((variable.path, digest_of(array)) for variable, array in network.variables()),
     )

@@ -39,6 +39,8 @@ MAX_INFLATION = 200
 """Keras does not compress: a file that unpacks to more than this many times its size is a trap."""
 MAX_MEMBERS = 100_000
 """Of the archive that a ``.keras`` file is."""
+MAX_SHARDS = 256
+"""Files that an index of weights may name."""
 DECLARED_TIMES = 8
 """How often the bytes that a file stores its weights may take: it may hold them in a smaller type."""
 DECLARED_BYTES = 64 * 2**20
@@ -80,6 +82,9 @@ MAX_STATIC_BYTES = 512 * 2**10
 MAX_REMOTE_FILES = 200_000
 """That one build fetches from stores."""
 MAX_REMOTE_BYTES = 64 * 2**30
+
+SLAB_BYTES = 256 * 2**20
+"""A stored weight that is larger is read and measured slab by slab."""
 
 # -- bounds on what a pass takes ------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ def text_of(folder):
         "reportgen.sections.relevance.sanity.randomisation_test",
         "reportgen.sections.activations.section._shown",
         "reportgen.sections.probes.section.read_output",
-        "reportgen.sections.weights.section.describe",
+        "reportgen.sections.weights.section.statistics_of",
     ],
 )
 def test_no_folder_of_the_machine_is_on_the_page_whatever_fails(tmp_path, monkeypatch, place):

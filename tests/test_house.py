@@ -232,7 +232,7 @@ def test_the_documented_limits_are_those_that_hold():
     assert {name for _, name in rows} >= {
         n for n in vars(settings) if n.startswith("MAX_HISTORY_C")
     }
-    assert len(rows) == 25
+    assert len(rows) == 26
     for value, name in rows:
         assert getattr(settings, name) == int(value.replace(",", "")), name
 

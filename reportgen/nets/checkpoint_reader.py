@@ -8,6 +8,7 @@ Nothing of the package is imported.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import math
@@ -20,8 +21,16 @@ from typing import Any
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _END = "/.ATTRIBUTES/VARIABLE_VALUE"
 _NO_WEIGHTS = ("optimizer/", "keras_api/metrics/", "save_counter", "_CHECKPOINTABLE")
+_VALUE = "VARIABLE_VALUE"
+_NO_STEPS = (
+    "layer_with_weights-", "keras_api", "optimizer", "variables", "trainable_variables", "signatures",
+    "non_trainable_variables", "regularization_losses",
+)  # fmt: skip
+"""Ways to a variable that do not say whose it is."""
 MOST = 200_000
-"""Tensors of one checkpoint."""
+"""Tensors, and objects, of one checkpoint."""
+DEEPEST = 64
+"""Steps to a variable."""
 
 
 class DamagedError(Exception):
@@ -36,7 +45,8 @@ def copy_weights(folder: str, out: str) -> list[dict[str, Any]]:
         out: an empty folder.
 
     Returns:
-        Of each its ``name``, ``shape``, ``dtype`` as stored and ``file``, in the order of their keys.
+        Of each its ``name``, its ``place`` as the steps to it through the layers, its ``shape``, ``dtype`` as
+        stored and ``file``, in the order of their keys.
 
     Raises:
         DamagedError: a file of it is no regular file, or it declares more than it stores.
@@ -54,7 +64,7 @@ def copy_weights(folder: str, out: str) -> list[dict[str, Any]]:
     declared = sum(math.prod(shapes[key]) * (types[key].size or 1) for key in shapes)
     if declared > held:
         raise DamagedError(f"it declares {declared:,} bytes and stores {held:,}")
-    names = _names(reader) if _GRAPH in shapes else {}
+    names, places = _graph(reader) if _GRAPH in shapes else ({}, {})
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
     for key in sorted(shapes, key=_natural):
@@ -72,9 +82,9 @@ def copy_weights(folder: str, out: str) -> list[dict[str, Any]]:
         seen.add(copy)
         file = f"{len(found)}.npy"
         np.save(os.path.join(out, file), plain, allow_pickle=False)  # noqa: PTH118
-        found.append(
-            {"name": name, "shape": list(array.shape), "dtype": types[key].name, "file": file}
-        )
+        place = places.get(key, [])
+        shape, dtype = list(array.shape), types[key].name
+        found.append({"name": name, "place": place, "shape": shape, "dtype": dtype, "file": file})
     return found
 
 
@@ -95,18 +105,41 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-def _names(reader: Any) -> dict[str, str]:
-    """Return what the variables were called, by their keys."""
+def _graph(reader: Any) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return by their keys what the variables were called, and the steps that lead to them."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     graph.ParseFromString(reader.get_tensor(_GRAPH))
-    return {
-        attribute.checkpoint_key: attribute.full_name
-        for node in graph.nodes
-        for attribute in node.attributes
-        if attribute.full_name
-    }
+    if len(graph.nodes) > MOST:
+        raise DamagedError(f"it declares {len(graph.nodes):,} objects")
+    ways = _ways(graph.nodes)
+    names, places = {}, {}
+    for number, node in enumerate(graph.nodes):
+        for attribute in node.attributes:
+            if attribute.full_name:
+                names[attribute.checkpoint_key] = attribute.full_name
+            if attribute.name == _VALUE and number in ways:
+                places[attribute.checkpoint_key] = ways[number]
+    return names, places
+
+
+def _ways(nodes: Any) -> dict[int, list[str]]:
+    """Return the shortest way to each object, through the numbered layers of networks where they are."""
+    ways: dict[int, list[str]] = {0: []} if nodes else {}
+    waiting = collections.deque(ways)
+    while waiting:
+        number = waiting.popleft()
+        steps = sorted(
+            (not re.fullmatch(r"layer-\d+", child.local_name), child.local_name, child.node_id)
+            for child in nodes[number].children
+            if not child.local_name.startswith(_NO_STEPS)
+        )
+        for _, name, child in steps:
+            if child not in ways and 0 <= child < len(nodes) and len(ways[number]) < DEEPEST:
+                ways[child] = [*ways[number], name]
+                waiting.append(child)
+    return ways
 
 
 def main(folder: str, out: str) -> None:

@@ -286,6 +286,29 @@ def place_of_graphs() -> str:
     return "keras.src.models.functional"
 
 
+def module_of_operation(area: str, name: str) -> str | None:
+    """Return the module that files name for an operation that is no layer; None where it has none of the name.
+
+    Keras exports its operations as functions only, and writes the classes of a graph by their own modules.
+
+    Seen in Keras 3.13.2 to 3.15.1. Stands in: nothing; networks with such an operation are refused.
+
+    Args:
+        area: the module of ``keras.src.ops``, as in ``numpy``.
+        name: of the class.
+    """
+    place = f"keras.src.ops.{area}"
+    return place if hasattr(sys.modules.get(place), name) else None
+
+
+def holds_operations(place: str) -> bool:
+    """Tell a module that ``module_of_operation`` names.
+
+    Seen in Keras 3.13.2 to 3.15.1. Stands in: nothing, as there.
+    """
+    return place.startswith("keras.src.ops.")
+
+
 def symbol_in_module(place: str, name: str) -> Any | None:
     """Return what a module that is imported holds under a name."""
     module = sys.modules.get(place)

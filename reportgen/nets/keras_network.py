@@ -14,6 +14,7 @@ from reportgen.nets.facts import network_facts
 from reportgen.nets.failures import cause
 from reportgen.nets.normalization_input import FirstNormalization
 from reportgen.nets.passes import KerasPasses
+from reportgen.nets.quantized import dequantized
 from reportgen.nets.traceable import TraceableModel
 from reportgen.settings import BLOCK, MAX_GRADIENT_BYTES
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from reportgen.network.facts import Origin, UnitTensor, VariableFacts
     from reportgen.network.protocol import Aim, Batch, InputScaling, NormalizationInput
     from reportgen.network.shapes import GivenShapes
+    from reportgen.slabs import Slabs
 
 
 def _ignore_progress(_steps: int) -> None:
@@ -94,9 +96,9 @@ class KerasNetwork:
             if any(n is None for n in shape[1:])
         )
 
-    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any] | Slabs]]:
         """Walk the layers; a variable that several share is yielded at the first of them."""
-        yield from structure.variables(self._model, self._traceable.nodes)
+        yield from dequantized(structure.variables(self._model, self._traceable.nodes))
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Halve a block for which the memory does not suffice, and go on with the smaller size."""

@@ -16,11 +16,12 @@ from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, 
 from reportgen.nets.custom_objects import import_custom_objects
 from reportgen.nets.failures import cause
 from reportgen.nets.keras_internals import names_numbered_from_one
-from reportgen.nets.migration.errors import AssignmentError, MigrationError
+from reportgen.nets.migration.errors import AssignmentError, MigrationError, OperationError
 from reportgen.nets.migration.versions import is_old, names_hard_sigmoid
 from reportgen.nets.stored import SAVE_AGAIN, check_unchanged, named_by_content, read_stored
 from reportgen.nets.trust import refuse_untrusted, unknown_objects
 from reportgen.nets.weight_files import open_weights
+from reportgen.nets.weight_sources import CheckpointWeights
 from reportgen.network.facts import Origin
 from reportgen.settings import BUILD_RATE, BUILD_SECONDS
 
@@ -72,6 +73,29 @@ def open_model(
     raise UsageError(f"The model must be a keras.Model or a path, not {type(model).__name__}.")
 
 
+def runnable(loaded: LoadedModel, device: str) -> LoadedModel:
+    """Return a model that TensorFlow can run on a device: on a processor, one with its channels last.
+
+    Where no exact copy can be made the model is left as it is, and the reason is noted.
+    """
+    from reportgen.nets.channels_last import channels_last_copy, takes_channels_first
+
+    if device != "cpu" or not takes_channels_first(loaded.model):
+        return loaded
+    copy, reason = channels_last_copy(loaded.model)
+    said = "It takes channels first, which TensorFlow does not run on a processor"
+    if copy is None:
+        said = f"{said}, and no exact copy with channels last can be made: {reason}"
+    else:
+        said = f"{said}: a copy with channels last, of the same weights and answers, is run"
+    before = loaded.origin or Origin("native")
+    origin = Origin(before.way, before.version, (*before.notes, said))
+    if copy is None:
+        return loaded._replace(origin=origin)
+    compiled = loaded.compiled or (loaded.model.compiled and loaded.model.get_compile_config())
+    return loaded._replace(model=copy, compiled=compiled or {}, origin=origin)
+
+
 def check_model_file(path: Path, architecture: str | None = None) -> None:
     """Raise ModelError where a file is plainly no model; in a moment, without TensorFlow."""
     read_stored(path, architecture)
@@ -98,11 +122,8 @@ def load_model(
         InputError: the custom objects cannot be imported.
     """
     stored = read_stored(path, architecture)
-    if stored.kind == "savedmodel":
-        raise NotBuiltError(
-            f"{path} is a TensorFlow SavedModel: its graph of operations may read and write files, and is not "
-            "run. For a whole report load it where it was made and save it with model.save('NAME.keras')"
-        )
+    if stored.config is None and stored.kind == "savedmodel":
+        raise NotBuiltError(_not_run(path))
     if stored.config is None:
         raise NotBuiltError(
             f"{path} holds weights only, without the architecture. --architecture FILE.json gives it one "
@@ -110,8 +131,31 @@ def load_model(
         )
     known = import_custom_objects(custom_objects)
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
+    if stored.kind == "savedmodel":
+        return _load_saved_model(path, stored, known, seconds, allow_code=allow_code)
     load = _load_old if is_old(stored.config, stored.version) else _load_native
     return load(path, stored, known, seconds, allow_code=allow_code)
+
+
+def _not_run(path: Path, reason: str = "") -> str:
+    """Say that a SavedModel is not run, and why no network is built from what it says of its layers."""
+    unfit = f" No network can be built from its description: {reason}." if reason else ""
+    return (
+        f"{path} is a TensorFlow SavedModel: its graph of operations may read and write files, and is not run."
+        f"{unfit} For a whole report load it where it was made and save it with model.save('NAME.keras')"
+    )
+
+
+def _load_saved_model(
+    path: Path, stored: Stored, known: Mapping[str, Any], seconds: float, *, allow_code: bool
+) -> LoadedModel:
+    """Build a network from what Keras 2 wrote of its layers beside a graph, which is not run."""
+    try:
+        loaded = _load_migrated(path, stored, known, seconds, allow_code=allow_code)
+    except MigrationError as error:
+        raise NotBuiltError(_not_run(path, str(error))) from None
+    note = "It is built from what the SavedModel says of its layers; its graph is not run"
+    return loaded._replace(origin=Origin("migrated", stored.version, (note,)))
 
 
 def _load_native(
@@ -130,7 +174,7 @@ def _load_native(
             return (
                 load(file)
                 if not stored.body
-                else _with_body(stored, known, file, safe=not allow_code)
+                else _with_body(path, stored, known, file, safe=not allow_code)
             )
 
     model = _build(path, stored, stored.config, seconds, build)
@@ -143,6 +187,11 @@ def _load_old(
     """Build a network from its migrated configuration; what cannot be migrated Keras may read itself."""
     try:
         return _load_migrated(path, stored, known, seconds, allow_code=allow_code)
+    except OperationError as error:
+        raise NotBuiltError(
+            f"{path}: {error}, and nothing is looked up by a name that a file holds. For a whole report build "
+            "the network anew with keras.ops, load its weights and save it with model.save('NAME.keras')."
+        ) from None
     except MigrationError as error:
         reason, unfit = str(error), isinstance(error, AssignmentError)
     if unfit or names_hard_sigmoid(stored.config):
@@ -172,6 +221,7 @@ def _load_migrated(
         ModelError: it is not trusted.
     """
     from reportgen.nets.migration.assignment import assign_weights
+    from reportgen.nets.migration.checkpoint_assignment import assign_places
     from reportgen.nets.migration.configuration import migrate
     from reportgen.nets.migration.functions import OLD_FUNCTIONS
 
@@ -182,6 +232,8 @@ def _load_migrated(
     refuse_untrusted(config, objects, path, allow_code=allow_code)
     import keras
 
+    copied = CheckpointWeights(path, stored) if stored.kind == "savedmodel" else None
+
     def build() -> Any:
         try:
             with keras.saving.custom_object_scope(objects):
@@ -190,6 +242,9 @@ def _load_migrated(
                 )
         except Exception as error:
             raise MigrationError(cause(error)) from error
+        if copied is not None:
+            assign_places(model, config, copied.placed())
+            return model
         with open_weights(path, stored.kind) as file:
             assign_weights(model, config, file, stored.version)
         return model
@@ -198,8 +253,18 @@ def _load_migrated(
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "migrated"))
 
 
-def _with_body(stored: Stored, known: Mapping[str, Any], file: Path, *, safe: bool) -> Any:
-    """Build a network from the architecture that was given, and let it read the weights."""
+def _with_body(
+    path: Path, stored: Stored, known: Mapping[str, Any], named: Path, *, safe: bool
+) -> Any:
+    """Build a network from the architecture that was given, and let it read the weights.
+
+    Args:
+        path: of the weights.
+        stored: what was read of them, with the architecture.
+        known: custom objects by name.
+        named: the same file under a name that Keras reads it by.
+        safe: whether nothing of the file may run.
+    """
     import keras
 
     from reportgen.nets.migration.assignment import assign_weights, has_groups
@@ -208,12 +273,12 @@ def _with_body(stored: Stored, known: Mapping[str, Any], file: Path, *, safe: bo
     model = keras.saving.deserialize_keras_object(
         config, custom_objects=dict(known), safe_mode=safe
     )
-    with open_weights(file, stored.kind) as held:
+    with open_weights(path, stored.kind) as held:
         by_groups = has_groups(held)
         if by_groups:
             assign_weights(model, stored.config, held, stored.version)
     if not by_groups:
-        model.load_weights(file)
+        model.load_weights(named)
     return model
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reportgen.children import ChildError, run_file
 from reportgen.errors import InputError, ModelError, UsageError
 from reportgen.files import open_regular, read_regular, reason_of
+from reportgen.nets.saved_models import checkpoint_files, describe, files_of
+from reportgen.nets.shards import is_index, linked_shards, shard_files
 from reportgen.settings import (
     INSPECTION_MEMORY,
     INSPECTION_RATE,
@@ -40,7 +42,7 @@ class Stored(NamedTuple):
     """What a file holds.
 
     Attributes:
-        kind: ``zip`` or ``hdf5``, by its content; ``savedmodel`` of a folder.
+        kind: ``zip`` or ``hdf5``, by its content; ``savedmodel`` of a folder, ``shards`` of an index.
         config: of the model, as JSON gives it; None where the file holds weights only.
         compiled: what it was trained with, empty where nothing is said.
         size: characters of the configuration.
@@ -110,11 +112,13 @@ def _with_body(stored: Stored, architecture: str) -> Stored:
 
 
 def _read(path: Path) -> Stored:
-    stamp = stamp_of(path)
     kind, note = _check_format(path)
+    stamp = stamp_of(path)
     if kind == "savedmodel":
-        size = sum(part.stat().st_size for part in _checkpoint(path))
-        return Stored(kind, None, {}, 0, size, stamp)
+        return _of_saved_model(path, stamp)
+    if kind == "shards":
+        weights = sum(_inspect(part, "hdf5", stamp_of(part)) for part in shard_files(path))
+        return Stored(kind, None, {}, 0, weights, stamp)
     if kind == "zip":
         config, compiled, written = _read_keras_config(path)
         weights = _inspect(path, kind, stamp)
@@ -134,6 +138,14 @@ def _read(path: Path) -> Stored:
     )
 
 
+def _of_saved_model(path: Path, stamp: tuple[int, ...]) -> Stored:
+    size = sum(part.stat().st_size for part in checkpoint_files(path))
+    config, compiled, written, note = describe(path, stamp)
+    said = len(json.dumps(config))
+    versions = _text(written.get("keras_version")), _text(written.get("backend"))
+    return Stored("savedmodel", config, compiled, said, size, stamp, *versions, note)
+
+
 def check_unchanged(path: Path, stamp: tuple[int, ...]) -> None:
     """Raise where the file is another one than was looked at: it would be loaded unseen."""
     if stamp_of(path) != stamp:
@@ -147,22 +159,18 @@ def stamp_of(path: Path) -> tuple[int, ...]:
     except (OSError, ValueError):
         return ()
     state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-    if not stat.S_ISDIR(found.st_mode):
-        return state
-    return state + tuple(n for part in _checkpoint(path) for n in stamp_of(part))
-
-
-def _checkpoint(path: Path) -> list[Path]:
-    """Return the files of a SavedModel's checkpoint; none where it has none."""
-    folder = path / "variables"
-    if not (folder / "variables.index").is_file():
-        return []
-    return sorted(part for part in folder.iterdir() if part.is_file())
+    folder = stat.S_ISDIR(found.st_mode)
+    parts = files_of(path) if folder else shard_files(path) if is_index(path) else []
+    return state + tuple(n for part in parts for n in stamp_of(part))
 
 
 @contextlib.contextmanager
 def named_by_content(path: Path, stored: Stored) -> Iterator[Path]:
     """Give a file the ending that Keras reads its kind by, for a while and in a folder of our own."""
+    if stored.kind == "shards":
+        with linked_shards(path) as index:
+            yield index
+        return
     if not stored.note:
         yield path
         return
@@ -222,7 +230,7 @@ def _check_format(path: Path) -> tuple[str, str]:
         raise ModelError(f"There is no model file {str(path)!r}.")
     if is_folder:
         if (path / "saved_model.pb").is_file():
-            if not _checkpoint(path):
+            if not checkpoint_files(path):
                 raise ModelError(
                     f"{path} is a TensorFlow SavedModel without variables/variables.index: copy it again."
                 )
@@ -243,6 +251,8 @@ def _format_of(path: Path, head: bytes) -> tuple[str, str]:
         raise ModelError(
             f"{path} is a git LFS pointer, not the model itself. Run 'git lfs pull' first."
         )
+    if is_index(path):
+        return "shards", ""
     suffix = path.suffix.lower()
     if suffix in _FOREIGN:
         raise ModelError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec.structs import replace
 
 from reportgen.errors import NotApplicable
+from reportgen.nets.quantized import dequantized
 from reportgen.nets.stored_layers import (
     network_name,
     stored_calls,
@@ -18,6 +19,7 @@ from reportgen.nets.stored_layers import (
     stored_layers,
     stored_outputs,
 )
+from reportgen.nets.stored_shapes import with_shapes
 from reportgen.nets.training import learning_rate, loss_name, optimizer_name
 from reportgen.nets.weight_sources import weight_source
 from reportgen.network.facts import LayerFacts, NetworkFacts, Origin
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from reportgen.nets.stored_layers import StoredLayer
     from reportgen.nets.stored_weights import StoredWeight
     from reportgen.network.facts import VariableFacts
+    from reportgen.slabs import Slabs
 
 
 class StoredNetwork:
@@ -58,14 +61,14 @@ class StoredNetwork:
         shape = next(tensor.shape for tensor in self.facts.inputs if tensor.name == name)
         return tuple(n or 0 for n in shape[1:])
 
-    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
-        """Read one weight after the other.
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any] | Slabs]]:
+        """Read one weight after the other, a large one slab by slab before the next is asked for.
 
         Raises:
             ModelError: the file was changed since it was looked at.
         """
         arrays = self._source.arrays(self._weights)
-        yield from zip((weight.facts for weight in self._weights), arrays, strict=True)
+        yield from dequantized(zip((weight.facts for weight in self._weights), arrays, strict=True))
 
     def forward(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is nothing to run."""
@@ -117,7 +120,7 @@ def _facts(
         inputs=stored_inputs(layers),
         outputs=stored_outputs(stored.config, layers, {"": loss} if loss else {}),
         layers=rows,
-        calls=stored_calls(stored.config, layers),
+        calls=with_shapes(stored_calls(stored.config, layers), layers, stored_inputs(layers)),
         parameters=sum(weight.elements for weight in weights),
         trainable_parameters=sum(weight.elements for weight in weights if weight.facts.trainable),
         weight_bytes=sum(w.elements * dtype_size(w.facts.dtype) for w in weights),

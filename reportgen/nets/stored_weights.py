@@ -14,6 +14,8 @@ import numpy as np
 
 from reportgen.network.facts import VariableFacts
 from reportgen.network.naming import role_of, snake_case, unique_path
+from reportgen.settings import SLAB_BYTES
+from reportgen.slabs import Slabs, in_slabs, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +51,16 @@ _ORDERS: dict[str, tuple[str, ...]] = {
     "Embedding": ("embeddings",), "PReLU": ("alpha",), "Normalization": ("mean", "variance", "count"),
 }  # fmt: skip
 """Names of the weights of Keras's layers in the order in which they are stored."""
+_BESIDE = {
+    "int8": ("{}_scale",),
+    "int4": ("{}_scale", "{}_zero", "g_idx"),
+    "float8": (
+        "inputs_scale", "inputs_amax_history", "kernel_scale", "kernel_amax_history",
+        "outputs_grad_scale", "outputs_grad_amax_history",
+    ),
+}  # fmt: skip
+"""What a quantized layer stores behind its own weights, by the beginning of its policy's name."""
+_NOT_TRAINED = ("_scale", "_zero", "_amax_history", "g_idx")
 _STATISTICS = {"moving_mean", "moving_variance", "mean", "variance", "count"}
 
 
@@ -100,34 +112,46 @@ def stored_weights(file: Any, layers: Sequence[StoredLayer]) -> tuple[StoredWeig
     return tuple(_weight(one, known, taken) for one in found)
 
 
-def weight_by_name(
+def weight_at(
+    parts: Sequence[str],
     name: str,
-    shape: Sequence[int],
-    dtype: str,
-    place: str,
+    values: tuple[Sequence[int], str, str],
     layers: Sequence[StoredLayer],
     taken: set[str],
 ) -> StoredWeight:
-    """Return a weight of which a file says the variable's name only, as ``block/conv/kernel``.
+    """Return a weight of which it is known by its place, or by the name of its variable, whose it is.
 
     Args:
-        name: of the variable.
-        shape: of its values.
-        dtype: as it is stored.
-        place: where they are.
+        parts: names of layers from the root down, and of what they hold.
+        name: of the weight.
+        values: its shape, its type as it is stored, and where its values are.
         layers: of the stored configuration, empty where there is none.
         taken: paths that other weights have; grows.
     """
-    *parts, last = name.partition(":")[0].split("/")
-    kinds = ("",) * len(parts)
-    found = _Found(place, tuple(parts), kinds, last, tuple(int(n) for n in shape), dtype)
+    shape, dtype, place = values
+    kinds = tuple(part if n else "" for n, part in enumerate(parts))
+    found = _Found(place, tuple(parts), kinds, name, tuple(int(n) for n in shape), dtype)
     return _weight(found, {layer.path: layer for layer in layers}, taken)
 
 
-def read_array(file: Any, place: str) -> NDArray[Any]:
-    """Return a weight's values; bfloat16, which HDF5 does not know, as float32."""
+def read_array(file: Any, place: str) -> NDArray[Any] | Slabs:
+    """Return a weight's values; bfloat16, which HDF5 does not know, as float32.
+
+    A large one comes in slabs, which can be read while the file is open.
+    """
     data = file[place]
-    array = np.asarray(data[()])
+    if data.size * data.dtype.itemsize <= SLAB_BYTES or not in_slabs(data.dtype):
+        return _plain(np.asarray(data[()]))
+
+    def pieces() -> Iterator[NDArray[Any]]:
+        for where in places(data.shape):
+            yield _plain(np.asarray(data[where]))
+
+    shape = tuple(int(n) for n in data.shape)
+    return Slabs(shape, _plain(np.empty(0, data.dtype)).dtype, pieces)
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind == "V" and array.dtype.itemsize == 2:
         return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     return array.view(np.uint8) if array.dtype.kind == "V" else array
@@ -223,7 +247,7 @@ def _weight(found: _Found, layers: Mapping[str, StoredLayer], taken: set[str]) -
             dtype=found.dtype,
             trainable=name not in _STATISTICS
             and not found.dtype.startswith(("int", "uint"))
-            and not name.endswith("_scale")
+            and not name.endswith(_NOT_TRAINED)
             and _trains(layer, layers),
             initializer=initializer,
             initializer_config=numbers,
@@ -280,8 +304,8 @@ def _named(order: tuple[str, ...], number: int, layer: StoredLayer | None) -> st
     if layer is not None:
         gone = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
         order = tuple(n for n in order if layer.config.get(gone.get(n, "")) is not False)
-        if layer.dtype_policy.startswith("int8"):
-            order = (*order, "kernel_scale")
+        mode = next((m for m in _BESIDE if layer.dtype_policy.startswith(m)), "")
+        order = (*order, *(name.format(order[0]) for name in _BESIDE.get(mode, ()) if order))
     return order[number] if number < len(order) else str(number)
 
 

@@ -7,6 +7,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.inspection import member
+from reportgen.nets.shards import open_shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +22,14 @@ def open_weights(path: Path, kind: str) -> Iterator[Any]:
 
     Args:
         path: of the model file.
-        kind: ``hdf5``, or ``zip`` with the HDF5 file inside.
+        kind: ``hdf5``, ``zip`` with the HDF5 file inside, or ``shards`` with several that are read as one.
     """
     import h5py
 
+    if kind == "shards":
+        with open_shards(path) as merged:
+            yield merged
+        return
     if kind == "hdf5":
         with h5py.File(path, "r") as file:
             yield file

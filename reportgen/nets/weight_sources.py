@@ -13,19 +13,21 @@ import numpy as np
 
 from reportgen.children import ChildError, run_file
 from reportgen.errors import ModelError
+from reportgen.nets.saved_models import layer_at
 from reportgen.nets.stored import check_unchanged
-from reportgen.nets.stored_weights import read_array, stored_weights, weight_by_name
+from reportgen.nets.stored_weights import read_array, stored_weights, weight_at
 from reportgen.nets.weight_files import open_weights
 from reportgen.settings import CHECKPOINT_MEMORY, CHECKPOINT_SECONDS, INSPECTION_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from reportgen.nets.stored import Stored
     from reportgen.nets.stored_layers import StoredLayer
     from reportgen.nets.stored_weights import StoredWeight
+    from reportgen.slabs import Slabs
 
 
 _DAMAGE = (TypeError, ValueError, LookupError, AttributeError, OSError, RuntimeError)
@@ -38,7 +40,7 @@ class WeightSource(Protocol):
     def weights(self, layers: Sequence[StoredLayer]) -> tuple[StoredWeight, ...]:
         """Return what there is, without its values."""
 
-    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
+    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any] | Slabs]:
         """Yield the values of weights, one in memory at a time."""
 
 
@@ -73,7 +75,7 @@ class Hdf5Weights:
         except _DAMAGE as error:
             raise _damaged(self._path, error) from error
 
-    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
+    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any] | Slabs]:
         """Yield the values.
 
         Raises:
@@ -120,19 +122,43 @@ class CheckpointWeights:
         if problem := found.get("problem"):
             raise ModelError(f"{path}: its checkpoint is damaged or incomplete ({problem}).")
         self._found = found["weights"]
+        config = stored.config
+        self._class_name = str(config["class_name"]) if isinstance(config, dict) else ""
 
     def weights(self, layers: Sequence[StoredLayer]) -> tuple[StoredWeight, ...]:
-        """Return what there is, by the names of the variables."""
+        """Return what there is, by their places in the network, or by the names of the variables."""
         taken: set[str] = set()
         return tuple(
-            weight_by_name(one["name"], one["shape"], one["dtype"], one["file"], layers, taken)
+            weight_at(
+                *self._owner(one, layers), (one["shape"], one["dtype"], one["file"]), layers, taken
+            )
             for one in self._found
         )
 
-    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any]]:
+    def _owner(
+        self, one: Mapping[str, Any], layers: Sequence[StoredLayer]
+    ) -> tuple[list[str], str]:
+        """Return the names on the way to a weight, and its own."""
+        chain, rest = layer_at(one["place"], layers, self._class_name)
+        if chain and rest:
+            names = [layer.path.removeprefix(f"{layer.parent}/") for layer in chain]
+            return [*names, *rest[:-1]], rest[-1]
+        *parts, last = one["name"].partition(":")[0].split("/")
+        return parts, last
+
+    def arrays(self, weights: Sequence[StoredWeight]) -> Iterator[NDArray[Any] | Slabs]:
         """Yield the values."""
         for weight in weights:
-            yield np.load(Path(self._copies) / weight.place, allow_pickle=False)
+            yield self._values(weight.place)
+
+    def placed(self) -> Iterator[tuple[list[str], NDArray[Any]]]:
+        """Yield the steps to every weight through the layers, and its values."""
+        for one in self._found:
+            yield one["place"] or one["name"].split("/"), self._values(one["file"])
+
+    def _values(self, file: str) -> NDArray[Any]:
+        found: NDArray[Any] = np.load(Path(self._copies) / file, allow_pickle=False)
+        return found
 
 
 def weight_source(path: Path, stored: Stored) -> WeightSource:

@@ -185,6 +185,8 @@ class VariableFacts(msgspec.Struct, frozen=True):
             of others, and before.
         compute_dtype: the type that the layer computes in.
         shared_by: paths of further layers that hold the same variable.
+        quantized: the type that its values are stored in, ``int8`` or ``int4``, where they are given as those
+            that are computed with; else empty.
     """
 
     path: str
@@ -200,6 +202,7 @@ class VariableFacts(msgspec.Struct, frozen=True):
     compute_dtype: str = ""
     fans: tuple[int, int] | None = None
     shared_by: tuple[str, ...] = ()
+    quantized: str = ""
 
 
 class InputRescaling(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reportgen.network.facts import CallId, NetworkFacts, UnitKind, UnitTensor, VariableFacts
+    from reportgen.slabs import Slabs
 
 
 class Moments(NamedTuple):
@@ -265,8 +266,11 @@ class Network(Protocol):
     def input_shape(self, name: str) -> tuple[int, ...]:
         """Return the size that an input is run with, without the batch dimension."""
 
-    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any]]]:
-        """Yield every weight once, in the order of the layers; one array in memory at a time."""
+    def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any] | Slabs]]:
+        """Yield every weight once, in the order of the layers; one array in memory at a time.
+
+        One that no memory need hold comes in slabs, which are read before the next is asked for.
+        """
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the network over ``inputs`` (by name, each (n, …)) in blocks, in inference mode.

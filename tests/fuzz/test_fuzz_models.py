@@ -99,6 +99,12 @@ def test_models_of_any_configuration(tmp_path_factory, tree):
     try_out(tmp_path_factory.getbasetemp() / "configured.keras", content)
 
 
+def function(name, called, inbound):
+    """Return a function of TensorFlow as Keras 2 stored it."""
+    config = {"name": name, "function": called}
+    return {"class_name": "TFOpLambda", "name": name, "config": config, "inbound_nodes": [inbound]}
+
+
 def old_configurations():
     """Return configurations as Keras 1 and 2 wrote them."""
     conv = {"name": "c", "nb_filter": 2, "nb_row": 3, "nb_col": 3, "border_mode": "same", "dim_ordering": "tf",
@@ -111,7 +117,16 @@ def old_configurations():
              "config": {"name": "i", "batch_input_shape": [None, 4, 2]}}  # fmt: skip
     both = {"class_name": "Bidirectional", "name": "b", "config": {"name": "b", "layer": cell},
             "inbound_nodes": [[["i", 0, 0, {}]]]}  # fmt: skip
+    added = function("t", "math.add", ["i", 0, 0, {"y": [1.0, 2.0], "name": None}])
+    rows = [{"start": None, "stop": 2, "step": None}, 0]
+    cut = function("g", "__operators__.getitem", ["t", 0, 0, {"slice_spec": rows}])
+    cut["class_name"] = "SlicingOpLambda"
+    constant = ["_CONSTANT_VALUE", -1, [[[1.0]]], {"axis": -1}]
+    joined = function("j", "concat", [["t", 0, 0, {"axis": -1}], constant])
     return [
+        {"class_name": "Functional", "config": {
+            "name": "m", "layers": [entry, added, cut, joined], "input_layers": [["i", 0, 0]],
+            "output_layers": [["g", 0, 0], ["j", 0, 0]]}},
         {"class_name": "Sequential", "config": [{"class_name": "Convolution2D", "config": conv}]},
         {"class_name": "Model", "config": {"name": "m", "layers": [entry, both], "input_layers": [["i", 0, 0]],
                                            "output_layers": [["b", 0, 0]]}},

@@ -67,7 +67,7 @@ class Watch:
             writes = any(c in (mode or "") for c in "wax+") or (flags or 0) & WRITES
             return bool(writes) and not self._free(path)
         if event in PATHS:
-            return not self._free(arguments[0])
+            return not self._free(placed(arguments))
         if event in {"compile", "exec"}:
             file = arguments[1] if event == "compile" else arguments[0].co_filename
             return not (
@@ -96,6 +96,14 @@ class Watch:
                 return True
             frame = frame and frame.f_back
         return False
+
+
+def placed(arguments: tuple) -> object:
+    """Return the path of an event; where it is told from an open folder, from there."""
+    path, folder = arguments[0], arguments[-1]
+    if len(arguments) < 2 or not isinstance(folder, int) or folder < 0 or isinstance(path, int):
+        return path
+    return Path(f"/proc/self/fd/{folder}").readlink() / os.fsdecode(path)
 
 
 def state() -> dict:
@@ -335,7 +343,8 @@ def main() -> None:
 
     from reportgen.nets.keras_network import KerasNetwork
 
-    for name in ("loading", "stored_network", "migration.assignment", "migration.configuration"):
+    later = ("assignment", "checkpoint_assignment", "configuration")
+    for name in ("loading", "stored_network", *(f"migration.{name}" for name in later)):
         importlib.import_module(f"reportgen.nets.{name}")
     warm = keras.Sequential(
         [keras.Input((2,)), keras.layers.Dense(1)]

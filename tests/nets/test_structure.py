@@ -53,9 +53,15 @@ def test_paths_are_unique(name):
 @pytest.mark.parametrize("name", zoo.NAMES)
 def test_every_weight_is_yielded_once(name):
     weights = distinct(zoo.network(name)._model.weights)
-    arrays = [array for _, array in zoo.network(name).variables()]
+    arrays = as_stored(list(zoo.network(name).variables()))
     stored = [keras.ops.convert_to_numpy(w).astype(np.float64) for w in weights]
     assert Counter(map(content, arrays)) == Counter(map(content, stored))
+
+
+def as_stored(pairs):
+    """Return the arrays, those of quantized kernels as the whole numbers that they are stored in."""
+    scales = {f.layer: array for f, array in pairs if f.name == "kernel_scale"}
+    return [np.rint(a * scales[f.layer]) if f.quantized else a for f, a in pairs]
 
 
 @pytest.mark.parametrize("name", zoo.NAMES)
@@ -200,12 +206,14 @@ def test_bytes_are_those_of_the_stored_types(name, expected):
     assert zoo.network(name).facts.weight_bytes == expected
 
 
-def test_quantized_kernels_stay_integers():
-    stored = {
-        facts.path: (facts.dtype, array.dtype) for facts, array in zoo.network("int8").variables()
-    }
-    assert stored["which/kernel"] == ("int8", np.int8)
-    assert stored["which/kernel_scale"] == ("float32", np.float32)
+def test_quantized_kernels_are_given_as_they_are_computed_with():
+    pairs = list(zoo.network("int8").variables())
+    found = {facts.path: (facts, array) for facts, array in pairs}
+    facts, array = found["which/kernel"]
+    assert (facts.dtype, facts.quantized, array.dtype) == ("int8", "int8", np.float32)
+    whole = array * found["which/kernel_scale"][1]
+    np.testing.assert_allclose(whole, np.rint(whole), atol=1e-3)
+    assert np.abs(whole).max() == pytest.approx(127)
 
 
 def test_bfloat16_is_read_as_float32():

@@ -15,9 +15,11 @@ from pathlib import Path
 import audited
 import h5py
 import keras
+import numpy as np
 import pytest
 import zoo
 from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
+from saved_files import write_saved_model
 
 from reportgen.errors import ModelError
 from reportgen.nets import stored
@@ -329,6 +331,50 @@ def test_hostile_files_of_keras_2_are_refused_and_touch_nothing(tmp_path):
     assert snapshot(tmp_path) == before
     assert len(result["said"]) == len(files)
     assert "ran" not in result["said"].values()
+
+
+def saved_models(folder, target):
+    """Write SavedModels, and weights in several files, that would act, and one that does not."""
+    saver = {"class_name": "CSVLogger", "config": {"filename": str(target)}}
+    values = {"kernel": np.ones((3, 2), np.float32), "bias": np.zeros(2, np.float32)}
+    dense = {"name": "d", "units": 2, "batch_input_shape": [None, 3]}
+    more = {
+        "carries": {"class_name": "Lambda", "config": {"name": "l", "function": ["4wEAAAA=", None, None],
+                                                       "function_type": "lambda"}},
+        "operates": {"class_name": "TFOpLambda", "config": {"name": "o", "function": "io.write_file"}},
+        "starts": {"class_name": "Dense", "config": {"name": "e", "units": 1, "kernel_initializer": saver}},
+        "good": {"class_name": "ReLU", "config": {"name": "r"}},
+    }  # fmt: skip
+    found = {}
+    for name, layer in more.items():
+        layers = [{"class_name": "Dense", "config": dense}, layer]
+        config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
+        found[name] = write_saved_model(folder / name, config, [values])
+    found["leads"] = shutil.copytree(folder / "good", folder / "leads")
+    (folder / "leads" / "variables" / "variables.index").unlink()
+    (folder / "leads" / "variables" / "variables.index").symlink_to(target)
+    found["index"] = folder / "out.weights.json"
+    found["index"].write_text(json.dumps({"weight_map": {"/vars": f"../{target.name}.weights.h5"}}))
+    return found
+
+
+def test_hostile_saved_models_touch_nothing_and_a_good_one_neither(tmp_path):
+    work, beside = tmp_path / "work", tmp_path / "beside"
+    work.mkdir()
+    beside.mkdir()
+    (beside / "precious.png").write_bytes(b"mine")
+    files = saved_models(beside, beside / "precious.png")
+    before = snapshot(tmp_path)
+    result = run_audited(work, *files.values())
+    assert result["seen"] == []
+    assert result["changed"] == {}
+    assert snapshot(tmp_path) == before
+    said = {name: result["said"][str(path)] for name, path in files.items()}
+    assert [name for name, text in said.items() if text == "ran"] == ["good"]
+    assert "carries Python code" in said["carries"]
+    assert "calls tf.io.write_file" in said["operates"]
+    assert "no regular file" in said["leads"]
+    assert "no plain name" in said["index"]
 
 
 def run_audited(folder, *files):

@@ -14,6 +14,7 @@ import numpy as np
 from reportgen.nets.keras_internals import inner_layers, layer_variables
 from reportgen.nets.migration.arrays import converted
 from reportgen.nets.migration.errors import AssignmentError
+from reportgen.nets.migration.operations import is_operation
 from reportgen.nets.stored_weights import texts_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_NETWORKS = {"Functional", "Sequential"}
+NETWORKS = {"Functional", "Sequential"}
+"""Classes whose layers stand in their configuration."""
 _LISTS = ("layers", "_layer_checkpoint_dependencies")
 """Under which groups ``.keras`` files of Keras 2.12 to 2.15 hold the layers of a network."""
 _ROLES = {
@@ -48,7 +50,7 @@ def assign_weights(model: Any, config: Mapping[str, Any], file: Any, version: st
         _assign_groups(model, config, group, version)
     else:
         _Paths(file).assign(model, config)
-    for layer in _all_layers(model):
+    for layer in all_layers(model):
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
 
@@ -63,7 +65,7 @@ def has_groups(file: Any) -> bool:
 
 
 def _assign_groups(model: Any, config: Mapping[str, Any], group: Any, version: str) -> None:
-    layers = [(node, _layer(model, node)) for node in config["config"]["layers"]]
+    layers = [(node, layer_of(model, node)) for node in _layers_of(config)]
     wanting = {_name(node): (node, layer) for node, layer in layers if layer.weights}
     held = {
         name: names
@@ -94,12 +96,12 @@ def _legacy_order(layer: Any, node: Mapping[str, Any]) -> list[Any]:
 
 def _parted(layer: Any, node: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     """Return the trainable and the other weights of a layer; of a network in the order of its file."""
-    if node["class_name"] not in _NETWORKS:
+    if node["class_name"] not in NETWORKS:
         return list(layer.trainable_weights), list(layer.non_trainable_weights)
     trainable: list[Any] = []
     others: list[Any] = []
-    for inner in node["config"]["layers"]:
-        more, rest = _parted(_layer(layer, inner), inner)
+    for inner in _layers_of(node):
+        more, rest = _parted(layer_of(layer, inner), inner)
         trainable += more
         others += rest
     return trainable, others
@@ -117,7 +119,7 @@ def _put_all(
             raise AssignmentError(
                 f"the weight {names[number]!r} of the layer {layer!r} stands where {target.path!r} belongs"
             )
-        _put(target, array, layer)
+        put(target, array, layer)
 
 
 def _by_name(targets: Sequence[Any], names: Sequence[str]) -> list[int]:
@@ -142,7 +144,12 @@ def _same_role(target: Any, name: str) -> bool:
     return bool(held == target.name or (held, target.name) == ("depthwise_kernel", "kernel"))
 
 
-def _put(target: Any, array: NDArray[Any], layer: str) -> None:
+def put(target: Any, array: NDArray[Any], layer: str) -> None:
+    """Assign an array.
+
+    Raises:
+        AssignmentError: it has another shape.
+    """
     if tuple(target.shape) != array.shape:
         raise AssignmentError(
             f"the weight {target.name!r} of the layer {layer!r} has the shape {tuple(target.shape)}, "
@@ -197,22 +204,22 @@ class _Paths:
         }
         place = next((name for name in _LISTS if name in used), _LISTS[0])
         waiting = self._by_class((*path, place))
-        for inner in node["config"]["layers"]:
-            layer = _layer(model, inner)
+        for inner in _layers_of(node):
+            layer = layer_of(model, inner)
             if not layer.weights:
                 continue
             kind = _snake(type(layer).__name__)
             if not waiting.get(kind):
                 raise AssignmentError(f"the file holds no weights of the layer {layer.name!r}")
             here = (*path, place, waiting[kind].pop(0))
-            if inner["class_name"] in _NETWORKS:
+            if inner["class_name"] in NETWORKS:
                 self._network(layer, inner, here)
             else:
                 self._layer(layer, here)
 
     def _layer(self, layer: Any, path: tuple[str, ...]) -> None:
         self._own(layer, path)
-        for name, child in _attributes(layer):
+        for name, child in attributes_of(layer):
             if not isinstance(child, list):
                 if child.weights:
                     self._layer(child, (*path, name))
@@ -237,7 +244,7 @@ class _Paths:
                 raise AssignmentError(
                     f"the file holds no weight {number} of the layer {layer.name!r}"
                 )
-            _put(variable, np.asarray(held[number]), layer.name)
+            put(variable, np.asarray(held[number]), layer.name)
 
     def _by_class(self, path: tuple[str, ...]) -> dict[str, list[str]]:
         """Return the names of groups that hold weights, in order, by the class that they are numbered in."""
@@ -252,7 +259,7 @@ class _Paths:
         return {kind: [name for _, name in sorted(pairs)] for kind, pairs in found.items()}
 
 
-def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
+def attributes_of(layer: Any) -> Iterator[tuple[str, Any]]:
     """Yield the layers inside a layer by the attributes that hold them; lists of layers as they are."""
     inner = {id(child) for child in inner_layers(layer)}
     seen: set[int] = set()
@@ -267,7 +274,17 @@ def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
 # -- both --------------------------------------------------------------------------------------------
 
 
-def _layer(model: Any, node: Mapping[str, Any]) -> Any:
+def _layers_of(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the layers of a network; operations are none and hold nothing."""
+    return [inner for inner in node["config"]["layers"] if not is_operation(inner)]
+
+
+def layer_of(model: Any, node: Mapping[str, Any]) -> Any:
+    """Return the layer of a network that its configuration describes.
+
+    Raises:
+        AssignmentError: there is none.
+    """
     name = _name(node)
     # A Sequential leaves its InputLayer out of its list of layers.
     found = next((layer for layer in inner_layers(model) if layer.name == name), None)
@@ -280,7 +297,8 @@ def _name(node: Mapping[str, Any]) -> str:
     return str(node.get("name") or node["config"].get("name"))
 
 
-def _all_layers(model: Any) -> Iterator[Any]:
+def all_layers(model: Any) -> Iterator[Any]:
+    """Yield a network and every layer inside it."""
     waiting = [model]
     while waiting:
         layer = waiting.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.keras_internals import place_of_graphs
-from reportgen.nets.migration import graph, keras1, layers, objects
+from reportgen.nets.migration import graph, keras1, layers, objects, operations
 from reportgen.nets.migration.errors import MigrationError
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _prepared(layer: Layer) -> Layer:
 def _layer(layer: Layer, depth: int) -> Layer:
     if layer["class_name"] in {"Functional", "Sequential"}:
         return _network(layer, depth + 1)
+    if operations.is_function(layer):
+        return operations.as_operation(layer)
     for step in LAYER_STEPS:
         layer = step(layer)
     config = dict(layer["config"])

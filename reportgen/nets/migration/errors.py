@@ -9,3 +9,7 @@ class MigrationError(Exception):
 
 class AssignmentError(MigrationError):
     """The weights of a file do not fit the network that its configuration describes; the text names one."""
+
+
+class OperationError(MigrationError):
+    """A layer calls a function of TensorFlow for which nothing in Keras 3 is known to compute the same."""

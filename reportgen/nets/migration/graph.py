@@ -171,8 +171,9 @@ def _first_calls(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[st
 def _call(
     node: Any, class_name: str, names: Mapping[str, str], first: Mapping[str, int]
 ) -> dict[str, Any]:
-    if isinstance(node, dict):  # as Keras 3 writes it
-        return node
+    if isinstance(node, dict):  # as Keras 3 writes it, or an operation's
+        args = [_argument(value, names, first) for value in node.get("args", [])]
+        return {**node, "args": args}
     tensors: list[Any] = []
     options: dict[str, Any] = {}
     for reference in node:

@@ -18,6 +18,8 @@ _OLD_CLASSES = {
     "ThresholdedReLU",
     "CuDNNLSTM",
     "CuDNNGRU",
+    "TFOpLambda",
+    "SlicingOpLambda",
 }
 """Classes that no Keras from 3 on writes."""
 

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 from reportgen.drawing.depth import DepthPoint, depth_figure
 from reportgen.drawing.pictures import diverging_palette, lossless, palette_picture, tiles
 from reportgen.errors import NotApplicable
-from reportgen.numerics import describe, digest, dtype_size, finite_number
+from reportgen.network.facts import VariableFacts
+from reportgen.numerics import dtype_size, finite_number
 from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.weights import KernelPicture, RoleScale, Variable, WeightsContent
 from reportgen.report.leaves import Notice
@@ -24,6 +25,8 @@ from reportgen.sections.weights.health import (
     fans_of,
     kernel_health,
 )
+from reportgen.settings import SLAB_BYTES
+from reportgen.slabs import Slabs, digest_of, statistics_of
 from reportgen.wording import share_text
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context
     from reportgen.drawing.assets import AssetStore
-    from reportgen.network.facts import Source, VariableFacts
+    from reportgen.network.facts import Source
     from reportgen.report.content.health import BatchNormHealth
 
 _MOST_FILTERS = 256
@@ -46,12 +49,17 @@ def collect(context: Context, _: Any) -> Collected:
     kernels: KernelPicture | None = None
     norms: dict[str, dict[str, NDArray[Any]]] = {}
     first = _first_convolution(context)
-    size = 0
+    size, large, quantized = 0, list[str](), list[VariableFacts]()
     # On small matrices BLAS's threads wait for each other longer than they work.
     with threadpool_limits(1, "blas"), _heap_at_rest():
         for facts, array in context.network.variables():
             variables.append(_variable(facts, array))
-            size += array.size * dtype_size(facts.dtype)
+            size += _stored_bytes(facts, array)
+            if facts.quantized:
+                quantized.append(facts)
+            if isinstance(array, Slabs):
+                large.append(facts.path)
+                continue
             if facts.layer_class == "BatchNormalization":
                 norms.setdefault(facts.layer, {})[facts.role] = array
             if facts.layer == first and facts.role == "kernel" and kernels is None:
@@ -70,7 +78,11 @@ def collect(context: Context, _: Any) -> Collected:
         kernels=kernels,
         batch_norms=_batch_norms(context, norms),
     )
-    return Collected(content, _sentence(content), _notices(content))
+    return Collected(
+        content,
+        _sentence(content),
+        (*_notices(content), *_of_large(large), *_of_quantized(quantized)),
+    )
 
 
 @contextlib.contextmanager
@@ -105,8 +117,8 @@ def _batch_norms(
     )
 
 
-def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:
-    found = describe(array)
+def _variable(facts: VariableFacts, array: NDArray[Any] | Slabs) -> Variable:
+    found = statistics_of(array)
     p1, p25, p50, p75, p99 = found.percentiles
     return Variable(
         path=facts.path,
@@ -132,11 +144,13 @@ def _variable(facts: VariableFacts, array: NDArray[Any]) -> Variable:
         p99=p99,
         l2=found.l2,
         histogram=found.histogram,
-        digest=digest(array),
+        digest=digest_of(array),
         initializer=facts.initializer,
         compute_dtype=facts.compute_dtype,
         health=kernel_health(array, _initials(facts), facts.layer_class)
         if facts.role in {"kernel", "embeddings"}
+        and not isinstance(array, Slabs)
+        and not facts.quantized
         else None,
         shared_by=facts.shared_by,
     )
@@ -262,6 +276,34 @@ def _notices(content: WeightsContent) -> tuple[Notice, ...]:
         return ()
     more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
     return (Notice("warning", f"NaN or infinite values in {', '.join(broken[:5])}{more}."),)
+
+
+def _of_large(paths: Sequence[str]) -> tuple[Notice, ...]:
+    if not paths:
+        return ()
+    said = f"{paths[0]} and {len(paths) - 1} more are" if len(paths) > 1 else f"{paths[0]} is"
+    limit = f"{SLAB_BYTES / 2**20:.0f} MiB"
+    text = f"{said} larger than {limit} and measured slab by slab: their filters are not examined."
+    return (Notice("info", text),)
+
+
+def _of_quantized(found: Sequence[VariableFacts]) -> tuple[Notice, ...]:
+    if not found:
+        return ()
+    kinds = " and ".join(sorted({facts.quantized for facts in found}))
+    said = (
+        f"{found[0].path} and {len(found) - 1} more are"
+        if len(found) > 1
+        else f"{found[0].path} is"
+    )
+    text = f"{said} stored in {kinds}: the numbers are those of the dequantised values."
+    return (Notice("info", text),)
+
+
+def _stored_bytes(facts: VariableFacts, array: NDArray[Any] | Slabs) -> int:
+    if facts.quantized == "int4":  # two values a byte, along the last axis
+        return array.shape[0] * ((array.shape[1] + 1) // 2)
+    return array.size * dtype_size(facts.dtype)
 
 
 SECTION = SectionMaker("weights", "Weights", collect)

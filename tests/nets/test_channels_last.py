@@ -1,0 +1,174 @@
+"""Networks with channels first run on a processor in a copy: its answers are those of NumPy."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pages
+import pytest
+from keras import layers
+
+from reportgen import build_report
+from reportgen.nets.channels_last import channels_last_copy, takes_channels_first
+
+FIRST = {"data_format": "channels_first"}
+RNG = np.random.default_rng(8)
+X = RNG.normal(size=(2, 3, 6, 8)).astype(np.float32)
+
+
+def shaken(model):
+    for weight in model.weights:
+        value = np.abs(RNG.normal(size=weight.shape)) + 0.5
+        weight.assign(value if "variance" in weight.path else value - 1)
+    return model
+
+
+def made(*inner, shape=(3, 6, 8)):
+    return shaken(keras.Sequential([keras.Input(shape, name="given"), *inner]))
+
+
+def copied(model):
+    copy, reason = channels_last_copy(model)
+    assert reason == ""
+    assert not takes_channels_first(copy)
+    return copy
+
+
+def convolved(x, kernel, bias):
+    """Return a valid convolution of (n, c, h, w), by hand."""
+    h, w = kernel.shape[:2]
+    out = np.zeros((len(x), kernel.shape[3], x.shape[2] - h + 1, x.shape[3] - w + 1))
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            patch = x[:, :, i : i + h, j : j + w].transpose(0, 2, 3, 1)
+            out[:, :, i, j] = np.tensordot(patch, kernel, 3) + bias
+    return out
+
+
+def normalised(x, layer, axis):
+    shape = [1] * 4
+    shape[axis] = -1
+    gamma, beta, mean, variance = (np.asarray(w).reshape(shape) for w in layer.get_weights())
+    return (x - mean) / np.sqrt(variance + layer.epsilon) * gamma + beta
+
+
+def test_a_convolution_a_normalisation_and_a_head_are_what_they_were():
+    model = made(
+        layers.Conv2D(4, 3, name="seen", **FIRST),
+        layers.BatchNormalization(axis=1, name="norm"),
+        layers.ReLU(),
+        layers.MaxPooling2D(2, **FIRST),
+        layers.Flatten(),
+        layers.Dense(5, name="head"),
+    )
+    maps = convolved(X, *map(np.asarray, model.get_layer("seen").get_weights()))
+    maps = np.maximum(normalised(maps, model.get_layer("norm"), 1), 0)
+    maps = maps.reshape(2, 4, 2, 2, 3, 2).max(axis=(3, 5))
+    kernel, bias = model.get_layer("head").get_weights()
+    expected = maps.reshape(2, -1) @ kernel + bias
+    copy = copied(model)
+    assert copy.count_params() == model.count_params()
+    np.testing.assert_allclose(copy(X), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_maps_that_come_out_have_their_channels_first():
+    model = made(layers.Conv2D(4, 2, name="seen", **FIRST))
+    expected = convolved(X, *map(np.asarray, model.get_layer("seen").get_weights()))
+    np.testing.assert_allclose(copied(model)(X), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_flatten_of_channels_first_keeps_its_own_order():
+    """Keras turns the maps in front of such a Flatten: (height, width, channels)."""
+    model = made(layers.ZeroPadding2D(1, **FIRST), layers.Flatten(**FIRST))
+    padded = np.pad(X, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    np.testing.assert_array_equal(copied(model)(X), padded.transpose(0, 2, 3, 1).reshape(2, -1))
+
+
+def test_branches_are_joined_along_the_axis_that_was_meant():
+    given = keras.Input((3, 6, 8), name="given")
+    doubled = layers.UpSampling2D(1, **FIRST)(given)
+    joined = layers.Concatenate(axis=1, name="joined")(
+        [given, doubled, layers.Add()([given, doubled])]
+    )
+    below = layers.Concatenate(axis=-1, name="below")([joined, joined])
+    end = layers.GlobalAveragePooling2D(name="end", **FIRST)(below)
+    model = keras.Model(given, [end, layers.Softmax(axis=1, name="soft")(joined)])
+    maps = np.concatenate([X, X, 2 * X], axis=1)
+    averages, soft = copied(model)(X)
+    np.testing.assert_allclose(averages, maps.mean(axis=(2, 3)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        soft, np.exp(maps) / np.exp(maps).sum(axis=1, keepdims=True), rtol=1e-4
+    )
+
+
+def test_a_normalisation_along_the_height_goes_along_it():
+    model = made(layers.Cropping2D(0, **FIRST), layers.BatchNormalization(axis=2, name="norm"))
+    expected = normalised(X, model.get_layer("norm"), 2)
+    np.testing.assert_allclose(copied(model)(X), expected, rtol=1e-4, atol=1e-5)
+
+
+def nested():
+    inner = keras.Sequential([keras.Input((3, 6, 8)), layers.Conv2D(2, 3, name="inside", **FIRST)])
+    return made(inner)
+
+
+def conv(**more):
+    return layers.Conv2D(2, 3, **FIRST, **more)
+
+
+def scaled():
+    return layers.Rescaling([[[1.0]], [[2.0]], [[3.0]]], name="scaled")
+
+
+UNLIKE = {
+    "a nested network": (nested, "copied only by its own code"),
+    "a slope a place": (lambda: made(conv(), layers.PReLU(name="slope")), "'slope'"),
+    "a new shape": (lambda: made(conv(), layers.Reshape((2, 24), name="shape")), "'shape'"),
+    "maps of none": (
+        lambda: made(layers.Flatten(), layers.Reshape((3, 6, 8), name="maps"), conv()),
+        "'maps' makes maps",
+    ),
+    "softmax over the width": (lambda: made(conv(activation="softmax", name="c")), "'c'"),
+    "both orders": (lambda: made(conv(), layers.MaxPooling2D(2, name="last")), "'last'"),
+    "a scale a channel": (lambda: made(scaled(), conv()), "'scaled'"),
+    "several axes": (
+        lambda: made(conv(), layers.LayerNormalization([2, 3], name="axes")),
+        "'axes'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_what_is_not_known_to_be_the_same_is_not_copied(name):
+    make, phrase = UNLIKE[name]
+    copy, reason = channels_last_copy(make())
+    assert copy is None
+    assert phrase in reason
+
+
+def test_a_model_of_somebodys_code_is_not_copied():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    assert channels_last_copy(Own()) == (None, "it is no plain graph of layers")
+
+
+def test_a_whole_report_is_made_on_a_processor_and_says_how(tmp_path):
+    model = made(
+        layers.Conv2D(4, 3, name="seen", **FIRST),
+        layers.Flatten(),
+        layers.Dense(3, activation="softmax"),
+    )
+    model.compile(loss="categorical_crossentropy")
+    model.save(tmp_path / "first.keras")
+    build_report(tmp_path / "first.keras", output=tmp_path / "out", probes=X, quick=True)
+    report = pages.check_page(tmp_path / "out")
+    overview = next(s for s in report["sections"] if s["kind"] == "overview")
+    assert any("a copy with channels last" in notice["text"] for notice in overview["notices"])
+    assert pages.content(report, "probes")["probes"]
+    assert pages.content(report, "overview")["parameters"] == model.count_params()
+    build_report(model, output=tmp_path / "live", probes=X, quick=True)
+    live = pages.check_page(tmp_path / "live")
+    losses = [pages.content(one, "overview")["loss"] for one in (report, live)]
+    assert losses == ["categorical_crossentropy"] * 2
