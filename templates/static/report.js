@@ -437,24 +437,17 @@ function addTools(place) {
   foot.prepend(make("span", { className: "tools" }, theme, keys));
 }
 
-// Beside the page where there is room, else in the menu of its bar.
-function start() {
-  const beside = document.querySelector(".side .tools");
-  const folded = document.querySelector(".menu .contents");
-  if (!beside.offsetParent && folded) folded.prepend(make("li", { className: "tools" }));
-  addTools(beside.offsetParent ? beside : (folded?.querySelector(".tools") ?? beside));
-  setTheme(document.documentElement.dataset.theme ?? "");
-  all("table[data-sort]").forEach(sortTable);
-  all(".layers").forEach(sortLayers);
-  all("[data-filter]").forEach(addFilter);
-  watchChapters();
-  reveal();
-}
-
 addEventListener("hashchange", () => reveal());
 if (single) document.addEventListener("click", followWithin);
 addEventListener("keydown", onKey);
+// Beside the page where there is room, else in the menu of its bar.
+const beside = document.querySelector(".side .tools");
+const folded = document.querySelector(".menu .contents");
+if (!beside.offsetParent && folded) folded.prepend(make("li", { className: "tools" }));
+addTools(beside.offsetParent ? beside : (folded?.querySelector(".tools") ?? beside));
 setTheme(THEMES.includes(stored()) ? stored() : "");
-// What asks where things lie waits for the first frame, which lays them out.
-requestAnimationFrame(start);
-if (location.hash) reveal();
+all("table[data-sort]").forEach(sortTable);
+all(".layers").forEach(sortLayers);
+all("[data-filter]").forEach(addFilter);
+watchChapters();
+reveal();
