@@ -59,14 +59,22 @@ class GraphCosts:
         self._needed = needed_by(returned)
         self._rows = max(rows, 1)
         self._of_images = {tensor.op for tensor in given}
-        self._stored: dict[Any, int] = {}
+        self._stored: dict[Any, frozenset[tuple[Any, int]]] = {}
         for operation in operations:
-            inputs = operation.inputs
-            read = operation.outputs if operation.type == "ReadVariableOp" else ()
-            behind = (self._stored.get(tensor.op, 0) for tensor in inputs)
-            self._stored[operation] = sum(map(_values, read)) or sum(behind)
-            if any(t.op in self._of_images for t in inputs) or self._is_spread(operation):
+            if any(tensor.op in self._of_images for tensor in operation.inputs):
                 self._of_images.add(operation)
+                continue
+            self._stored[operation] = self._stored_behind(operation)
+            if self._is_spread(operation):
+                self._of_images.add(operation)
+
+    def _stored_behind(self, operation: Any) -> frozenset[tuple[Any, int]]:
+        """Return the variables that an operation is made of, each once with how many values it has."""
+        if operation.type == "ReadVariableOp":
+            size = sum(map(_values, operation.outputs))
+            return frozenset([(operation.inputs[0].ref(), size)])
+        empty: frozenset[tuple[Any, int]] = frozenset()
+        return empty.union(*(self._stored.get(tensor.op, empty) for tensor in operation.inputs))
 
     def _is_spread(self, operation: Any) -> bool:
         """Return whether an operation repeats for every image what does not depend on it.
@@ -78,7 +86,7 @@ class GraphCosts:
             return False
         if any(map(self._has_rows, operation.inputs)):
             return False
-        most = self._stored[operation]
+        most = sum(size for _, size in self._stored[operation])
         return any(self._has_rows(t) and _values(t) > most for t in operation.outputs)
 
     def _has_rows(self, tensor: Any) -> bool:

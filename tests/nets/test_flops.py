@@ -241,8 +241,9 @@ class Queries(layers.Layer):
         lambda x, rows: ops.repeat(x, rows, axis=0),
         lambda x, rows: ops.tile(x, (rows, 1, 1)),
         lambda x, rows: ops.reshape(ops.tile(x[0], (1, rows)), (rows, 3, 5)),
+        lambda x, rows: ops.broadcast_to(x - x + x - x + x, (rows, 3, 5)),  # one weight, read five times
     ],
-    ids=["broadcast", "repeat", "tile", "reshape"],
+    ids=["broadcast", "repeat", "tile", "reshape", "of itself"],
 )
 def test_products_of_weights_count_once(repeat, images):
     assert facts_of(Queries(repeat), (6, 5), images=images).flops == 2 * 3 * 5 * 5 + 2 * 5 * 5 * 2
