@@ -241,7 +241,8 @@ class Queries(layers.Layer):
         lambda x, rows: ops.repeat(x, rows, axis=0),
         lambda x, rows: ops.tile(x, (rows, 1, 1)),
         lambda x, rows: ops.reshape(ops.tile(x[0], (1, rows)), (rows, 3, 5)),
-        lambda x, rows: ops.broadcast_to(x - x + x - x + x, (rows, 3, 5)),  # one weight, read five times
+        # one weight, read five times
+        lambda x, rows: ops.broadcast_to(x - x + x - x + x, (rows, 3, 5)),
     ],
     ids=["broadcast", "repeat", "tile", "reshape", "of itself"],
 )
