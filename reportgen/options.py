@@ -271,7 +271,7 @@ _TABLE = (
     ),
     Option(
         "full",
-        "Twice the units and steps, the randomisation test layer by layer, maps against their mirrored copies",
+        "Twice the units and steps of features, and the randomisation test layer by layer",
         "switch",
     ),
     Option(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.6
 """Of the time that ``--budget`` leaves, where features are visualized too."""
-PASSES = 120
+PASSES = 150
 """Forward passes of the evidence for two maps of an image; fewer where a map does not beat chance."""
 
 
@@ -43,7 +43,7 @@ def explain(
     if settings.quick:
         return made, {}
     tested = test_weights(passes, made, settings, progress, notices)
-    return prove(passes, made, settings.seed, progress, moved=settings.full), tested
+    return prove(passes, made, settings.seed, progress), tested
 
 
 def within_time(

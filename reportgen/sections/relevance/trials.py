@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def prove(
-    passes: Passes, made: list[Explanation], seed: int, progress: Progress, *, moved: bool = False
+    passes: Passes, made: list[Explanation], seed: int, progress: Progress
 ) -> list[Explanation]:
     """Hold every map that is not flat against its opponents.
 
     Random orders first; then, where a map beats them, the middle of the image, which all maps of an image
-    share. No verdict needs what is left out so, nor the map's own copies, which are ``moved`` on request.
+    share, and the map's own copies moved. No verdict needs what is left out so.
     """
     shown = [[one for one in group.values() if not one.flat] for group in by_question(made)]
     first = [_against_chance(group, seed) for group in shown if group]
@@ -40,7 +40,7 @@ def prove(
         for trial, found in zip(first, _scored(passes, first), strict=True)
     ]
     ahead = [
-        _against_middle(trial, better, moved=moved)
+        _against_middle(trial, better)
         for trial, group in zip(first, tried, strict=True)
         if (better := [one for one in group if _beats_chance(one)])
     ]
@@ -131,10 +131,10 @@ def _against_chance(group: list[Explanation], seed: int) -> _Trial:
     return _Trial(group, cells, orders)
 
 
-def _against_middle(trial: _Trial, better: list[Explanation], *, moved: bool) -> _Trial:
+def _against_middle(trial: _Trial, better: list[Explanation]) -> _Trial:
     cells, trials = trial.cells, better[0].trials
     orders = [(MIDDLE, order) for order in pt.middle_orders(cells)]
-    for one in better if moved else ():
+    for one in better:
         copies = pt.moved(_on_cells(one, cells))
         orders += [(one.method.name, pt.order_of(copy, cells)) for copy in copies]
     ends = trials.own.deletion if trials else ()
@@ -178,7 +178,7 @@ def _judged(one: Explanation, trial: _Trial, found: _Found) -> Explanation:
 
 def _compared(one: Explanation, found: _Found) -> Explanation:
     """Return a map that beats chance with the curves of the middle and of its copies."""
-    middle, moved = tuple(found.curves[MIDDLE]), tuple(found.curves.get(one.method.name, ()))
+    middle, moved = tuple(found.curves[MIDDLE]), tuple(found.curves[one.method.name])
     if untold := _not_finite([*middle, *moved]):
         return one._replace(untold=untold)
     trials = one.trials._replace(middle=middle, moved=moved) if one.trials else None
