@@ -314,21 +314,14 @@ def hostile_of_keras_2(folder, target):
     }
 
 
+def of_keras_2(folder, target):
+    """Write hostile files as Keras 2 would have, and some that only it could."""
+    aged = {f"aged_{path.name}": as_keras_2(path) for path in hostile(folder, target).values()}
+    return {**aged, **hostile_of_keras_2(folder, target)}
+
+
 def test_hostile_files_of_keras_2_are_refused_and_touch_nothing(tmp_path):
-    work, beside = tmp_path / "work", tmp_path / "beside"
-    work.mkdir()
-    beside.mkdir()
-    (beside / "precious.png").write_bytes(b"mine")
-    acts = {
-        f"aged_{path.name}": as_keras_2(path)
-        for path in hostile(beside, beside / "precious.png").values()
-    }
-    files = {**acts, **hostile_of_keras_2(beside, beside / "precious.png")}
-    before = snapshot(tmp_path)
-    result = run_audited(work, *files.values())
-    assert result["seen"] == []
-    assert result["changed"] == {}
-    assert snapshot(tmp_path) == before
+    files, result = untouched(tmp_path, of_keras_2)
     assert len(result["said"]) == len(files)
     assert "ran" not in result["said"].values()
 
@@ -359,16 +352,7 @@ def saved_models(folder, target):
 
 
 def test_hostile_saved_models_touch_nothing_and_a_good_one_neither(tmp_path):
-    work, beside = tmp_path / "work", tmp_path / "beside"
-    work.mkdir()
-    beside.mkdir()
-    (beside / "precious.png").write_bytes(b"mine")
-    files = saved_models(beside, beside / "precious.png")
-    before = snapshot(tmp_path)
-    result = run_audited(work, *files.values())
-    assert result["seen"] == []
-    assert result["changed"] == {}
-    assert snapshot(tmp_path) == before
+    files, result = untouched(tmp_path, saved_models)
     said = {name: result["said"][str(path)] for name, path in files.items()}
     assert [name for name, text in said.items() if text == "ran"] == ["good"]
     assert "carries Python code" in said["carries"]
@@ -386,21 +370,27 @@ def run_audited(folder, *files):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def snapshot(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_hostile_files_are_refused_and_touch_nothing(tmp_path):
+def untouched(tmp_path, make):
+    """Try hostile files beside one that is precious: nothing may change; return them and what was said."""
     work, beside = tmp_path / "work", tmp_path / "beside"
     work.mkdir()
     beside.mkdir()
     (beside / "precious.png").write_bytes(b"mine")
-    files = hostile(beside, beside / "precious.png")
+    files = make(beside, beside / "precious.png")
     before = snapshot(tmp_path)
     result = run_audited(work, *files.values())
     assert result["seen"] == []
     assert result["changed"] == {}
     assert snapshot(tmp_path) == before
+    return files, result
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_hostile_files_are_refused_and_touch_nothing(tmp_path):
+    files, result = untouched(tmp_path, hostile)
     said = {Path(path).name: text for path, text in result["said"].items()}
     assert set(said) == set(files)
     for name, text in said.items():
