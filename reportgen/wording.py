@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,19 +60,22 @@ def number_text(value: float | None) -> str:
     if 1e-3 <= abs(value) < 1e5:
         text = f"{value:.4g}"
         return text if "e" not in text else f"{value:,.0f}"
-    mantissa, _, exponent = f"{value:.3e}".partition("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return _scientific(value, 3)
 
 
 def short_text(value: float | None) -> str:
     """Return a measured number with three significant digits, for the cells of a dense table."""
     if value is None:
         return "–"
-    return (
-        f"{value:.3g}".replace("-", "\u2212")
-        if 1e-3 <= abs(value) < 1e4 or not value
-        else f"{value:.1e}"
-    )
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 or not value else _scientific(value, 1)
+
+
+def _scientific(value: float, digits: int) -> str:
+    """Return 1.5e-7: a number with its power of ten, without the zeros that say nothing."""
+    if not math.isfinite(value):
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def percent_text(value: float | None) -> str:

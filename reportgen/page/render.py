@@ -432,11 +432,7 @@ def method_titles(methods: Sequence[MethodFacts]) -> dict[str, str]:
 
 def two_decimals(value: float | None) -> str:
     """Return a correlation with two decimals; an en dash for none."""
-    return (
-        "\u2013"
-        if value is None
-        else f"{value:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
-    )
+    return "\u2013" if value is None else f"{value:.2f}".replace("-0.00", "0.00")
 
 
 def scale_of(role: str, scales: Sequence[RoleScale]) -> RoleScale | None:

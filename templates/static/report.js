@@ -56,32 +56,19 @@ function followWithin(event) {
   target.focus({ preventScroll: true });
 }
 
-// The contents mark the chapter that is being read.
+// The contents mark the chapter that is being read: the one at a third of the window's height.
 function watchChapters() {
-  const chapters = all("#summary, #findings, .chapter");
-  const mark = () => {
-    const line = innerHeight / 3;
-    const current = chapters.filter((chapter) => chapter.getBoundingClientRect().top < line).pop() ?? chapters[0];
-    const id = current.id === "findings" ? "summary" : current.id;
+  const mark = (entries) => {
+    const reached = entries.filter((entry) => entry.isIntersecting).pop();
+    if (!reached) return;
+    const id = reached.target.id === "findings" ? "summary" : reached.target.id;
     for (const link of all(".contents a")) {
       if (link.getAttribute("href") === "#" + id) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
   };
-  let waiting = false;
-  addEventListener(
-    "scroll",
-    () => {
-      if (waiting) return;
-      waiting = true;
-      requestAnimationFrame(() => {
-        waiting = false;
-        mark();
-      });
-    },
-    { passive: true },
-  );
-  mark();
+  const observer = new IntersectionObserver(mark, { rootMargin: "-33% 0px -66% 0px" });
+  all("#summary, #findings, .chapter").forEach((chapter) => observer.observe(chapter));
 }
 
 // ---- Lists --------------------------------------------------------------------------------------
@@ -302,7 +289,8 @@ function searchable() {
   return [...findings, ...named];
 }
 
-function addSearch(place) {
+// The field and the list of what it finds.
+function searchField() {
   const input = make("input", { type: "search", id: "search", placeholder: "Search   /" });
   input.setAttribute("aria-label", "Search layers, images, classes, units and findings");
   const list = make("ul", { className: "found-list", hidden: true });
@@ -333,7 +321,7 @@ function addSearch(place) {
     else if (event.key === "ArrowDown") list.querySelector("a")?.focus();
     else if (event.key === "Escape") input.blur();
   });
-  place.append(input, list);
+  return [input, list];
 }
 
 const THEMES = ["", "light", "dark"];
@@ -427,27 +415,41 @@ function onKey(event) {
   act();
 }
 
-function addTools(place) {
-  addSearch(place);
+// Search, theme and keys stand beside the page where there is room, else in the menu of its bar.
+function addTools() {
+  const search = searchField();
   const theme = make("button", { type: "button", id: "theme", className: "small" });
   theme.addEventListener("click", nextTheme);
   const keys = make("button", { type: "button", className: "small", textContent: "Keys: ?" });
   keys.addEventListener("click", showHelp);
-  const foot = place.closest(".side")?.querySelector(".foot") ?? place;
-  foot.prepend(make("span", { className: "tools" }, theme, keys));
+  const buttons = make("span", { className: "tools" }, theme, keys);
+  const side = document.querySelector(".side");
+  const menu = make("li", { className: "tools" });
+  document.querySelector(".menu .contents").prepend(menu);
+  const place = (beside) => {
+    (beside ? side.querySelector("div.tools") : menu).append(...search);
+    if (beside) side.querySelector(".foot").prepend(buttons);
+    else menu.append(buttons);
+  };
+  let beside = matchMedia("(min-width: 900px)").matches;
+  place(beside);
+  new ResizeObserver(() => {
+    if (beside !== side.offsetWidth > 0) place((beside = !beside));
+  }).observe(document.querySelector(".page"));
+}
+
+function start() {
+  addTools();
+  setTheme(THEMES.includes(stored()) ? stored() : "");
+  all("table[data-sort]").forEach(sortTable);
+  all(".layers").forEach(sortLayers);
+  all("[data-filter]").forEach(addFilter);
+  watchChapters();
+  reveal();
 }
 
 addEventListener("hashchange", () => reveal());
 if (single) document.addEventListener("click", followWithin);
 addEventListener("keydown", onKey);
-// Beside the page where there is room, else in the menu of its bar.
-const beside = document.querySelector(".side .tools");
-const folded = document.querySelector(".menu .contents");
-if (!beside.offsetParent && folded) folded.prepend(make("li", { className: "tools" }));
-addTools(beside.offsetParent ? beside : (folded?.querySelector(".tools") ?? beside));
-setTheme(THEMES.includes(stored()) ? stored() : "");
-all("table[data-sort]").forEach(sortTable);
-all(".layers").forEach(sortLayers);
-all("[data-filter]").forEach(addFilter);
-watchChapters();
-reveal();
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();

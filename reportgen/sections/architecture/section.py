@@ -278,11 +278,11 @@ def _sentence(content: ArchitectureContent, facts: NetworkFacts) -> str:
         key=lambda row: row.parameters,
         default=None,
     )
-    layers, groups = content.layer_count, content.overview_nodes
+    layers, blocks = content.layer_count, content.overview_nodes
     parts = [f"{layers} layer{'' if layers == 1 else 's'}"]
-    # Of layers that are called again and again there are more groups than layers.
-    if 0 < groups <= layers:
-        parts[0] += f" in {groups} group{'' if groups == 1 else 's'}"
+    # Of layers that are called again and again there are more blocks than layers.
+    if 0 < blocks <= layers:
+        parts[0] += f" in {blocks} block{'' if blocks == 1 else 's'}"
     if folds:
         parts.append(folds)
     if shared:

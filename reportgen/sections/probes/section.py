@@ -421,6 +421,15 @@ def _notices(probes: ProbeSet, results: list[ProbeResult]) -> list[Notice]:
                 "info", f"Labels that name no class of the model ({listed}) are shown, not judged."
             )
         )
+    first = results[0].outputs[0] if results and results[0].outputs else None
+    if (
+        isinstance(first, ClassificationResult)
+        and first.top
+        and all(score.name == f"class {score.index}" for score in first.top)
+    ):
+        notices.append(
+            Notice("info", "The classes have no names and are numbered; --classes FILE names them.")
+        )
     return notices
 
 
