@@ -103,7 +103,7 @@ def test_the_page_of_a_folder_holds_nothing_inline(tmp_path):
     page = (tmp_path / "index.html").read_text("utf-8")
     assert "<style" not in page
     assert re.findall(r"<script[^>]*>", page) == re.findall(
-        r'<script src="assets/[^"]*" defer>', page
+        r'<script src="assets/[^"]*" async>', page
     )
 
 

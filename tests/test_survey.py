@@ -16,6 +16,7 @@ from reportgen.context import Silence
 from reportgen.drawing.assets import AssetStore
 from reportgen.errors import DataError
 from reportgen.nets.blocks import ForwardBlocks
+from reportgen.nets.engine import lanes
 from reportgen.sections.activations.strongest import _sheet
 
 NAMES = ["low", "middle", "high"]
@@ -62,14 +63,14 @@ class StopAfter(Silence):
 def passes(monkeypatch):
     """Count the images that go through the network in the survey."""
     counted = []
-    run = ForwardBlocks._run_block
+    survey = ForwardBlocks.survey
 
-    def counting(self, first, block, *, maps=True, **options):
-        if not maps:
-            counted.append(len(next(iter(block.values()))))
-        return run(self, first, block, maps=maps, **options)
+    def counting(self, blocks):
+        for batch in survey(self, blocks):
+            counted.append(len(next(iter(batch.inputs.values()))))
+            yield batch
 
-    monkeypatch.setattr(ForwardBlocks, "_run_block", counting)
+    monkeypatch.setattr(ForwardBlocks, "survey", counting)
     return counted
 
 
@@ -262,15 +263,15 @@ def test_a_forward_pass_that_fails_is_said_as_it_is(model, tmp_path, monkeypatch
     """Not as images that cannot be read; and no later block is run for nobody."""
     ran = []
 
-    def failing(self, first, block, **_options):
-        ran.append(first)
+    def failing(self, part, **_options):
+        ran.append(part.first)
         raise RuntimeError("the pass failed")
 
-    monkeypatch.setattr(ForwardBlocks, "_run_block", failing)
+    monkeypatch.setattr(ForwardBlocks, "_answered", failing)
     made = build(model, tmp_path / "out", case(3000), tmp_path / "cache")
     assert set(made.failed) == {"evaluation", "activations"}
     assert "the pass failed" in page_text(tmp_path / "out")
-    assert len(ran) <= 2  # the survey's, and the probes'
+    assert len(ran) <= 2 * (lanes("cpu") + 2)  # of the survey and of the probes, what was under way
 
 
 def test_what_is_folded_is_kept_where_the_evaluation_has_no_metric(tmp_path, passes):

@@ -15,6 +15,7 @@ import numpy as np
 
 from reportgen.errors import NotApplicable
 from reportgen.nets.cut_network import CutNetwork, PictureRunner
+from reportgen.nets.engine import tracing
 from reportgen.nets.parametrisation import Canvas
 from reportgen.nets.picture_optimiser import PictureOptimiser
 from reportgen.network.facts import OutputRef
@@ -63,7 +64,8 @@ class KerasAscent:
                 f"{target} folds places into the batch, so its rows are no pictures."
             )
         self._device = device
-        self._cut = CutNetwork(traced, image, tensor, held, scaling)
+        with tracing:
+            self._cut = CutNetwork(traced, image, tensor, held, scaling)
         self._input_canvas = Canvas(size[0], size[1], size[2] if len(size) > 2 else 1)
         self._canvas = self._input_canvas
         self._runners: dict[Canvas, PictureRunner] = {}
@@ -119,10 +121,11 @@ class KerasAscent:
         filled = np.concatenate([goals, np.repeat(goals[-1:], missing, axis=0)])
         filled_seeds = [*seeds, *([seeds[-1]] * missing)]
         key = (kind, recipe)
-        if key not in self._optimisers:
-            self._optimisers[key] = PictureOptimiser(
-                self._cut, self._canvas, kind, recipe, self._device, filled.shape
-            )
+        with tracing:  # units of one tensor may be optimised side by side
+            if key not in self._optimisers:
+                self._optimisers[key] = PictureOptimiser(
+                    self._cut, self._canvas, kind, recipe, self._device, filled.shape
+                )
         return self._optimisers[key].optimise(filled, filled_seeds, advance)[: len(goals)]
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.errors import ModelError, ReportgenError, RunError
-from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.lanes import in_order
+from reportgen.nets.engine import lanes, on_device, without_graph_optimizer
 from reportgen.nets.failures import cause
 from reportgen.nets.moments import all_finite
 from reportgen.nets.tensorflow_internals import cut_out, run_flat
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from reportgen.network.facts import CallFacts, CallId
 
 
+BRIEF = 64
+"""Images up to which optimising the graph costs more than it spares."""
+
+
 class _BlockPass(NamedTuple):
     """A traced pass for blocks of a size.
 
@@ -39,6 +44,20 @@ class _BlockPass(NamedTuple):
     traced: Traced
     function: Any
     size: int
+
+
+class _Part(NamedTuple):
+    """Images that one call of a pass takes.
+
+    Attributes:
+        made: the pass.
+        first: place of the first image.
+        block: arrays by input name.
+    """
+
+    made: _BlockPass
+    first: int
+    block: Mapping[str, NDArray[Any]]
 
 
 def _no_maps(_calls: tuple[CallFacts, ...]) -> tuple[CallId, ...]:
@@ -65,6 +84,7 @@ class ForwardBlocks:
 
     Attributes:
         size: images in a block.
+        lanes: blocks that run side by side.
         traced: the pass; None where the model cannot be traced.
         problem: why it cannot be traced, or no image can be run here; None where it can.
     """
@@ -80,6 +100,7 @@ class ForwardBlocks:
         if self.traced and (smaller := self._bounded_size(self.traced)) < self.size:
             self.size = smaller
             self.traced = self._trace()
+        self.lanes = self._bounded_lanes(self.traced) if self.traced else 1
         if self.traced and model.device == "cpu" and _channels_first(self.traced):
             self._try(self.traced)
 
@@ -87,8 +108,16 @@ class ForwardBlocks:
         """Return how many images keep the activations in flight within the limit."""
         if self._model.fixed_batch:
             return self.size
-        largest = max(peak_bytes(traced.calls, self._model.shapes, traced.outputs), 1)
-        return max(1, min(self.size, MAX_ACTIVATION_BYTES // largest))
+        return max(1, min(self.size, MAX_ACTIVATION_BYTES // self._peak_bytes(traced)))
+
+    def _bounded_lanes(self, traced: Traced) -> int:
+        """Return how many blocks side by side keep within it too."""
+        fit = MAX_ACTIVATION_BYTES // (self.size * self._peak_bytes(traced))
+        return max(1, min(lanes(self._model.device), fit))
+
+    def _peak_bytes(self, traced: Traced) -> int:
+        """Return the most bytes of activations that live at a time, for one image."""
+        return max(peak_bytes(traced.calls, self._model.shapes, traced.outputs), 1)
 
     def _trace(self, *, exact: bool = False) -> Traced | None:
         """Trace the forward pass; a model that cannot be traced keeps what it declares."""
@@ -143,13 +172,8 @@ class ForwardBlocks:
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``."""
         count = min(len(array) for array in inputs.values())
-        first = 0
-        while first < count:
-            block = {name: array[first : first + self.size] for name, array in inputs.items()}
-            batch = self._run_block(first, block, brief=count <= 8 * self.size)
-            if batch is not None:
-                yield batch
-                first += len(next(iter(block.values())))
+        same = {name: array[:count] for name, array in inputs.items()}
+        return self._stream([same], 0, brief=count <= BRIEF, maps=True)
 
     @property
     def survey_size(self) -> int:
@@ -166,17 +190,64 @@ class ForwardBlocks:
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
         """Run the pass without maps over blocks that come; see ``network.protocol.Network.survey``."""
-        first = 0
+        return self._stream(blocks, 0, brief=False, maps=False)
+
+    def _stream(
+        self,
+        blocks: Iterable[Mapping[str, NDArray[Any]]],
+        first: int,
+        *,
+        brief: bool,
+        maps: bool,
+    ) -> Iterator[Batch]:
+        """Run blocks side by side, each in parts of the pass's size, and yield their batches in order.
+
+        Where a part shows that the pass has to change, it and what ran beside it run again in the new one.
+
+        Args:
+            blocks: arrays by input name.
+            first: place of the first image.
+            brief: whether so few blocks come that optimising the graph costs more than it spares.
+            maps: whether the maps are wanted too.
+        """
+
+        def work(part: _Part) -> tuple[_Part, Any]:
+            return part, self._answered(part, brief=brief)
+
+        for part, answer in in_order(work, self._parts(blocks, first, maps=maps), self.lanes):
+            batch = None
+            if part.made.function is self._pass(maps=maps).function:
+                batch = self._batch(part, answer)
+            if batch is None:
+                yield from self._stream([part.block], part.first, brief=brief, maps=maps)
+            else:
+                yield batch
+
+    def _parts(
+        self, blocks: Iterable[Mapping[str, NDArray[Any]]], first: int, *, maps: bool
+    ) -> Iterator[_Part]:
         for block in blocks:
             count, begun = len(next(iter(block.values()))), 0
             while begun < count:
-                size = self.survey_size
-                part = {name: array[begun : begun + size] for name, array in block.items()}
-                batch = self._run_block(first + begun, part, brief=False, maps=False)
-                if batch is not None:
-                    yield batch
-                    begun += len(next(iter(part.values())))
+                made = self._pass(maps=maps)
+                end = min(begun + made.size, count)
+                part = {name: array[begun:end] for name, array in block.items()}
+                yield _Part(made, first + begun, part)
+                begun = end
             first += count
+
+    def _pass(self, *, maps: bool) -> _BlockPass:
+        """Return the pass as it is now.
+
+        Raises:
+            RunError: there is none.
+        """
+        if self.traced is None or self.problem:
+            raise RunError.of(cause(self.problem)) from self.problem
+        if maps:
+            return _BlockPass(self.traced, self.traced.function, self.size)
+        with on_device(self._model.device):
+            return self._survey_pass(self.traced)
 
     def _survey_pass(self, traced: Traced) -> _BlockPass:
         """Return the pass without maps: cut out of the traced one, or traced for larger blocks."""
@@ -195,69 +266,48 @@ class ForwardBlocks:
                 self._surveying = _BlockPass(traced, function, size)
         return self._surveying
 
-    def _run_block(
-        self, first: int, block: Mapping[str, NDArray[Any]], *, brief: bool, maps: bool = True
-    ) -> Batch | None:
-        """Return the block's batch, or None after a change of the block's size.
-
-        Args:
-            first: place of its first image.
-            block: arrays by input name.
-            brief: whether so few blocks come that optimising the graph costs more than it spares.
-            maps: whether the maps are wanted too.
-        """
+    def _answered(self, part: _Part, *, brief: bool) -> Any:
+        """Return what the pass gives for a part, or the error where the memory does not suffice."""
         import tensorflow as tf
 
-        if self.traced is None or self.problem:
-            raise RunError.of(cause(self.problem)) from self.problem
+        quick = without_graph_optimizer() if brief else contextlib.nullcontext()
         try:
-            quick = without_graph_optimizer() if brief else contextlib.nullcontext()
             with on_device(self._model.device), quick:
-                block_pass = (
-                    _BlockPass(self.traced, self.traced.function, self.size)
-                    if maps
-                    else self._survey_pass(self.traced)
-                )
-                result = run_flat(
-                    block_pass.function, [*self._model.tensors(block, block_pass.size).values()]
-                )
+                tensors = self._model.tensors(part.block, part.made.size)
+                return run_flat(part.made.function, [*tensors.values()])
         except tf.errors.ResourceExhaustedError as error:
-            if self.size == 1 or self._model.fixed_batch:
-                raise ModelError(
-                    f"The memory does not suffice for one image: {cause(error)}."
-                ) from error
-            self.size //= 2
-            self._start_again(exact=self.traced.exact)
-            return None
+            return error
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise RunError(f"Running the network failed: {cause(error)}.") from error
-        return self._batch(first, block, result, block_pass.traced)
 
     def _start_again(self, *, exact: bool) -> None:
         """Trace anew, for another block or for exact moments."""
         self.traced = self._trace(exact=exact)
         self._surveying = None
 
-    def _batch(
-        self,
-        first: int,
-        block: Mapping[str, NDArray[Any]],
-        result: Mapping[str, Any],
-        traced: Traced,
-    ) -> Batch | None:
-        """Read a block's tensors; None where its moments have to be taken again, NaN left out."""
+    def _batch(self, part: _Part, answer: Any) -> Batch | None:
+        """Read a part's tensors; None after a change of the pass: to smaller blocks, or moments without NaN."""
+        traced, block = part.made.traced, part.block
+        if isinstance(answer, Exception):
+            if self.size == 1 or self._model.fixed_batch:
+                raise ModelError(
+                    f"The memory does not suffice for one image: {cause(answer)}."
+                ) from answer
+            self.size //= 2
+            self._start_again(exact=traced.exact)
+            return None
         size = len(next(iter(block.values())))
-        outputs = {name: np.asarray(value)[:size] for name, value in result["outputs"].items()}
-        logits = {name: np.asarray(value)[:size] for name, value in result["logits"].items()}
+        outputs = {name: np.asarray(value)[:size] for name, value in answer["outputs"].items()}
+        logits = {name: np.asarray(value)[:size] for name, value in answer["logits"].items()}
         if traced.watched is None:
-            return Batch(first, block, outputs, logits)
-        columns = [np.asarray(column) for column in result["columns"]]
+            return Batch(part.first, block, outputs, logits)
+        columns = [np.asarray(column) for column in answer["columns"]]
         if columns and not traced.exact and not all_finite(columns):
             self._start_again(exact=True)
             return None
-        maps = {name: np.asarray(value)[:size] for name, value in result.get("maps", {}).items()}
+        maps = {name: np.asarray(value)[:size] for name, value in answer.get("maps", {}).items()}
         moments = Channels([column[:size] for column in columns], self._spans(traced))
-        return Batch(first, block, outputs, logits, moments, maps)
+        return Batch(part.first, block, outputs, logits, moments, maps)
 
     def _spans(self, traced: Traced) -> Mapping[CallId, tuple[int, int, int]]:
         """Return where each call's channels stand, and how many values an image each has."""

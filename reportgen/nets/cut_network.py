@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.nets.engine import on_device
+from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
 from reportgen.nets.relu_gradients import before_relu, redirect_gradients
 from reportgen.nets.tensorflow_internals import captured_here, cut_out
 from reportgen.nets.transforms import transform_randomly
@@ -116,7 +117,7 @@ class PictureRunner:
 
         pictures = tf.TensorSpec(self._shape, tf.float32)
         try:
-            with on_device(self._device):
+            with tracing, on_device(self._device):
                 return tf.function(function, autograph=False).get_concrete_function(pictures, *more)
         except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             text = str(error).strip().partition("\n")[0][:200]
@@ -142,7 +143,7 @@ class PictureRunner:
         for first in range(0, len(pictures), size):
             block = pictures[first : first + size]
             padded = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
-            with on_device(self._device):
+            with on_device(self._device), without_graph_optimizer():
                 before, behind = self._run(
                     tf.constant(padded, tf.float32), tf.constant([seed or 0, first], tf.int32),
                     tf.constant(0.0 if seed is None else 1.0),
@@ -150,34 +151,36 @@ class PictureRunner:
             found.append((before.numpy()[: len(block)], behind.numpy()[: len(block)]))
         return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
 
-    def _trace_field(self, pictures: Any) -> Any:
-        """Return how strongly each pixel moves the central place in any picture, (H, W)."""
-        import tensorflow as tf
-
-        before, _ = self._cut.apply(pictures)
-        middle = before
-        for size in before.shape[1:-1]:
-            middle = middle[:, size // 2]
-        ramp = tf.linspace(1.0, 2.0, int(middle.shape[-1]))
-        gradient = tf.gradients(tf.reduce_sum(middle * ramp), [pictures])[0]
-        if gradient is None:
-            raise ValueError("The network has no gradient in its input.")
-        return tf.reduce_max(tf.abs(gradient), axis=[0, 3])
-
     def receptive_field(self, seed: int) -> tuple[int, int]:
-        """Return height and width of what the central place sees, in pixels: where noise moves it.
+        """Return height and width of what the central place sees, in pixels: where other noise moves it.
 
-        Raises:
-            NotApplicable: the network has no gradient in its input.
+        From each side noise is exchanged up to a line; the first line that moves the place is found by
+        bisection. A gradient shows the same, and would have to be traced. What has no places sees all.
         """
-        import tensorflow as tf
+        whole = self._shape[1], self._shape[2]
+        noise, other = np.random.default_rng(seed).uniform(0, 1, (2, *self._shape[1:]))
+        still = self._middle(noise)
 
-        canvas = self._canvas
-        gradient = self._traced(self._trace_field)
-        noise = np.random.default_rng(seed).uniform(0, 1, self._shape)
-        with on_device(self._device):
-            found = gradient(tf.constant(noise, tf.float32)).numpy() > 0
-        rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
-        if not rows.size:
-            return canvas.height, canvas.width
-        return int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+        def moves(axis: int, first: int, last: int) -> bool:
+            changed, lines = noise.copy(), (slice(None),) * axis + (slice(first, last),)
+            changed[lines] = other[lines]
+            return not np.array_equal(self._middle(changed), still)
+
+        def seen(axis: int) -> int:
+            size = whole[axis]
+            if not moves(axis, 0, size):
+                return size
+            before = bisect_left(range(size), 1, key=lambda k: int(moves(axis, 0, k + 1)))
+            behind = bisect_left(range(size), 1, key=lambda k: int(moves(axis, size - 1 - k, size)))
+            return size - before - behind
+
+        return seen(0), seen(1)
+
+    def _middle(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """Return what the central place answers to an (H, W, C) picture: (C,); nothing without places."""
+        middle: NDArray[Any] = self.answers(picture[None])[0][0]
+        if middle.ndim < 2:
+            return middle[:0]
+        for size in middle.shape[:-1]:
+            middle = middle[size // 2]
+        return middle

@@ -12,7 +12,7 @@ from reportgen.nets.ascent import KerasAscent
 from reportgen.nets.blocks import ForwardBlocks
 from reportgen.nets.facts import network_facts
 from reportgen.nets.failures import cause
-from reportgen.nets.normalization_input import FirstNormalization
+from reportgen.nets.normalization_input import MEASURED, FirstNormalization
 from reportgen.nets.passes import KerasPasses
 from reportgen.nets.quantized import dequantized
 from reportgen.nets.traceable import TraceableModel
@@ -105,6 +105,11 @@ class KerasNetwork:
         return self._blocks.forward(inputs)
 
     @property
+    def lanes(self) -> int:
+        """As many as there are cores, where operations do not share them; see ``engine.lanes``."""
+        return self._blocks.lanes
+
+    @property
     def block(self) -> int:
         """More images than in ``forward`` where the network is small: calls cost too."""
         return self._blocks.survey_size
@@ -120,7 +125,8 @@ class KerasNetwork:
             return None
         if self._normalization is None:
             self._normalization = FirstNormalization(self._traceable, first.layer)
-        return self._normalization.measure(inputs, self._blocks.size)
+        size = self._blocks.size
+        return self._normalization.measure(inputs, size if size < BLOCK else MEASURED)
 
     def _required_trace(self) -> Traced:
         """Return the traced forward pass.
@@ -135,15 +141,13 @@ class KerasNetwork:
     def passes(self, aim: Aim, advance: Callable[[int], None] = _ignore_progress) -> KerasPasses:
         """Cut the passes from the traced one; trace smaller blocks where gradients need the memory."""
         traced, block = self._required_trace(), self._blocks.size
-        kept = sum(call.bytes for call in traced.calls if call.leaf)
-        if (
-            not self._traceable.fixed_batch
-            and (fits := max(1, MAX_GRADIENT_BYTES // max(kept, 1))) < block
-        ):
+        kept = max(1, sum(call.bytes for call in traced.calls if call.leaf))
+        fits = max(1, MAX_GRADIENT_BYTES // kept)
+        if not self._traceable.fixed_batch and fits < block:
             block, traced = fits, self._traceable.trace(fits, None)
-        return KerasPasses(
-            traced, aim, self._traceable.nodes, block, self._traceable.device, advance
-        )
+        side_by_side = max(1, min(self._blocks.lanes, fits // block))
+        nodes, device = self._traceable.nodes, self._traceable.device
+        return KerasPasses(traced, aim, nodes, block, side_by_side, device, advance)
 
     def ascent(
         self,

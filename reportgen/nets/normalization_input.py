@@ -25,6 +25,10 @@ _LEAST_OF_START = 0.1
 _ROUNDED = 0.99
 
 
+MEASURED = 8
+"""Images over which is measured what flows into a layer, where the memory suffices for a block."""
+
+
 class FirstNormalization:
     """The network up to its first BatchNormalization.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reportgen.errors import ModelError, NotApplicable
+from reportgen.lanes import in_order
 from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.keras_internals import layer_variables, raw_variable
 from reportgen.nets.structure import to_numpy
@@ -36,6 +38,7 @@ class KerasPasses:
         aim: what gradients are taken of.
         nodes: the model's layers, for the order of the cascade.
         block: images a pass.
+        lanes: blocks side by side.
         device: ``cpu`` or ``gpu``.
         advance: told how many samples a pass had.
 
@@ -49,6 +52,7 @@ class KerasPasses:
         aim: Aim,
         nodes: Sequence[Node],
         block: int,
+        lanes: int,
         device: str,
         advance: Callable[[int], None],
     ) -> None:
@@ -56,6 +60,7 @@ class KerasPasses:
         self._aim = aim
         self._nodes = nodes
         self._block = block
+        self._lanes = lanes
         self._device = device
         self._advance = advance
         self._functions: dict[str, Any] = {}
@@ -184,37 +189,34 @@ class KerasPasses:
             yield dict(zip(names, scores, strict=True))
 
     def _run(self, name: str, samples: Iterable[Sample]) -> Iterator[list[NDArray[Any]]]:
-        block: list[Sample] = []
-        for sample in samples:
-            block.append(sample)
-            if len(block) == self._block:
-                yield from self._run_block(name, block)
-                block = []
-        if block:
-            yield from self._run_block(name, block)
+        """Run blocks of samples side by side and yield what each sample has, in their order."""
+        function = self._function(name)
 
-    def _run_block(self, name: str, block: list[Sample]) -> Iterator[list[NDArray[Any]]]:
+        def work(block: list[Sample]) -> tuple[int, list[NDArray[Any]]]:
+            return len(block), self._answered(name, function, block)
+
+        for count, fetched in in_order(work, _in_blocks(samples, self._block), self._lanes):
+            self._advance(count)
+            for row in range(count):
+                yield [array[row] for array in fetched]
+
+    def _answered(self, name: str, function: Any, block: list[Sample]) -> list[NDArray[Any]]:
         import tensorflow as tf
 
-        function = self._function(name)
         padded = [*block, *(block[-1:] * (self._block - len(block)))]
-        tensors = [
-            tf.constant(np.stack([sample.inputs[key] for sample in padded]), tensor.dtype)
-            for key, tensor in self._traced.inputs.items()
-        ]
-        if self._weights is not None and name != "attention":
-            tensors.append(
-                tf.constant(np.stack([_weights(sample) for sample in padded]), tf.float32)
-            )
-        try:
-            with on_device(self._device), without_graph_optimizer():
-                fetched = [np.asarray(tensor) for tensor in run_flat(function, tensors)]
-        except (tf.errors.OpError, ValueError, TypeError) as error:
-            text = str(error).strip().partition("\n")[0][:300]
-            raise ModelError(f"A {name} pass failed: {text}") from error
-        self._advance(len(block))
-        for row in range(len(block)):
-            yield [array[row] for array in fetched]
+        with on_device(self._device), without_graph_optimizer():
+            tensors = [
+                tf.constant(np.stack([sample.inputs[key] for sample in padded]), tensor.dtype)
+                for key, tensor in self._traced.inputs.items()
+            ]
+            if self._weights is not None and name != "attention":
+                weights = np.stack([_weights(sample) for sample in padded])
+                tensors.append(tf.constant(weights, tf.float32))
+            try:
+                return [np.asarray(tensor) for tensor in run_flat(function, tensors)]
+            except (tf.errors.OpError, ValueError, TypeError) as error:
+                text = str(error).strip().partition("\n")[0][:300]
+                raise ModelError(f"A {name} pass failed: {text}") from error
 
     # -- the randomised copy ---------------------------------------------------------------------
 
@@ -295,6 +297,12 @@ class KerasPasses:
                 held.append((called, node.path, variables))
         held.sort(key=lambda entry: -entry[0])
         return [(path, variables) for _, path, variables in held]
+
+
+def _in_blocks(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
+    rest = iter(samples)
+    while block := list(islice(rest, size)):
+        yield block
 
 
 def _weights(sample: Sample) -> NDArray[Any]:

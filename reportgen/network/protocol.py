@@ -280,6 +280,10 @@ class Network(Protocol):
         """
 
     @property
+    def lanes(self) -> int:
+        """How many passes, or pictures that are optimised, run side by side."""
+
+    @property
     def block(self) -> int:
         """How many images a pass of the survey takes."""
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 import zlib
+from contextlib import closing
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from reportgen.cache import key_of
 from reportgen.errors import NotApplicable
+from reportgen.lanes import in_order
 from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import OptimisedPicture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from reportgen.sections.features.units import Unit
 
 GROUP_SIZE = 4
-"""Most units that are optimised in one batch."""
+"""Most units that are optimised in one batch, where batches do not run side by side."""
 CANVAS_SIDE = 128
 """Side of the canvas where the cut network takes it; logits have the input's size."""
 
@@ -53,6 +56,14 @@ class Group(NamedTuple):
     units: tuple[Unit, ...]
 
 
+class _Prepared(NamedTuple):
+    """A group, the network cut for it, and the goal of each of its pictures."""
+
+    group: Group
+    ascent: Ascent
+    goals: NDArray[Any]
+
+
 class OptimisedUnit(NamedTuple):
     """A unit with its pictures."""
 
@@ -77,9 +88,8 @@ class Outcome(NamedTuple):
     refused: dict[str, str]
 
 
-def group_units(units: Sequence[Unit], diversity: int) -> list[Group]:
-    """Return the units by tensor and kind, at most ``GROUP_SIZE`` together, or one of several pictures."""
-    most = GROUP_SIZE if diversity == 1 else 1
+def group_units(units: Sequence[Unit], most: int) -> list[Group]:
+    """Return the units by tensor and kind, at most so many together."""
     by_tensor: dict[tuple[UnitTensor, UnitKind], list[Unit]] = {}
     for unit in units:
         by_tensor.setdefault((unit.target, unit.kind), []).append(unit)
@@ -170,6 +180,7 @@ class UnitOptimiser:
         recipe_of: gives a group's recipe.
         goal_of: gives a unit's goal.
         copies: pictures of each unit.
+        lanes: groups side by side.
         advance: told how many units are done.
     """
 
@@ -180,50 +191,67 @@ class UnitOptimiser:
         recipe_of: Callable[[Group], Recipe],
         goal_of: Callable[[Unit, Ascent], NDArray[Any]],
         copies: int,
+        lanes: int,
         advance: Callable[[int], None],
     ) -> None:
         self._ascents, self._kept = ascents, kept
         self._recipe_of, self._goal_of = recipe_of, goal_of
-        self._copies, self._advance = copies, advance
+        self._copies, self._lanes, self._advance = copies, lanes, advance
 
     def optimise(self, groups: Sequence[Group], deadline: float) -> Outcome:
-        """Optimise every group in turn, as far as there is time.
+        """Optimise the groups, some side by side, as far as there is time.
 
         Args:
             groups: in the order of interest.
             deadline: by ``time.monotonic``; finished groups from the cache cost nothing. A group that would end
                 behind it is given up as soon as that can be told.
         """
-        outcome = Outcome([], [], {}, {})
+        outcome, stop = Outcome([], [], {}, {}), Event()
+
+        def work(one: _Prepared) -> tuple[_Prepared, list[OptimisedPicture] | NotApplicable | None]:
+            try:
+                return one, self._pictures(one, deadline, stop)
+            except NotApplicable as error:
+                return one, error
+
+        prepared = self._prepared(groups, outcome)
+        with closing(in_order(work, prepared, self._lanes, stop)) as done:
+            for (group, ascent, _), pictures in done:
+                if isinstance(pictures, NotApplicable):
+                    outcome.uncut[group.target] = str(pictures)
+                elif pictures is None:
+                    outcome.left_out.extend(group.units)
+                else:
+                    self._sort_out(group, ascent, pictures, outcome)
+                    self._advance(len(group.units))
+        return outcome
+
+    def _prepared(self, groups: Sequence[Group], outcome: Outcome) -> Iterator[_Prepared]:
+        """Yield groups with the network cut for them, and note where it cannot be."""
         for group in groups:
             if group.target in outcome.uncut:
                 continue
             try:
                 ascent = self._ascents.of(group.target)
-                pictures = self._pictures(group, ascent, deadline)
+                goals = [self._goal_of(unit, ascent) for unit in group.units]
             except NotApplicable as error:
                 outcome.uncut[group.target] = str(error)
                 continue
-            if pictures is None:
-                outcome.left_out.extend(group.units)
-                continue
-            self._sort_out(group, ascent, pictures, outcome)
-            self._advance(len(group.units))
-        return outcome
+            yield _Prepared(group, ascent, np.repeat(np.stack(goals), self._copies, axis=0))
 
     def _pictures(
-        self, group: Group, ascent: Ascent, deadline: float
+        self, prepared: _Prepared, deadline: float, stop: Event
     ) -> list[OptimisedPicture] | None:
         """Return the pictures of a group, unit after unit; None where there is no time left."""
-        copies = range(self._copies)
-        goals = np.stack([self._goal_of(unit, ascent) for unit in group.units for _ in copies])
+        group, ascent, goals = prepared
         recipe = self._recipe_of(group)
         key = self._kept.key(group, ascent, goals, recipe)
         pictures = self._kept.read(key, len(goals))
         if pictures is not None or time.monotonic() > deadline:
             return pictures
+        copies = range(self._copies)
         seeds = [_seed(unit, recipe.seed, copy) for unit in group.units for copy in copies]
-        watch = _Watch(recipe.steps, deadline)
+        watch = _Watch(recipe.steps, deadline, stop)
         try:
             pictures = ascent.optimise(group.kind, goals, seeds, recipe, watch.advance)
         except _OutOfTimeError:
@@ -258,10 +286,11 @@ class _Watch:
     Args:
         steps: of the whole.
         deadline: by ``time.monotonic``.
+        stop: whether nobody waits for it any more.
     """
 
-    def __init__(self, steps: int, deadline: float) -> None:
-        self._steps, self._deadline = steps, deadline
+    def __init__(self, steps: int, deadline: float, stop: Event) -> None:
+        self._steps, self._deadline, self._stop = steps, deadline, stop
         self._done = 0
         self._first: tuple[int, float] | None = None
 
@@ -269,7 +298,7 @@ class _Watch:
         """Count steps; the first ones, which trace the loop, tell nothing of the later ones.
 
         Raises:
-            _OutOfTimeError: the rest would end behind the deadline.
+            _OutOfTimeError: the rest would end behind the deadline, or nobody waits for it.
         """
         now = time.monotonic()
         self._done += steps
@@ -278,7 +307,8 @@ class _Watch:
         else:
             done, begun = self._first
             rest = (self._steps - self._done) * (now - begun) / (self._done - done)
-        if self._done < self._steps and now + rest > self._deadline:
+        given_up = now + rest > self._deadline or self._stop.is_set()
+        if given_up and self._done < self._steps:
             raise _OutOfTimeError
 
 

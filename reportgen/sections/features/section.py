@@ -123,9 +123,9 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     probes = _pixels(context, feed)
     chosen = _asked(context) or _default_units(context, feed, probes, classes or [])
     chosen += _caricatures(context)
-    counts = _counts(chosen, settings.diversity)
-    ascents = Ascents(feed, counts)
-    groups = group_units(chosen, settings.diversity)
+    alone = settings.diversity > 1 or context.network.lanes > 1
+    groups = group_units(chosen, 1 if alone else GROUP_SIZE)
+    ascents = Ascents(feed, _counts(groups, settings.diversity))
     context.tools.progress.stage("Feature visualization", len(chosen))
     held: dict[str, NDArray[Any]] = {}
 
@@ -137,7 +137,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     optimiser = UnitOptimiser(
         ascents, PictureCache(context.tools.cache, context.tools.identity, feed),
         lambda group: _recipe(context, group, min(spec.shape[:2])), goal, settings.diversity,
-        context.tools.progress.advance,
+        context.network.lanes, context.tools.progress.advance,
     )  # fmt: skip
     outcome = optimiser.optimise(groups, context.inputs.deadline)
     uncut = {t.name if isinstance(t, OutputRef) else t: why for t, why in outcome.uncut.items()}
@@ -269,13 +269,11 @@ def _caricatures(context: Context) -> list[Unit]:
     return [Unit("caricature", call.id, None, f"caricature of {shown}", np.array([index]))]
 
 
-def _counts(units: Sequence[Unit], diversity: int) -> dict[UnitTensor, int]:
+def _counts(groups: Sequence[Group], diversity: int) -> dict[UnitTensor, int]:
     """Return how many pictures of each tensor are optimised at once."""
-    if diversity > 1:
-        return {unit.target: diversity for unit in units}
     counts: dict[UnitTensor, int] = {}
-    for group in group_units(units, 1):
-        counts[group.target] = max(counts.get(group.target, 1), len(group.units))
+    for group in groups:
+        counts[group.target] = max(counts.get(group.target, 1), diversity * len(group.units))
     return counts
 
 

@@ -29,8 +29,9 @@ def prove(
 ) -> list[Explanation]:
     """Hold every map that is not flat against its opponents.
 
-    Random orders first; then, where a map beats them, the middle of the image, which all maps of an image
-    share, and the map's own copies moved. No verdict needs what is left out so.
+    Random orders first; where a map beats them, a blob in the middle of the image, which all maps of an image
+    share; where it beats that one, the blobs beside it; and where it is supported, its own copies mirrored.
+    No verdict needs what is left out so.
     """
     shown = [[one for one in group.values() if not one.flat] for group in by_question(made)]
     first = [_against_chance(group, seed) for group in shown if group]
@@ -39,19 +40,26 @@ def prove(
         [_judged(one, trial, found) for one in trial.group]
         for trial, found in zip(first, _scored(passes, first), strict=True)
     ]
-    ahead = [
-        _against_middle(trial, better)
-        for trial, group in zip(first, tried, strict=True)
-        if (better := [one for one in group if _beats_chance(one)])
-    ]
-    if ahead:
-        progress.stage("Relevance: the middle of the images", sum(len(trial) for trial in ahead))
-    tried += [
-        [_compared(one, found) for one in trial.group]
-        for trial, found in zip(ahead, _scored(passes, ahead), strict=True)
-    ]
-    proven = {(id(one.asked), one.method.name): one for group in tried for one in group}
-    return [proven.get((id(one.asked), one.method.name), one) for one in made]
+    proven = {_key(one): one for group in tried for one in group}
+    for title, orders_of, is_ahead in (
+        ("the middle of the images", _middle, _beats_chance),
+        ("beside the middle", _beside_the_middle, _beats_blobs),
+        ("maps mirrored", _mirrored, _is_supported),
+    ):
+        ahead = [
+            _Trial(better, trial.cells, orders_of(trial.cells, better), _ends(better))
+            for trial in first
+            if (better := [proven[_key(one)] for one in trial.group if is_ahead(proven[_key(one)])])
+        ]
+        if ahead:
+            progress.stage(f"Relevance: {title}", sum(len(trial) for trial in ahead))
+        for trial, found in zip(ahead, _scored(passes, ahead), strict=True):
+            proven.update((_key(one), _compared(one, found)) for one in trial.group)
+    return [proven.get(_key(one), one) for one in made]
+
+
+def _key(one: Explanation) -> tuple[int, str]:
+    return id(one.asked), one.method.name
 
 
 def verdict_of(made: Explanation) -> Verdict | None:
@@ -64,9 +72,7 @@ def verdict_of(made: Explanation) -> Verdict | None:
         return None
     if not _beats_chance(made):
         return "no better than chance"
-    needed = pt.needed_for_middle(made.trials)
-    ahead = needed is not None and made.trials.own.advantage > needed
-    return "supported" if ahead else "weak"
+    return "supported" if _is_supported(made) else "weak"
 
 
 RANDOM, MIDDLE = "random", "middle"
@@ -131,14 +137,28 @@ def _against_chance(group: list[Explanation], seed: int) -> _Trial:
     return _Trial(group, cells, orders)
 
 
-def _against_middle(trial: _Trial, better: list[Explanation]) -> _Trial:
-    cells, trials = trial.cells, better[0].trials
-    orders = [(MIDDLE, order) for order in pt.middle_orders(cells)]
-    for one in better:
-        copies = pt.moved(_on_cells(one, cells))
-        orders += [(one.method.name, pt.order_of(copy, cells)) for copy in copies]
-    ends = trials.own.deletion if trials else ()
-    return _Trial(better, cells, orders, (ends[0], ends[-1]))
+def _middle(cells: pt.Cells, _better: list[Explanation]) -> list[tuple[str, NDArray[Any]]]:
+    return [(MIDDLE, order) for order in pt.middle_orders(cells)[:1]]
+
+
+def _beside_the_middle(
+    cells: pt.Cells, _better: list[Explanation]
+) -> list[tuple[str, NDArray[Any]]]:
+    return [(MIDDLE, order) for order in pt.middle_orders(cells)[1:]]
+
+
+def _mirrored(cells: pt.Cells, better: list[Explanation]) -> list[tuple[str, NDArray[Any]]]:
+    return [
+        (one.method.name, pt.order_of(copy, cells))
+        for one in better
+        for copy in pt.moved(_on_cells(one, cells))
+    ]
+
+
+def _ends(better: list[Explanation]) -> tuple[float, float] | None:
+    """Return the scores of the image and of the empty one, which its maps share."""
+    trials = better[0].trials
+    return (trials.own.deletion[0], trials.own.deletion[-1]) if trials else None
 
 
 def _on_cells(one: Explanation, cells: pt.Cells) -> NDArray[Any]:
@@ -177,11 +197,15 @@ def _judged(one: Explanation, trial: _Trial, found: _Found) -> Explanation:
 
 
 def _compared(one: Explanation, found: _Found) -> Explanation:
-    """Return a map that beats chance with the curves of the middle and of its copies."""
-    middle, moved = tuple(found.curves[MIDDLE]), tuple(found.curves[one.method.name])
+    """Return a map that is ahead with the curves of what it was held against now."""
+    middle, moved = found.curves.get(MIDDLE, []), found.curves.get(one.method.name, [])
     if untold := _not_finite([*middle, *moved]):
         return one._replace(untold=untold)
-    trials = one.trials._replace(middle=middle, moved=moved) if one.trials else None
+    if one.trials is None:
+        return one
+    trials = one.trials._replace(
+        middle=(*one.trials.middle, *middle), moved=(*one.trials.moved, *moved)
+    )
     return one._replace(trials=trials)
 
 
@@ -196,6 +220,26 @@ def _beats_chance(one: Explanation) -> bool:
     if trials is None or one.flat or one.untold:
         return False
     return trials.own.advantage > pt.needed_for_chance(trials)
+
+
+def _beats_blobs(one: Explanation) -> bool:
+    """Return whether a map beats chance and every blob that was tried: at least what the middle needs."""
+    trials = one.trials
+    return (
+        trials is not None
+        and _beats_chance(one)
+        and all(trials.own.advantage > blob.advantage for blob in trials.middle)
+    )
+
+
+def _is_supported(one: Explanation) -> bool:
+    needed = pt.needed_for_middle(one.trials) if one.trials else None
+    return (
+        one.trials is not None
+        and needed is not None
+        and _beats_chance(one)
+        and one.trials.own.advantage > needed
+    )
 
 
 def evidence_of(made: Explanation) -> Evidence | None:
