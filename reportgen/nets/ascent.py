@@ -80,7 +80,9 @@ class KerasAscent:
 
     def _runner(self, canvas: Canvas) -> PictureRunner:
         if canvas not in self._runners:
-            self._runners[canvas] = PictureRunner(self._cut, canvas, self._device)
+            self._runners[canvas] = PictureRunner(
+                self._cut, canvas, self._device, whole=canvas == self._input_canvas
+            )
         return self._runners[canvas]
 
     @property

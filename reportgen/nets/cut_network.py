@@ -10,11 +10,11 @@ import numpy as np
 from reportgen.errors import NotApplicable
 from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
 from reportgen.nets.relu_gradients import before_relu, redirect_gradients
-from reportgen.nets.tensorflow_internals import captured_here, cut_out
+from reportgen.nets.tensorflow_internals import captured_here, cut_out, run_flat
 from reportgen.nets.transforms import transform_randomly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -44,6 +44,7 @@ class CutNetwork:
     ) -> None:
         pruned = cut_out(traced.function, [*traced.inputs.values()], [before_relu(tensor), tensor])
         self.channels = int(tensor.shape[-1])
+        self._pruned = pruned
         self._definition = pruned.graph.as_graph_def()
         redirect_gradients(self._definition, pruned.outputs[0].op.name)
         self._names = [t.name for t in pruned.graph.inputs]
@@ -60,6 +61,20 @@ class CutNetwork:
     def count(self) -> int:
         """How many pictures go through at once."""
         return self._count
+
+    def answers(self, pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return what ``apply`` does for (count, H, W, C) of the input's size; nothing is traced for it."""
+        import tensorflow as tf
+
+        fed = pictures.astype(np.float32) @ self._matrix + self._offset
+        inputs = {
+            name: np.repeat(held[None], self._count, axis=0) for name, held in self._held.items()
+        }
+        inputs[self._image] = fed[..., 0] if self._spec.shape.rank == 3 else fed
+        specs = zip(self._fed, self._pruned.inputs, strict=False)
+        tensors = [tf.constant(inputs[name], spec.dtype) for name, spec in specs]
+        before, behind = run_flat(self._pruned, tensors)
+        return np.asarray(before, np.float32), np.asarray(behind, np.float32)
 
     def apply(self, pictures: Any) -> tuple[Any, Any]:
         """Return the tensor in front of its ReLU and behind it, float32, for (n, H, W, C) in 0..1.
@@ -94,38 +109,42 @@ class PictureRunner:
         cut: the network up to the tensor.
         canvas: of the pictures.
         device: ``cpu`` or ``gpu``.
+        whole: whether they are of the input's size, which the network takes as it is.
 
     Raises:
         NotApplicable: the network does not take such pictures.
     """
 
-    def __init__(self, cut: CutNetwork, canvas: Canvas, device: str) -> None:
-        import tensorflow as tf
-
+    def __init__(self, cut: CutNetwork, canvas: Canvas, device: str, *, whole: bool) -> None:
         self._cut, self._canvas, self._device = cut, canvas, device
         self._shape = (cut.count, canvas.height, canvas.width, canvas.channels)
-        seed, strength = tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)
-        self._run = self._traced(self._trace_run, seed, strength)
+        self._whole = whole
+        self._traced: Any = None
+        if not whole:
+            self._trace()
 
-    def _traced(self, function: Callable[..., Any], *more: Any) -> Any:
-        """Trace a function of pictures, and of more.
+    def _trace(self) -> Any:
+        """Trace what the cut network answers to transformed pictures, once; see ``CutNetwork.apply``.
 
         Raises:
-            NotApplicable: the network does not take such pictures, or has no gradient in them.
+            NotApplicable: the network does not take such pictures.
         """
         import tensorflow as tf
 
+        def run(pictures: Any, seed: Any, strength: Any) -> Any:
+            return self._cut.apply(transform_randomly(pictures, seed, self._canvas, strength))
+
         pictures = tf.TensorSpec(self._shape, tf.float32)
+        seed, strength = tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)
         try:
             with tracing, on_device(self._device):
-                return tf.function(function, autograph=False).get_concrete_function(pictures, *more)
+                if self._traced is None:
+                    function = tf.function(run, autograph=False)
+                    self._traced = function.get_concrete_function(pictures, seed, strength)
+                return self._traced
         except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             text = str(error).strip().partition("\n")[0][:200]
             raise NotApplicable(f"Pictures of this size cannot be fed: {text}") from error
-
-    def _trace_run(self, pictures: Any, seed: Any, strength: Any) -> Any:
-        """Return what the cut network answers to transformed pictures; see ``CutNetwork.apply``."""
-        return self._cut.apply(transform_randomly(pictures, seed, self._canvas, strength))
 
     def answers(
         self, pictures: NDArray[Any], seed: int | None = None
@@ -144,11 +163,14 @@ class PictureRunner:
             block = pictures[first : first + size]
             padded = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
             with on_device(self._device), without_graph_optimizer():
-                before, behind = self._run(
-                    tf.constant(padded, tf.float32), tf.constant([seed or 0, first], tf.int32),
-                    tf.constant(0.0 if seed is None else 1.0),
-                )  # fmt: skip
-            found.append((before.numpy()[: len(block)], behind.numpy()[: len(block)]))
+                if self._whole and seed is None:
+                    before, behind = self._cut.answers(padded)
+                else:
+                    before, behind = map(np.asarray, self._trace()(
+                        tf.constant(padded, tf.float32), tf.constant([seed or 0, first], tf.int32),
+                        tf.constant(0.0 if seed is None else 1.0),
+                    ))  # fmt: skip
+            found.append((before[: len(block)], behind[: len(block)]))
         return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
 
     def receptive_field(self, seed: int) -> tuple[int, int]:
