@@ -271,7 +271,7 @@ _TABLE = (
     ),
     Option(
         "full",
-        "Twice the units and steps of features, and the randomisation test layer by layer",
+        "Twice the units of features and the steps of pictures and paths; random weights layer by layer",
         "switch",
     ),
     Option(

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from reportgen.network.protocol import Passes
     from reportgen.report.content.relevance import Baseline
 
-PATH_STEPS = 24
-"""Points on the path of integrated gradients: the map of 100 points correlates by 0.97 or more with it."""
+PATH_STEPS = 12
+"""Points on the path of integrated gradients, twice as many with ``--full``.
+
+Summed over the cells that evidence hides, the map of 128 points has rank correlations of 0.996 to 1.000 with
+it (11 photographs, EfficientNet-Lite0 and ResNet8).
+"""
 NOISE_SAMPLES = 50
 NOISE = 0.15
 """Standard deviation of SmoothGrad's noise as a part of the image's range (Smilkov et al. 2017: 10 to 20 %)."""
@@ -95,6 +99,7 @@ class Method(NamedTuple):
         signed: whether negative values speak against the target.
         samples: passes an image.
         sanity_samples: passes an image in the randomisation test.
+        full_samples: passes an image with ``--full``; None where they are as many.
     """
 
     name: str
@@ -105,6 +110,11 @@ class Method(NamedTuple):
     signed: bool = False
     samples: int = 1
     sanity_samples: int = 1
+    full_samples: int | None = None
+
+    def in_full(self) -> Method:
+        """Return the method as ``--full`` runs it."""
+        return self._replace(samples=self.full_samples or self.samples)
 
 
 # -- from the features ------------------------------------------------------------------------------
@@ -347,6 +357,7 @@ METHODS = (
         signed=True,
         samples=PATH_STEPS,
         sanity_samples=10,
+        full_samples=2 * PATH_STEPS,
     ),
     Method(
         "smoothgrad",

@@ -196,7 +196,7 @@ def _methods(
             if settings.relevance:
                 notices.append(Notice("info", f"{method.title} needs attention layers."))
         else:
-            kept.append(method)
+            kept.append(method.in_full() if settings.full else method)
     if not kept:
         raise NotApplicable(" ".join(n.text for n in notices) or "No method was chosen.")
     return kept, layer
