@@ -94,6 +94,8 @@ MAX_GRADIENT_BYTES = 2**30
 """Bound on what a gradient pass keeps: the outputs of all layers."""
 BLOCK = 4
 """Images a forward pass: of 2, 4 and 8 the cheapest on a CPU where networks are large, and the smallest."""
+GROUP_SIZE = 4
+"""Most pictures that are optimised in one batch."""
 LARGEST_BLOCK = 64
 """Images a pass of the survey where the network is small."""
 MAX_BLOCK_BYTES = 16 * 2**20

@@ -12,11 +12,12 @@ from PIL import Image
 
 
 def test_two_processes_in_two_folders_write_the_same_bytes(tmp_path):
+    """One runs its blocks one after the other, the other side by side."""
     trees = []
     for number in range(2):
         here = tmp_path / f"place {number}"
         (here / "probes").mkdir(parents=True)
-        for index, picture in enumerate(models.images(3, size=100)):
+        for index, picture in enumerate(models.images(6, size=100)):
             Image.fromarray(picture).save(here / "probes" / f"{index}.png")
         (here / "model.keras").write_bytes(models.saved("classifier").read_bytes())
         command = [sys.executable, "-m", "reportgen", "build", "model.keras"]
@@ -34,7 +35,11 @@ def test_two_processes_in_two_folders_write_the_same_bytes(tmp_path):
                 "8",
             ],
             cwd=here,
-            env=models.environment(SOURCE_DATE_EPOCH="1700000000", PYTHONHASHSEED=str(number)),
+            env=models.environment(
+                SOURCE_DATE_EPOCH="1700000000",
+                PYTHONHASHSEED=str(number),
+                OMP_NUM_THREADS=str(1 + 3 * number),
+            ),
             capture_output=True,
             text=True,
             check=False,

@@ -94,8 +94,8 @@ def on_device(device: str) -> Iterator[None]:
         yield
 
 
-def lanes(device: str) -> int:
-    """Return how many blocks of images run side by side: all cores where an operation takes one thread.
+def runs_side_by_side(device: str) -> bool:
+    """Return whether blocks of images run side by side, each operation on one thread.
 
     ``TF_NUM_INTRAOP_THREADS=1``, which the command line sets before TensorFlow is imported, says so. A process
     that is not ours alone keeps its threads, and a GPU takes one block at a time.
@@ -103,9 +103,20 @@ def lanes(device: str) -> int:
     EfficientNet-Lite0 in blocks of 4, CPU milliseconds an image: 25 forward and 70 with gradients, where
     operations that take two threads, in blocks of 8, cost 36 and 94.
     """
-    if device != "cpu" or os.environ.get("TF_NUM_INTRAOP_THREADS") != "1":
+    return device == "cpu" and os.environ.get("TF_NUM_INTRAOP_THREADS") == "1"
+
+
+def lanes(device: str) -> int:
+    """Return how many blocks run side by side: as many as this process has cores.
+
+    ``OMP_NUM_THREADS``, which Ray and others set for processes that share a machine, is heeded.
+    """
+    if not runs_side_by_side(device):
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    own = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(asked))) if asked.isdecimal() else cores
 
 
 tracing = threading.RLock()

@@ -10,13 +10,14 @@ from reportgen.errors import RunError
 from reportgen.nets import structure
 from reportgen.nets.ascent import KerasAscent
 from reportgen.nets.blocks import ForwardBlocks
+from reportgen.nets.engine import runs_side_by_side
 from reportgen.nets.facts import network_facts
 from reportgen.nets.failures import cause
 from reportgen.nets.normalization_input import MEASURED, FirstNormalization
 from reportgen.nets.passes import KerasPasses
 from reportgen.nets.quantized import dequantized
 from reportgen.nets.traceable import TraceableModel
-from reportgen.settings import BLOCK, MAX_GRADIENT_BYTES
+from reportgen.settings import BLOCK, GROUP_SIZE, MAX_GRADIENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -108,6 +109,11 @@ class KerasNetwork:
     def lanes(self) -> int:
         """As many as there are cores, where operations do not share them; see ``engine.lanes``."""
         return self._blocks.lanes
+
+    @property
+    def pictures_at_once(self) -> int:
+        """Several where an operation takes all threads, or a GPU."""
+        return 1 if runs_side_by_side(self._traceable.device) else GROUP_SIZE
 
     @property
     def block(self) -> int:

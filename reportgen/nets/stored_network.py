@@ -48,7 +48,7 @@ class StoredNetwork:
     """
 
     can: frozenset[str] = frozenset()
-    block = lanes = 1
+    block = lanes = pictures_at_once = 1
 
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
         layers = stored_layers(stored.config)

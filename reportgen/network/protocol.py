@@ -281,7 +281,11 @@ class Network(Protocol):
 
     @property
     def lanes(self) -> int:
-        """How many passes, or pictures that are optimised, run side by side."""
+        """How many blocks, or batches of pictures that are optimised, run side by side."""
+
+    @property
+    def pictures_at_once(self) -> int:
+        """How many pictures are best optimised in one batch; the same on machines with more cores."""
 
     @property
     def block(self) -> int:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from reportgen.network.protocol import Ascent, InputScaling, Network, Recipe
     from reportgen.sections.features.units import Unit
 
-GROUP_SIZE = 4
-"""Most units that are optimised in one batch, where batches do not run side by side."""
 CANVAS_SIDE = 128
 """Side of the canvas where the cut network takes it; logits have the input's size."""
 

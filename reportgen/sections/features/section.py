@@ -18,7 +18,6 @@ from reportgen.report.leaves import Notice
 from reportgen.sections.features.input_scaling import find_input_scaling, to_pixels
 from reportgen.sections.features.optimisation import (
     CANVAS_SIDE,
-    GROUP_SIZE,
     Ascents,
     PictureCache,
     PictureFeed,
@@ -44,6 +43,7 @@ from reportgen.sections.features.units import (
     has_classes,
     strongest_channels,
 )
+from reportgen.settings import GROUP_SIZE
 from reportgen.wording import plural
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     probes = _pixels(context, feed)
     chosen = _asked(context) or _default_units(context, feed, probes, classes or [])
     chosen += _caricatures(context)
-    alone = settings.diversity > 1 or context.network.lanes > 1
-    groups = group_units(chosen, 1 if alone else GROUP_SIZE)
+    most = 1 if settings.diversity > 1 else context.network.pictures_at_once
+    groups = group_units(chosen, most)
     ascents = Ascents(feed, _counts(groups, settings.diversity))
     context.tools.progress.stage("Feature visualization", len(chosen))
     held: dict[str, NDArray[Any]] = {}
