@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context, Progress
     from reportgen.inputs.given import Inputs
+    from reportgen.nets.graph_network import GraphNetwork
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.nets.loading import LoadedModel
     from reportgen.nets.stored_network import StoredNetwork
@@ -178,8 +179,8 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
             architecture=settings.architecture,
         )
     except NotBuiltError as error:
-        network = _stored(model, settings, reason_text(error))
-        return _reported(network, inputs, progress, created)
+        found = _unbuilt(model, inputs, reason_text(error), progress)
+        return _reported(found, inputs, progress, created)
     loaded = runnable(loaded, settings.device)
     with on_device(settings.device):
         progress.stage("Tracing the forward pass")
@@ -189,6 +190,38 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
 def _reported(network: Network, inputs: Inputs, progress: Progress, created: str) -> Built:
     context = make_context(network, inputs, progress)
     return _assemble(context, make_sections(context), created)
+
+
+def _unbuilt(
+    model: Any, inputs: Inputs, reason: str, progress: Progress
+) -> StoredNetwork | GraphNetwork:
+    """Return what a file stores; of a SavedModel that is trusted its graph, where that can be run.
+
+    Args:
+        model: a file of which no network is built.
+        inputs: what the user gave.
+        reason: why.
+        progress: told what is being done.
+    """
+    from reportgen.nets.graph_network import GraphNetwork
+
+    settings = inputs.settings
+    stored = _stored(model, settings, reason)
+    if not settings.allow_code or not Path(model).is_dir():
+        return stored
+    progress.stage("Loading the graph")
+    try:
+        return GraphNetwork(
+            Path(model),
+            stored,
+            input_size=settings.input_size,
+            given=inputs.probes.shapes if inputs.probes is not None else {},
+            images=inputs.images_at_once,
+            device=settings.device,
+        )
+    except NotBuiltError as error:
+        stored.explain(f"{reason}. {reason_text(error)}")
+        return stored
 
 
 def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:

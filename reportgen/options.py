@@ -180,7 +180,7 @@ _TABLE = (
     Option(
         "allow_code",
         "Let what the model file carries or names run: Lambdas, functions that are no part of a network, "
-        "layers that read files",
+        "layers that read files, a SavedModel's graph",
         "switch", named_only=True,
     ),
     Option(

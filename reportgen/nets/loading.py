@@ -123,7 +123,7 @@ def load_model(
     """
     stored = read_stored(path, architecture)
     if stored.config is None and stored.kind == "savedmodel":
-        raise NotBuiltError(_not_run(path))
+        raise NotBuiltError(_of_graph(path, allow_code=allow_code))
     if stored.config is None:
         raise NotBuiltError(
             f"{path} holds weights only, without the architecture. --architecture FILE.json gives it one "
@@ -137,23 +137,27 @@ def load_model(
     return load(path, stored, known, seconds, allow_code=allow_code)
 
 
-def _not_run(path: Path, reason: str = "") -> str:
-    """Say that a SavedModel is not run, and why no network is built from what it says of its layers."""
-    unfit = f" No network can be built from its description: {reason}." if reason else ""
+def _of_graph(path: Path, reason: str = "", *, allow_code: bool) -> str:
+    """Say why no network is built from a SavedModel, and which flag runs its graph."""
+    why = reason or "it says nothing of its layers"
+    whole = "For a whole report load it where it was made and save it with model.save('NAME.keras')"
+    if allow_code:
+        return f"No network can be built from {path}: {why}. {whole}"
     return (
-        f"{path} is a TensorFlow SavedModel: its graph of operations may read and write files, and is not run."
-        f"{unfit} For a whole report load it where it was made and save it with model.save('NAME.keras')"
+        f"{path} is a TensorFlow SavedModel: its graph of operations may read and write files, and is not run. "
+        f"No network can be built from its description: {why}. If you trust it, --allow-code runs the graph, "
+        f"for predictions and occlusion maps. {whole}"
     )
 
 
 def _load_saved_model(
     path: Path, stored: Stored, known: Mapping[str, Any], seconds: float, *, allow_code: bool
 ) -> LoadedModel:
-    """Build a network from what Keras 2 wrote of its layers beside a graph, which is not run."""
+    """Build a network from what Keras 2 wrote of its layers beside a graph, which is not run for it."""
     try:
         loaded = _load_migrated(path, stored, known, seconds, allow_code=allow_code)
     except MigrationError as error:
-        raise NotBuiltError(_not_run(path, str(error))) from None
+        raise NotBuiltError(_of_graph(path, str(error), allow_code=allow_code)) from None
     note = "It is built from what the SavedModel says of its layers; its graph is not run"
     return loaded._replace(origin=Origin("migrated", stored.version, (note,)))
 

@@ -41,9 +41,10 @@ InputKind = Literal["series", "other", "unknown"]
 or nothing that would tell it from a grey picture."""
 
 
-Way = Literal["native", "migrated", "stored"]
+Way = Literal["native", "migrated", "graph", "stored"]
 """How a network was had from its file: read by Keras itself; built from a configuration that was migrated from
-an older Keras; or not at all, so that only what the file stores is known."""
+an older Keras; not at all, but the graph of a SavedModel is run as a whole; or not at all, so that only what
+the file stores is known."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class Origin(msgspec.Struct, frozen=True):
     Attributes:
         version: of Keras that wrote it; empty where it does not say.
         notes: what is odd about the file and does no harm.
-        reason: why there is no executable network, of the way ``stored``.
+        reason: why no network was built, of the ways ``graph`` and ``stored``.
     """
 
     way: Way

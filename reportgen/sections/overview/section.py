@@ -130,6 +130,12 @@ def _on_the_file(origin: Origin | None) -> list[Notice]:
             "were assigned by name and order with every shape compared."
         )
         notices.append(Notice("info", text))
+    if origin.way == "graph":
+        text = (
+            "The SavedModel's graph was run as a whole (--allow-code), for predictions and occlusion maps. "
+            f"Layers and weights are shown as stored. {origin.reason}."
+        )
+        notices.append(Notice("info", text))
     if origin.way == "stored":
         asked = origin.reason.startswith("--weights-only")
         text = (
