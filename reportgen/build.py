@@ -132,7 +132,7 @@ def build_report(
         )
         given = stack.enter_context(fetched(Sources(model, probes, data, history), shown))
         if isinstance(given.model, str | Path):
-            check_model_file(Path(given.model), settings.architecture)
+            check_model_file(Path(given.model), settings.architecture, settings.like)
         with destination(outbox.local) as place:
             inputs = read_inputs(
                 given.model,
@@ -177,6 +177,7 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
             custom_objects=settings.custom_objects,
             allow_code=settings.allow_code,
             architecture=settings.architecture,
+            like=settings.like,
         )
     except NotBuiltError as error:
         found = _unbuilt(model, inputs, reason_text(error), progress)
@@ -235,7 +236,7 @@ def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:
     if not isinstance(model, str | Path):
         raise UsageError("--weights-only reads a file; this model is none.")
     path = Path(model)
-    stored = read_stored(path, settings.architecture)
+    stored = read_stored(path, settings.architecture, settings.like)
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
     if (
         stored.kind == "savedmodel"

@@ -189,6 +189,11 @@ _TABLE = (
         metavar="FILE.json", normalised=values.path_text,
     ),
     Option(
+        "like",
+        "Another model file, whose architecture a file that holds weights only is given", "path",
+        metavar="MODEL", normalised=values.path_text,
+    ),
+    Option(
         "weights_only",
         "Build no network: show the layers and weights that the file stores, without TensorFlow", "switch",
         in_call=True,

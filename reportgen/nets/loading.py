@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import ModelError, NotBuiltError, UsageError
+from reportgen.nets.bodies import filled
 from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, in_time
 from reportgen.nets.custom_objects import import_custom_objects
 from reportgen.nets.failures import cause
@@ -53,6 +54,7 @@ def open_model(
     custom_objects: Sequence[str] = (),
     allow_code: bool = False,
     architecture: str | None = None,
+    like: str | None = None,
 ) -> LoadedModel:
     """Return a live ``keras.Model`` as it is, and load a file; see ``load_model``.
 
@@ -67,6 +69,7 @@ def open_model(
             custom_objects=custom_objects,
             allow_code=allow_code,
             architecture=architecture,
+            like=like,
         )
     if isinstance(model, keras.Model):
         return LoadedModel(model, {})
@@ -96,9 +99,9 @@ def runnable(loaded: LoadedModel, device: str) -> LoadedModel:
     return loaded._replace(model=copy, compiled=compiled or {}, origin=origin)
 
 
-def check_model_file(path: Path, architecture: str | None = None) -> None:
+def check_model_file(path: Path, architecture: str | None = None, like: str | None = None) -> None:
     """Raise ModelError where a file is plainly no model; in a moment, without TensorFlow."""
-    read_stored(path, architecture)
+    read_stored(path, architecture, like)
 
 
 def load_model(
@@ -107,6 +110,7 @@ def load_model(
     custom_objects: Sequence[str] = (),
     allow_code: bool = False,
     architecture: str | None = None,
+    like: str | None = None,
 ) -> LoadedModel:
     """Load ``.keras`` or ``.h5`` without compiling and, by default, without running stored code.
 
@@ -115,19 +119,21 @@ def load_model(
         custom_objects: ``MODULE``, ``MODULE:NAME`` or ``FILE.py``, imported on the user's word.
         allow_code: let run what the file carries (Lambdas) or names (other functions, layers that read files).
         architecture: a JSON file with the configuration of a file that holds weights only.
+        like: a model file that has that configuration.
 
     Raises:
         NotBuiltError: no network can be built from it, and what it stores can be shown.
         ModelError: no such file, no model, damaged, or over a limit.
         InputError: the custom objects cannot be imported.
     """
-    stored = read_stored(path, architecture)
+    stored = read_stored(path, architecture, like)
     if stored.config is None and stored.kind == "savedmodel":
         raise NotBuiltError(_of_graph(path, allow_code=allow_code))
     if stored.config is None:
         raise NotBuiltError(
             f"{path} holds weights only, without the architecture. --architecture FILE.json gives it one "
-            "(what model.to_json() says), or save the whole model with model.save('NAME.keras')"
+            "(what model.to_json() says), --like MODEL that of another model file; or save the whole model "
+            "with model.save('NAME.keras')"
         )
     known = import_custom_objects(custom_objects)
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
@@ -178,11 +184,21 @@ def _load_native(
             return (
                 load(file)
                 if not stored.body
-                else _with_body(path, stored, known, file, safe=not allow_code)
+                else filled(path, stored, known, file, safe=not allow_code)
             )
 
-    model = _build(path, stored, stored.config, seconds, build)
+    try:
+        model = _build(path, stored, stored.config, seconds, build)
+    except AssignmentError as error:
+        raise NotBuiltError(_unfit(path, error)) from None
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "native"))
+
+
+def _unfit(path: Path, error: AssignmentError) -> str:
+    return (
+        f"{path}: its weights do not fit the architecture that was given for them: {error}. Give it the one of "
+        "the model whose weights they are."
+    )
 
 
 def _load_old(
@@ -197,6 +213,8 @@ def _load_old(
             "the network anew with keras.ops, load its weights and save it with model.save('NAME.keras')."
         ) from None
     except MigrationError as error:
+        if stored.body and isinstance(error, AssignmentError):
+            raise NotBuiltError(_unfit(path, error)) from None
         reason, unfit = str(error), isinstance(error, AssignmentError)
     if unfit or names_hard_sigmoid(stored.config):
         # Keras 3 would leave weights out, or answer differently.
@@ -250,40 +268,11 @@ def _load_migrated(
             assign_places(model, config, copied.placed())
             return model
         with open_weights(path, stored.kind) as file:
-            assign_weights(model, config, file, stored.version)
+            assign_weights(model, config, file, stored.weights_version or stored.version)
         return model
 
     model = _build(path, stored, config, seconds, build)
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "migrated"))
-
-
-def _with_body(
-    path: Path, stored: Stored, known: Mapping[str, Any], named: Path, *, safe: bool
-) -> Any:
-    """Build a network from the architecture that was given, and let it read the weights.
-
-    Args:
-        path: of the weights.
-        stored: what was read of them, with the architecture.
-        known: custom objects by name.
-        named: the same file under a name that Keras reads it by.
-        safe: whether nothing of the file may run.
-    """
-    import keras
-
-    from reportgen.nets.migration.assignment import assign_weights, has_groups
-
-    config = copy.deepcopy(stored.config)
-    model = keras.saving.deserialize_keras_object(
-        config, custom_objects=dict(known), safe_mode=safe
-    )
-    with open_weights(path, stored.kind) as held:
-        by_groups = has_groups(held)
-        if by_groups:
-            assign_weights(model, stored.config, held, stored.version)
-    if not by_groups:
-        model.load_weights(named)
-    return model
 
 
 def _build(path: Path, stored: Stored, config: Any, seconds: float, make: Callable[[], Any]) -> Any:
