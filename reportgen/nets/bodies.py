@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.failures import cause
+from reportgen.nets.keras_internals import place_of_graphs
 from reportgen.nets.migration.assignment import assign_weights, has_groups
 from reportgen.nets.migration.errors import AssignmentError
 from reportgen.nets.stored_layers import stored_layers
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
     from reportgen.nets.stored import Stored
     from reportgen.nets.stored_weights import StoredWeight
-
-
-_PLACES = {"Sequential": "keras", "Model": "keras", "Functional": "keras.src.models.functional"}
-"""Modules of networks, which ``.h5`` files leave out and Keras looks for in what it reads by itself."""
 
 
 def filled(path: Path, stored: Stored, known: Mapping[str, Any], named: Path, *, safe: bool) -> Any:
@@ -42,8 +39,9 @@ def filled(path: Path, stored: Stored, known: Mapping[str, Any], named: Path, *,
     import keras
 
     config = copy.deepcopy(stored.config)
-    if "module" not in config and config["class_name"] in _PLACES:
-        config |= {"module": _PLACES[config["class_name"]], "registered_name": None}
+    places = {"Sequential": "keras", "Model": "keras", "Functional": place_of_graphs()}
+    if "module" not in config and config["class_name"] in places:  # as .h5 files leave it
+        config |= {"module": places[config["class_name"]], "registered_name": None}
     model = keras.saving.deserialize_keras_object(
         config, custom_objects=dict(known), safe_mode=safe
     )

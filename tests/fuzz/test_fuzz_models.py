@@ -121,12 +121,22 @@ def old_configurations():
     rows = [{"start": None, "stop": 2, "step": None}, 0]
     cut = function("g", "__operators__.getitem", ["t", 0, 0, {"slice_spec": rows}])
     cut["class_name"] = "SlicingOpLambda"
+    definition = {
+        "name": "Add",
+        "op": "AddV2",
+        "input": ["i", "y"],
+        "attr": {"T": {"type": "DT_FLOAT"}},
+    }
+    raw = function("r", "", ["i", 0, 0, {}])
+    raw |= {"class_name": "TensorFlowOpLayer"}
+    raw["config"] = {"name": "r", "node_def": definition, "constants": {"1": [1.0, 2.0]}}
+    raw["inbound_nodes"] = [[["i", 0, 0, {}]]]
     constant = ["_CONSTANT_VALUE", -1, [[[1.0]]], {"axis": -1}]
     joined = function("j", "concat", [["t", 0, 0, {"axis": -1}], constant])
     return [
         {"class_name": "Functional", "config": {
-            "name": "m", "layers": [entry, added, cut, joined], "input_layers": [["i", 0, 0]],
-            "output_layers": [["g", 0, 0], ["j", 0, 0]]}},
+            "name": "m", "layers": [entry, added, cut, joined, raw], "input_layers": [["i", 0, 0]],
+            "output_layers": [["g", 0, 0], ["j", 0, 0], ["r", 0, 0]]}},
         {"class_name": "Sequential", "config": [{"class_name": "Convolution2D", "config": conv}]},
         {"class_name": "Model", "config": {"name": "m", "layers": [entry, both], "input_layers": [["i", 0, 0]],
                                            "output_layers": [["b", 0, 0]]}},

@@ -295,6 +295,16 @@ def hostile_of_keras_2(folder, target):
         dense |= {"module": None, "class_name": "TimeDistributed", "registered_name": None}
         dense["config"] = {**wrapped["config"], "name": name}
 
+    def name_raw_operation(dense):
+        definition = {"name": "w", "op": "WriteFile", "input": ["a", "b"], "attr": {}}
+        dense |= {"class_name": "TensorFlowOpLayer", "module": None, "registered_name": None}
+        constants = {"0": str(target), "1": "theirs"}
+        dense["config"] = {
+            "name": dense["config"]["name"],
+            "node_def": definition,
+            "constants": constants,
+        }
+
     def name_operation(dense):
         dense |= {"class_name": "TFOpLambda", "module": None, "registered_name": None}
         dense["config"] = {"name": dense["config"]["name"], "function": "io.write_file"}
@@ -302,6 +312,7 @@ def hostile_of_keras_2(folder, target):
     acts = {
         "wraps": wrap,
         "operates": name_operation,
+        "operates_raw": name_raw_operation,
         "initialises": lambda d: d["config"].update(kernel_initializer=saver),
         "constrains": lambda d: d["config"].update(
             kernel_constraint={"name": "get_file", "m": str(target)}
