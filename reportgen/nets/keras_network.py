@@ -34,6 +34,15 @@ def _ignore_progress(_steps: int) -> None:
     """Ignore progress."""
 
 
+def _config_of(operation: Any) -> Mapping[str, Any]:
+    """Return a layer's configuration; empty of one that has none, as a class of somebody's."""
+    try:
+        found: Mapping[str, Any] = operation.get_config()
+    except Exception:  # noqa: BLE001 - the code is the user's
+        return {}
+    return found
+
+
 class KerasNetwork:
     """A model that answers in NumPy.
 
@@ -98,7 +107,11 @@ class KerasNetwork:
 
     def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any] | Slabs]]:
         """Walk the layers; a variable that several share is yielded at the first of them."""
-        yield from dequantized(structure.variables(self._model, self._traceable.nodes))
+        operations = {node.path: node.operation for node in self._traceable.nodes}
+        yield from dequantized(
+            structure.variables(self._model, self._traceable.nodes),
+            lambda path: _config_of(operations.get(path)),
+        )
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Halve a block for which the memory does not suffice, and go on with the smaller size."""

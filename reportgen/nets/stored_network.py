@@ -52,6 +52,7 @@ class StoredNetwork:
 
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
         layers = stored_layers(stored.config)
+        self._configs = {layer.path: layer.config for layer in layers}
         self._source = weight_source(path, stored)
         self._weights = _by_layer(self._source.weights(layers), layers)
         self.facts = _facts(path, stored, layers, self._weights, reason)
@@ -79,7 +80,10 @@ class StoredNetwork:
             ModelError: the file was changed since it was looked at.
         """
         arrays = self._source.arrays(self._weights)
-        yield from dequantized(zip((weight.facts for weight in self._weights), arrays, strict=True))
+        yield from dequantized(
+            zip((weight.facts for weight in self._weights), arrays, strict=True),
+            lambda path: self._configs.get(path, {}),
+        )
 
     def forward(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is nothing to run."""

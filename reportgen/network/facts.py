@@ -186,8 +186,9 @@ class VariableFacts(msgspec.Struct, frozen=True):
             of others, and before.
         compute_dtype: the type that the layer computes in.
         shared_by: paths of further layers that hold the same variable.
-        quantized: the type that its values are stored in, ``int8`` or ``int4``, where they are given as those
-            that are computed with; else empty.
+        quantized: what its values are stored in, as ``int8``, ``int4`` or ``int4 (GPTQ)``, where they are given
+            as those that are computed with; else empty.
+        stored_bytes: that they take there; 0 where they are given as they are stored.
     """
 
     path: str
@@ -204,6 +205,7 @@ class VariableFacts(msgspec.Struct, frozen=True):
     fans: tuple[int, int] | None = None
     shared_by: tuple[str, ...] = ()
     quantized: str = ""
+    stored_bytes: int = 0
 
 
 class InputRescaling(msgspec.Struct, frozen=True):

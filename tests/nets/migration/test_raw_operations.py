@@ -70,7 +70,7 @@ CASES = {
     "a constant behind": (raw("AddV2", constants={"1": 2.0}), X + 2),
     "a constant in front": (raw("Sub", constants={"0": [1.0, 2.0, 3.0]}), np.array([1, 2, 3]) - X),
     "an array as Keras 2.12 wrote it": (
-        raw("Mul", constants={"1": {"class_name": "__numpy__", "config": {"value": [1.0, 2.0, 3.0], "dtype": "f4"}}}),
+        raw("Mul", constants={"1": {"class_name": "__numpy__", "config": {"value": [1.0, 2.0, 3.0]}}}),
         X * [1, 2, 3],
     ),
     "an activation": (raw("Relu6"), np.clip(X, 0, 6)),
