@@ -166,8 +166,8 @@ def _named_function(options: BuildOptions) -> Callable[[Any], Any] | None:
 def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:
     settings = inputs.settings
     if settings.weights_only:
-        network = _stored(model, settings, "--weights-only was asked for")
-        return _reported(network, inputs, progress, created)
+        stored = _stored(model, settings, "--weights-only was asked for")
+        return _reported(stored, inputs, progress, created)
     progress.stage("TensorFlow")
     import_keras()
     progress.stage("Loading the model")
@@ -185,7 +185,12 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
     loaded = runnable(loaded, settings.device)
     with on_device(settings.device):
         progress.stage("Tracing the forward pass")
-        return _reported(_network(loaded, inputs), inputs, progress, created)
+        network = _network(loaded, inputs)
+        problem = network.facts.run_problem
+        if loaded.unlike and problem and isinstance(model, str | Path):
+            stored = _stored(model, settings, f"The network cannot be run here: {problem}")
+            return _reported(stored, inputs, progress, created)
+        return _reported(network, inputs, progress, created)
 
 
 def _reported(network: Network, inputs: Inputs, progress: Progress, created: str) -> Built:
@@ -261,6 +266,7 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
         device=settings.device,
         watch=partial(choose_calls, globs=settings.layers) if watched else None,
         origin=loaded.origin,
+        unlike=loaded.unlike,
     )
     return in_time(loaded.seconds, "Tracing the network", trace) if loaded.seconds else trace()
 

@@ -59,6 +59,7 @@ class KerasNetwork:
         watch: from the recorded calls to those whose maps are wanted; with it, batches carry
             moments and maps.
         origin: the file that it comes from, and the way.
+        unlike: why there is no copy with channels last of a model that takes them first.
 
     Raises:
         ModelError: the model has no defined inputs and nothing says what they are.
@@ -77,6 +78,7 @@ class KerasNetwork:
         device: str = "cpu",
         watch: Watch | None = None,
         origin: Origin | None = None,
+        unlike: str = "",
     ) -> None:
         self._model = model
         self._traceable = TraceableModel(
@@ -86,7 +88,7 @@ class KerasNetwork:
             block=max(1, min(BLOCK, images)),
             device=device,
         )
-        self._blocks = ForwardBlocks(self._traceable, watch)
+        self._blocks = ForwardBlocks(self._traceable, watch, unlike)
         self._normalization: FirstNormalization | None = None
         self._picture_traces: dict[int, Traced] = {}
         facts = network_facts(self._traceable, self._blocks, dict(compiled or {}))

@@ -40,12 +40,14 @@ class LoadedModel(NamedTuple):
         compiled: the stored compile configuration, empty where there is none.
         seconds: that tracing it may take; None for a live model, which is trusted.
         origin: of which file, and in which way; None for a live model.
+        unlike: why there is no copy with channels last of one that takes them first; empty elsewhere.
     """
 
     model: Any
     compiled: dict[str, Any]
     seconds: float | None = None
     origin: Origin | None = None
+    unlike: str = ""
 
 
 def open_model(
@@ -79,22 +81,23 @@ def open_model(
 def runnable(loaded: LoadedModel, device: str) -> LoadedModel:
     """Return a model that TensorFlow can run on a device: on a processor, one with its channels last.
 
-    Where no exact copy can be made the model is left as it is, and the reason is noted.
+    Where no exact copy can be made the model is left as it is, with the reason: some of them run all the same.
     """
-    from reportgen.nets.channels_last import channels_last_copy, takes_channels_first
+    from reportgen.nets.axes import takes_channels_first
+    from reportgen.nets.channels_last import channels_last_copy
+    from reportgen.nets.structure import walk
 
-    if device != "cpu" or not takes_channels_first(loaded.model):
+    if device != "cpu" or not takes_channels_first(n.operation for n in walk(loaded.model)):
         return loaded
     copy, reason = channels_last_copy(loaded.model)
-    said = "It takes channels first, which TensorFlow does not run on a processor"
     if copy is None:
-        said = f"{said}, and no exact copy with channels last can be made: {reason}"
-    else:
-        said = f"{said}: a copy with channels last, of the same weights and answers, is run"
+        return loaded._replace(unlike=f"no exact copy with channels last can be made: {reason}")
+    said = (
+        "It takes channels first, which TensorFlow does not run on a processor: a copy with channels last, of "
+        "the same weights and answers, is run"
+    )
     before = loaded.origin or Origin("native")
     origin = Origin(before.way, before.version, (*before.notes, said))
-    if copy is None:
-        return loaded._replace(origin=origin)
     compiled = loaded.compiled or (loaded.model.compiled and loaded.model.get_compile_config())
     return loaded._replace(model=copy, compiled=compiled or {}, origin=origin)
 
