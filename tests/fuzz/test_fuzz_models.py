@@ -14,7 +14,7 @@ from fuzzing import SECONDS, altered, bounded, cases, damaged, ending_in
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reportgen.errors import ModelError, NotBuiltError
+from reportgen.errors import InputError, ModelError, NotBuiltError
 from reportgen.nets.loading import load_model
 from reportgen.nets.migration.configuration import migrate
 from reportgen.nets.migration.errors import MigrationError
@@ -70,6 +70,29 @@ def test_the_corpus_is_loaded(tmp_path, ending):
 @cases(5, 400)
 def test_damaged_zips(tmp_path_factory, content):
     try_out(tmp_path_factory.getbasetemp() / "damaged.keras", content)
+
+
+@functools.cache
+def weights_alone():
+    """Return the bytes of the small model's weights."""
+    path, whole = (models.place() / name for name in ("fuzzed.weights.h5", "whole.keras"))
+    whole.write_bytes(originals()["keras"])
+    load_model(whole).model.save_weights(path)
+    return path.read_bytes()
+
+
+@given(st.data())
+@cases(3, 200)
+def test_damaged_models_whose_architecture_weights_are_given(tmp_path_factory, data):
+    weights, like = (tmp_path_factory.getbasetemp() / name for name in ("w.weights.h5", "l.keras"))
+    which = data.draw(st.booleans())
+    for path, content, here in (
+        (weights, weights_alone(), which),
+        (like, originals()["keras"], not which),
+    ):
+        path.write_bytes(data.draw(damaged([content])) if here else content)
+    with bounded(4 * SECONDS), ending_in(ModelError, InputError):
+        load_model(weights, like=str(like))
 
 
 @given(st.deferred(lambda: damaged([originals()["h5"]])))

@@ -89,7 +89,8 @@ def _sentence(content: OverviewContent) -> str:
     article = "An" if kind[0] in "aeiou" else "A"
     sizes = " and ".join("×".join(str(n) for n in shape) for shape in content.input_shapes)
     takes = f" for inputs of {sizes}" if sizes else ""
-    return f"{article} {kind}{of}{takes}, {content.layers} layers."
+    layers = f", {content.layers} layers" if content.layers else ""  # a graph may name none
+    return f"{article} {kind}{of}{takes}{layers}."
 
 
 def _notices(context: Context) -> tuple[Notice, ...]:
