@@ -40,9 +40,9 @@ def takes_channels_first(operations: Iterable[Any]) -> bool:
     return channels_first_layer(operations) is not None
 
 
-def channels_first_layer(operations: Iterable[Any]) -> str | None:
-    """Return the name of the first layer that takes its channels first; None where there is none."""
-    return next((str(one.name) for one in operations if _comes_first(one)), None)
+def channels_first_layer(operations: Iterable[Any]) -> Any | None:
+    """Return the first layer that takes its channels first; None where there is none."""
+    return next((one for one in operations if _comes_first(one)), None)
 
 
 def _comes_first(operation: Any) -> bool | None:

@@ -77,7 +77,9 @@ def channels_last_copy(model: Any) -> tuple[Any | None, str]:
     if copy.count_params() != model.count_params():
         return None, "networks inside of it share layers"
     kept = channels_first_layer(node.operation for node in walk(copy))
-    return (None, f"the layer {kept!r} has no counterpart there") if kept else (copy, "")
+    if kept is not None:
+        return None, f"the layer {kept.name!r} ({type(kept).__name__}) has no counterpart there"
+    return copy, ""
 
 
 def _same_input(tensor: Any, model: Any) -> Any:

@@ -104,18 +104,20 @@ def _values(
             return _rows(stored, scale, beside, config)
         case "reverse_embeddings":
             return _turned_rows(stored, scale, beside, config)
-    if facts.layer_class == "EinsumDense" and not _packs(config, stored, scale):
-        return _over_axes(stored, scale, config)
-    made = _columns(stored, scale, beside)
-    if made is None or facts.layer_class == "Dense":
+    made = _columns(stored, scale, beside, config)
+    if facts.layer_class == "Dense":
         return made
-    return made._replace(array=_shaped(made.array, config))
+    if made is not None and _is_flat(stored, scale):
+        return made._replace(array=_shaped(made.array, config))
+    return _over_axes(stored, scale, config)
 
 
 # -- of whole layers ---------------------------------------------------------------------------------
 
 
-def _columns(stored: NDArray[Any], scale: NDArray[Any], beside: Beside) -> _Values | None:
+def _columns(
+    stored: NDArray[Any], scale: NDArray[Any], beside: Beside, config: Config
+) -> _Values | None:
     """Return a kernel: its columns divided by their scales, or groups of its rows by theirs."""
     if stored.ndim != 2 or scale.ndim not in {1, 2}:
         return None
@@ -126,6 +128,8 @@ def _columns(stored: NDArray[Any], scale: NDArray[Any], beside: Beside) -> _Valu
     values = _unpacked(stored)[:, :units] if packed else stored
     kind = "int4" if packed else "int8"
     if scale.ndim == 1:
+        if units > 1 and not packed and _mode(config).startswith("int4"):
+            values, kind = _unpacked_along(stored, 0), "int4"
         return _Values(values / scale, kind)
     found = _by_groups(
         values.T, scale.T, beside.get("kernel_zero"), beside.get("g_idx"), turned=True
@@ -225,6 +229,17 @@ def _unpacked(stored: NDArray[Any]) -> NDArray[Any]:
     return np.stack([low, stored >> 4], axis=-1).reshape(len(stored), -1)
 
 
+def _unpacked_along(stored: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return whole numbers of four bits that Keras up to 3.13 packed along the axis that is summed over.
+
+    Of an odd number the last half is empty, and is left out.
+    """
+    turned = np.moveaxis(stored, axis, -1)
+    flat = _unpacked(turned.reshape(-1, turned.shape[-1]))
+    flat = flat if flat[:, -1].any() else flat[:, :-1]
+    return np.moveaxis(flat.reshape(*turned.shape[:-1], -1), -1, axis)
+
+
 # -- of an equation ----------------------------------------------------------------------------------
 
 
@@ -237,12 +252,9 @@ def _mode(config: Config) -> str:
     return stored if isinstance(stored, str) else ""
 
 
-def _packs(config: Config, stored: NDArray[Any], scale: NDArray[Any]) -> bool:
-    """Tell whether an EinsumDense is stored flat and packed, in four bits."""
-    flat = (
-        stored.ndim == 2 and stored.shape[1] == (scale.shape[-1] + 1) // 2 if scale.ndim else False
-    )
-    return _mode(config).startswith("int4") or (flat and not _mode(config).startswith("int8"))
+def _is_flat(stored: NDArray[Any], scale: NDArray[Any]) -> bool:
+    """Tell whether an EinsumDense is stored as columns that are packed, in four bits."""
+    return stored.ndim == 2 and stored.shape[1] == (scale.shape[-1] + 1) // 2 < scale.shape[-1]
 
 
 def _terms(config: Config) -> tuple[str, str] | None:
@@ -262,18 +274,24 @@ def _over_axes(stored: NDArray[Any], scale: NDArray[Any], config: Config) -> _Va
     terms = _terms(config)
     if terms is None:
         kept = tuple(n for n in scale.shape if n > 1)
-        fits = not config and kept == stored.shape[len(stored.shape) - len(kept) :]
+        others = tuple(range(stored.ndim - len(kept)))
+        fits = not config and kept == stored.shape[len(others) :]
+        # Each scale is that of the largest value, which becomes 127; what is packed has no such.
+        fits = fits and set(np.abs(stored.astype(int)).max(axis=others).flat) <= {0, 127}
         return _Values(stored / scale.reshape(kept), "int8") if fits else None
     kernel, output = terms
     if len(kernel) != stored.ndim:
         return None
+    kind, summed = "int8", [axis for axis, letter in enumerate(kernel) if letter not in output]
+    if _mode(config).startswith("int4") and summed:
+        kind, stored = "int4", _unpacked_along(stored, summed[0])
     axes = [kernel.index(letter) for letter in output if letter in kernel]
     sizes = [stored.shape[axis] for axis in axes]
     if prod(sizes) != scale.size:
         return None
     turned = scale.reshape(sizes).transpose(np.argsort(axes))
     whole = [n if axis in axes else 1 for axis, n in enumerate(stored.shape)]
-    return _Values(stored / turned.reshape(whole), "int8")
+    return _Values(stored / turned.reshape(whole), kind)
 
 
 def _shaped(flat: NDArray[Any], config: Config) -> NDArray[Any]:

@@ -284,7 +284,7 @@ def _format_of(path: Path, head: bytes) -> tuple[str, str]:
             "shows it; for a report save the Keras model that it was made from with model.save('NAME.keras')."
         )
     if suffix not in {".keras", ".h5", ".hdf5"}:
-        raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {SAVE_AGAIN}")
+        raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {_instead(suffix)}")
     heads = {"zip": _ZIP_HEAD, "hdf5": _HDF5_HEAD}
     kind = next((kind for kind, mark in heads.items() if head.startswith(mark)), None)
     if kind is None:
@@ -295,6 +295,16 @@ def _format_of(path: Path, head: bytes) -> tuple[str, str]:
         return kind, ""
     is_a = {"zip": "a zip file", "hdf5": "an HDF5 file"}[kind]
     return kind, f"The file ends in {suffix} and is {is_a}, whose ending is {_ENDINGS[kind]}"
+
+
+def _instead(suffix: str) -> str:
+    """Say what to do about a file whose ending is no model's."""
+    if suffix == ".json":
+        return (
+            "If it describes a network (model.to_json()), name the file of its weights as the model, and this "
+            "one by --architecture."
+        )
+    return "Name a Keras model, or save one with model.save('NAME.keras')."
 
 
 def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any], Mapping[str, Any]]:

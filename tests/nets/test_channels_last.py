@@ -139,7 +139,7 @@ UNLIKE = {
         "'deep' (PReLU)",
     ),
     "networks that share a layer": (sharing, "share layers"),
-    "a convolution in each step": (in_time, "'inside' has no counterpart"),
+    "a convolution in each step": (in_time, "'inside' (Conv2D) has no counterpart"),
     "a convolution of series": (
         lambda: made(layers.Conv1D(2, 3, name="steps", **FIRST), shape=(3, 8)),
         "'steps'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 
 import keras
@@ -153,8 +154,10 @@ def test_lora_is_merged_by_keras_into_what_it_saves(tmp_path):
 
 # -- against Keras's own dequantisation ----------------------------------------------------------------
 
-GROUPS = keras.quantizers.Int4QuantizationConfig(block_size=2)
-WHOLE = keras.quantizers.Int4QuantizationConfig(block_size=None)
+INT4 = keras.quantizers.Int4QuantizationConfig
+CONFIGS = {"as it comes": None}
+if "block_size" in inspect.signature(INT4).parameters:  # Keras 3.13 has no groups
+    CONFIGS |= {"groups": INT4(block_size=2), "whole": INT4(block_size=None)}
 EQUATIONS = {
     "heads": ("abc,cde->abde", (None, 2, 3), (4, 6)),
     "turned": ("ab,cb->ac", (5,), (6,)),
@@ -185,13 +188,11 @@ def one_hot(shape):
     return np.eye(size, dtype=np.float32).reshape(size, *shape)
 
 
-@pytest.mark.parametrize(
-    "config", [GROUPS, WHOLE, None], ids=["groups", "whole rows", "as it comes"]
-)
+@pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("width", [5, 6, 1])
 def test_an_embedding_of_four_bits_is_what_its_layer_looks_up(tmp_path, width, config):
     model = built(keras.layers.Embedding(6, width, name="e"), 1)
-    model.layers[0].quantize("int4", config=config)
+    model.layers[0].quantize("int4", config=CONFIGS[config])
     expected = np.asarray(model(np.arange(6)[:, None]))[:, 0]
     for network in both(model, tmp_path):
         facts, values = kernel_of(network, "embeddings")
@@ -213,9 +214,7 @@ def test_an_embedding_that_is_read_both_ways_is_known_both_ways(tmp_path, mode):
         assert np.abs(values - before).max() <= np.abs(before).max() / 7
 
 
-@pytest.mark.parametrize(
-    "config", ["int8", GROUPS, WHOLE, None], ids=["int8", "groups", "columns", "as it comes"]
-)
+@pytest.mark.parametrize("config", ["int8", *CONFIGS])
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_an_einsum_of_few_bits_is_what_its_layer_computes_with(tmp_path, name, config):
     equation, output, shape = EQUATIONS[name]
@@ -223,7 +222,7 @@ def test_an_einsum_of_few_bits_is_what_its_layer_computes_with(tmp_path, name, c
     layer, given = model.layers[0], one_hot(shape)
     whole = tuple(layer.kernel.shape)
     mode = "int8" if config == "int8" else "int4"
-    layer.quantize(mode, config=None if mode == "int8" else config)
+    layer.quantize(mode, config=CONFIGS.get(config))
     for network in both(model, tmp_path):
         facts, values = kernel_of(network)
         assert facts.quantized == mode
@@ -247,9 +246,10 @@ def test_the_layers_of_an_attention_are_near_what_they_were(tmp_path, mode, step
     for path, kernel in before.items():
         far = np.abs(found[path].reshape(kernel.shape) - kernel).max()
         assert far <= np.abs(kernel).max() / steps
-    same = [a.ravel() for f, a in stored.variables() if f.quantized == mode]
-    assert len(same) == len(before)
-    for kernel in found.values():  # the file has them in another order
+    same = [a.ravel() for f, a in stored.variables() if f.quantized]
+    known = mode == "int8" or "groups" in CONFIGS  # how Keras 3.13 packs is not told by a file
+    assert len(same) == (len(before) if known else 0)
+    for kernel in found.values() if known else ():  # the file has them in another order
         flat = kernel.ravel()
         assert any(one.shape == flat.shape and np.allclose(one, flat, rtol=1e-6) for one in same)
 
@@ -276,7 +276,8 @@ def calibrated(mode, bits, layer, *shape, drawn=None):
     return model
 
 
-CALIBRATED = [("gptq", 4), ("gptq", 8), ("awq", 4)]
+AWQ = [("awq", 4)] if hasattr(keras.quantizers, "AWQConfig") else []
+CALIBRATED = [("gptq", 4), ("gptq", 8), *AWQ]
 
 
 @pytest.mark.parametrize(("mode", "bits"), CALIBRATED)
@@ -299,17 +300,20 @@ def test_an_einsum_of_gptq_or_awq_is_what_it_computes_with(mode, bits, name):
     np.testing.assert_allclose(found, np.asarray(model(given)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["gptq", "awq"])
+@pytest.mark.parametrize("mode", ["gptq", *(mode for mode, _ in AWQ)])
 def test_a_file_of_gptq_is_shown_as_it_is_stored_and_says_so(tmp_path, mode):
-    """This Keras does not save the zeros of GPTQ and AWQ, and cannot load what it saved."""
+    """Keras 3.15 does not save the zeros of GPTQ and AWQ, and cannot load what it saved; 3.13 does."""
     model = calibrated(mode, 4, keras.layers.Dense(5, name="d"), 6)
     model.save(tmp_path / "small.keras")
     build_report(tmp_path / "small.keras", output=tmp_path / "out")
     report = pages.check_page(tmp_path / "out")
     section = next(s for s in report["sections"] if s["kind"] == "weights")
     said = [notice["text"] for notice in section["notices"]]
-    assert any(text.startswith("d/kernel is stored in whole numbers") for text in said)
     names = {row["name"]: row["shape"] for row in section["content"]["variables"]}
+    if "kernel_zero" in names:
+        assert any(text.startswith("d/kernel is stored in int4 (GPTQ)") for text in said)
+        return
+    assert any(text.startswith("d/kernel is stored in whole numbers") for text in said)
     scales = {"awq_scales": [6]} if mode == "awq" else {}
     assert names == {"bias": [5], "kernel": [3, 6], "kernel_scale": [5, 3], "g_idx": [6], **scales}
 
