@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context, Progress
     from reportgen.inputs.given import Inputs
+    from reportgen.nets.graph_network import GraphNetwork
     from reportgen.nets.keras_network import KerasNetwork
     from reportgen.nets.loading import LoadedModel
     from reportgen.nets.stored_network import StoredNetwork
@@ -131,7 +132,7 @@ def build_report(
         )
         given = stack.enter_context(fetched(Sources(model, probes, data, history), shown))
         if isinstance(given.model, str | Path):
-            check_model_file(Path(given.model), settings.architecture)
+            check_model_file(Path(given.model), settings.architecture, settings.like)
         with destination(outbox.local) as place:
             inputs = read_inputs(
                 given.model,
@@ -165,8 +166,8 @@ def _named_function(options: BuildOptions) -> Callable[[Any], Any] | None:
 def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:
     settings = inputs.settings
     if settings.weights_only:
-        network = _stored(model, settings, "--weights-only was asked for")
-        return _reported(network, inputs, progress, created)
+        stored = _stored(model, settings, "--weights-only was asked for")
+        return _reported(stored, inputs, progress, created)
     progress.stage("TensorFlow")
     import_keras()
     progress.stage("Loading the model")
@@ -176,19 +177,57 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
             custom_objects=settings.custom_objects,
             allow_code=settings.allow_code,
             architecture=settings.architecture,
+            like=settings.like,
         )
     except NotBuiltError as error:
-        network = _stored(model, settings, reason_text(error))
-        return _reported(network, inputs, progress, created)
+        found = _unbuilt(model, inputs, reason_text(error), progress)
+        return _reported(found, inputs, progress, created)
     loaded = runnable(loaded, settings.device)
     with on_device(settings.device):
         progress.stage("Tracing the forward pass")
-        return _reported(_network(loaded, inputs), inputs, progress, created)
+        network = _network(loaded, inputs)
+        problem = network.facts.run_problem
+        if loaded.unlike and problem and isinstance(model, str | Path):
+            stored = _stored(model, settings, f"The network cannot be run here: {problem}")
+            return _reported(stored, inputs, progress, created)
+        return _reported(network, inputs, progress, created)
 
 
 def _reported(network: Network, inputs: Inputs, progress: Progress, created: str) -> Built:
     context = make_context(network, inputs, progress)
     return _assemble(context, make_sections(context), created)
+
+
+def _unbuilt(
+    model: Any, inputs: Inputs, reason: str, progress: Progress
+) -> StoredNetwork | GraphNetwork:
+    """Return what a file stores; of a SavedModel that is trusted its graph, where that can be run.
+
+    Args:
+        model: a file of which no network is built.
+        inputs: what the user gave.
+        reason: why.
+        progress: told what is being done.
+    """
+    from reportgen.nets.graph_network import GraphNetwork
+
+    settings = inputs.settings
+    stored = _stored(model, settings, reason)
+    if not settings.allow_code or not Path(model).is_dir():
+        return stored
+    progress.stage("Loading the graph")
+    try:
+        return GraphNetwork(
+            Path(model),
+            stored,
+            input_size=settings.input_size,
+            given=inputs.probes.shapes if inputs.probes is not None else {},
+            images=inputs.images_at_once,
+            device=settings.device,
+        )
+    except NotBuiltError as error:
+        stored.explain(f"{reason}. {reason_text(error)}")
+        return stored
 
 
 def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:
@@ -202,7 +241,7 @@ def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:
     if not isinstance(model, str | Path):
         raise UsageError("--weights-only reads a file; this model is none.")
     path = Path(model)
-    stored = read_stored(path, settings.architecture)
+    stored = read_stored(path, settings.architecture, settings.like)
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
     if (
         stored.kind == "savedmodel"
@@ -227,6 +266,7 @@ def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
         device=settings.device,
         watch=partial(choose_calls, globs=settings.layers) if watched else None,
         origin=loaded.origin,
+        unlike=loaded.unlike,
     )
     return in_time(loaded.seconds, "Tracing the network", trace) if loaded.seconds else trace()
 

@@ -181,7 +181,11 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
         AssetStore(),
         progress,
         Cache(settings.cache, fresh=settings.fresh),
-        functools.cache(functools.partial(identity_of, network, inputs.settings.device)),
+        functools.cache(
+            functools.partial(
+                identity_of, network, inputs.settings.device, _file_of(network, inputs)
+            )
+        ),
         _left_out(inputs),
     )
     shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
@@ -196,6 +200,11 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
     if inputs.data is not None and "evaluation" in settings.chosen_sections:
         context = _with_data(context, inputs.data)
     return context
+
+
+def _file_of(network: Network, inputs: Inputs) -> str:
+    """Return the digest of the file of a network whose calls do not tell what it computes."""
+    return "" if inputs.file is None or "differentiate" in network.can else inputs.file.sha256
 
 
 def _left_out(inputs: Inputs) -> frozenset[Literal["probes", "data"]]:
@@ -290,10 +299,11 @@ def _with_data(context: Context, source: DataSource) -> Context:
     return context._replace(data=Data(data, sample.feed))
 
 
-def identity_of(network: Network, device: str) -> str:
+def identity_of(network: Network, device: str, file: str = "") -> str:
     """Return the digest of what a network computes, as far as can be told: its calls, its weights and where.
 
-    This package's own code is part of it. A custom layer whose code changes while its name, its calls and its
+    Of a graph that is run as a whole the file's digest stands for its calls. This package's own code is part
+    of it. A custom layer whose code changes while its name, its calls and its
     weights stay is not noticed.
     """
     facts = network.facts
@@ -303,7 +313,7 @@ def identity_of(network: Network, device: str) -> str:
         path.relative_to(root).as_posix(): path.read_text("utf-8") for path in root.rglob("*.py")
     }
     return key_of(
-        (__version__, np.__version__, PIL.__version__, device),
+        (__version__, np.__version__, PIL.__version__, device, file),
         code,
         msgspec.to_builtins(described),
         *((variable.path, digest_of(array)) for variable, array in network.variables()),

@@ -180,13 +180,18 @@ _TABLE = (
     Option(
         "allow_code",
         "Let what the model file carries or names run: Lambdas, functions that are no part of a network, "
-        "layers that read files",
+        "layers that read files, a SavedModel's graph",
         "switch", named_only=True,
     ),
     Option(
         "architecture",
         "The configuration of a file that holds weights only, as `model.to_json()` says it", "path",
         metavar="FILE.json", normalised=values.path_text,
+    ),
+    Option(
+        "like",
+        "Another model file, whose architecture a file that holds weights only is given", "path",
+        metavar="MODEL", normalised=values.path_text,
     ),
     Option(
         "weights_only",

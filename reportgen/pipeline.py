@@ -31,6 +31,11 @@ Part = TypeVar("Part")
 
 _RUN_THE_NETWORK = {"evaluation", "probes", "activations", "relevance", "features"}
 """Sections that say nothing of a network that cannot be run."""
+_LOOK_INSIDE = {
+    "activations": "This shows what the layers answer",
+    "features": "This takes gradients",
+}
+"""Sections that say nothing of a graph that is run as a whole, and why."""
 
 
 class SectionResults(NamedTuple):
@@ -86,16 +91,24 @@ def make_sections(context: Context) -> SectionResults:
 
 
 def _without_a_run(makers: Sequence[SectionMaker], context: Context) -> dict[str, Exception]:
-    """Say of the sections that run the network why they are not made, where it cannot be."""
-    if "run" in context.network.can:
+    """Say of the sections that the network cannot be asked for why they are not made."""
+    kinds = [maker.kind for maker in makers]
+    if "differentiate" in context.network.can:
         return {}
+    if "run" in context.network.can:
+        whole = "and the graph of a SavedModel is run as a whole"
+        return {
+            kind: NotApplicable(f"{_LOOK_INSIDE[kind]}, {whole}.")
+            for kind in kinds
+            if kind in _LOOK_INSIDE
+        }
     told = "overview" in context.settings.chosen_sections
     origin = context.network.facts.origin
     why = "" if told or origin is None else f": {origin.reason}"
     missing = NotApplicable(
         f"This takes a network that runs, and only what its file stores is known{why}."
     )
-    return {maker.kind: missing for maker in makers if maker.kind in _RUN_THE_NETWORK}
+    return {kind: missing for kind in kinds if kind in _RUN_THE_NETWORK}
 
 
 def _is_missing(kind: str, context: Context, problems: Mapping[str, Exception]) -> bool:

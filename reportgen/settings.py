@@ -132,6 +132,7 @@ class BuildOptions(TypedDict, total=False):
     custom_objects: str | PathLike[str] | Sequence[str | PathLike[str]] | None
     allow_code: bool | None
     architecture: str | PathLike[str] | None
+    like: str | PathLike[str] | None
     weights_only: bool | None
     title: str | None
     notes: str | PathLike[str] | None
@@ -196,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     custom_objects: tuple[str, ...] = ()
     allow_code: bool = False
     architecture: str | None = None
+    like: str | None = None
     weights_only: bool = False
     title: str | None = None
     notes: str | None = None

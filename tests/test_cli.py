@@ -604,7 +604,11 @@ def test_configuration_takes_every_option_of_build(tmp_path):
     known = {
         option.opts[-1].removeprefix("--") for option in build.params if option.opts[0][0] == "-"
     }
-    elsewhere = {"architecture", "mlflow-run"}  # for weights alone; tested with a real server
+    elsewhere = {
+        "architecture",
+        "like",
+        "mlflow-run",
+    }  # for weights alone; tested with a real server
     assert given == known - {"config"} - elsewhere
     assert cli.run(["build", str(models.saved("classifier")), "--config", "trusted.toml"]) == 0
     report = pages.check_page(tmp_path / "made")

@@ -31,6 +31,30 @@ _BY_STEP = frozenset({"Dense", "EinsumDense"})
 """Layers that mix the channels of each step."""
 
 
+def takes_channels_first(operations: Iterable[Any]) -> bool:
+    """Tell whether layers take their channels first, so that TensorFlow may not run them on a processor.
+
+    Args:
+        operations: of a whole network, nested ones included, or of its recorded calls.
+    """
+    return channels_first_layer(operations) is not None
+
+
+def channels_first_layer(operations: Iterable[Any]) -> Any | None:
+    """Return the first layer that takes its channels first; None where there is none."""
+    return next((one for one in operations if _comes_first(one)), None)
+
+
+def _comes_first(operation: Any) -> bool | None:
+    """Return whether a layer takes its channels first, by its data format; None where it has none to use."""
+    order = getattr(operation, "data_format", None)
+    return (
+        None
+        if order is None or type(operation).__name__ in _NO_PLACES
+        else order == "channels_first"
+    )
+
+
 def channels_first_inputs(
     model: Any, names: Iterable[str], nodes: Iterable[Node]
 ) -> frozenset[str]:
@@ -107,8 +131,7 @@ def _said_by(operation: Any) -> bool | None:
     if kind == "Moveaxis":
         source, target = _place(operation.source), _place(operation.destination)
         return {(1, 3): True, (3, 1): False}.get((source or 0, target or 0))
-    order = getattr(operation, "data_format", None)
-    return None if order is None or kind in _NO_PLACES else order == "channels_first"
+    return _comes_first(operation)
 
 
 def _place(axes: Any) -> int | None:
@@ -167,8 +190,7 @@ def _kind_said_by(operation: Any) -> InputKind | None:
     if kind == "Permute" and tuple(operation.dims) == (2, 1):
         return "other"
     if "1D" in kind or kind in _OVER_STEPS:
-        first = getattr(operation, "data_format", None) == "channels_first"
-        return "other" if first else "series"
+        return "other" if _comes_first(operation) else "series"
     return (
         "unknown" if "2D" in kind or kind == "Flatten" else "other" if kind == "Embedding" else None
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from reportgen.errors import ModelError, ReportgenError, RunError
 from reportgen.lanes import in_order
+from reportgen.nets.axes import takes_channels_first
 from reportgen.nets.engine import lanes, on_device, without_graph_optimizer
 from reportgen.nets.failures import cause
 from reportgen.nets.moments import all_finite
@@ -65,12 +66,6 @@ def _no_maps(_calls: tuple[CallFacts, ...]) -> tuple[CallId, ...]:
     return ()
 
 
-def _channels_first(traced: Traced) -> bool:
-    return any(
-        getattr(call.operation, "data_format", None) == "channels_first" for call in traced.recorded
-    )
-
-
 class ForwardBlocks:
     """The forward pass, traced once and run in blocks of a fixed size.
 
@@ -81,6 +76,7 @@ class ForwardBlocks:
         model: is traced at once.
         watch: from the recorded calls to those whose maps are wanted; with it, batches carry
             moments and maps.
+        unlike: why there is no copy with channels last of a network that takes them first.
 
     Attributes:
         size: images in a block.
@@ -89,9 +85,10 @@ class ForwardBlocks:
         problem: why it cannot be traced, or no image can be run here; None where it can.
     """
 
-    def __init__(self, model: TraceableModel, watch: Watch | None) -> None:
+    def __init__(self, model: TraceableModel, watch: Watch | None, unlike: str = "") -> None:
         self._model = model
         self._watch = watch
+        self._unlike = unlike
         self._surveying: _BlockPass | None = None
         self._channels: tuple[Traced, Mapping[CallId, tuple[int, int, int]]] | None = None
         self.problem: Exception | None = None
@@ -101,8 +98,9 @@ class ForwardBlocks:
             self.size = smaller
             self.traced = self._trace()
         self.lanes = self._bounded_lanes(self.traced) if self.traced else 1
-        if self.traced and model.device == "cpu" and _channels_first(self.traced):
-            self._try(self.traced)
+        recorded = self.traced.recorded if self.traced else ()
+        if model.device == "cpu" and takes_channels_first(call.operation for call in recorded):
+            self._try()
 
     def _bounded_size(self, traced: Traced) -> int:
         """Return how many images keep the activations in flight within the limit."""
@@ -129,7 +127,7 @@ class ForwardBlocks:
             self.problem = error
             return None
 
-    def _try(self, traced: Traced) -> None:
+    def _try(self) -> None:
         """Run zeros through a network that TensorFlow may not be able to run here, and keep what it says."""
         import tensorflow as tf
 
@@ -138,14 +136,15 @@ class ForwardBlocks:
             for name, shape in self._model.shapes.items()
         }
         try:
-            self._answer(traced, zeros)
+            self._answer(self.traced, zeros)
         except tf.errors.OpError as error:
+            unlike = f"; {self._unlike}" if self._unlike else ""
             self.problem = RunError(
                 "its layers take their channels first, which TensorFlow computes on a GPU only "
-                f"(--device gpu); on this CPU: {cause(error)}"
+                f"(--device gpu); on this CPU: {cause(error)}{unlike}"
             )
 
-    def _answer(self, traced: Traced, inputs: Mapping[str, NDArray[Any]]) -> Any:
+    def _answer(self, traced: Any, inputs: Mapping[str, NDArray[Any]]) -> Any:
         """Run one block of what is no image of the user's."""
         with on_device(self._model.device), without_graph_optimizer():
             return run_flat(traced.function, [*self._model.tensors(inputs, self.size).values()])

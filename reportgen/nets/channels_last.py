@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reportgen.nets.axes import channels_first_layer
 from reportgen.nets.failures import cause
+from reportgen.nets.signature import input_name
 from reportgen.nets.structure import walk
 
 if TYPE_CHECKING:
@@ -44,14 +46,6 @@ class UnlikeError(Exception):
     """A layer has no counterpart with channels last; the text names it."""
 
 
-def takes_channels_first(model: Any) -> bool:
-    """Tell whether TensorFlow can run a model on an accelerator only, for the order of its axes."""
-    return any(
-        type(node.operation).__name__ in _PLACED and node.operation.data_format == _FIRST
-        for node in walk(model)
-    )
-
-
 def channels_last_copy(model: Any) -> tuple[Any | None, str]:
     """Return a copy that answers the same with its channels last inside, or nothing and the reason.
 
@@ -66,17 +60,38 @@ def channels_last_copy(model: Any) -> tuple[Any | None, str]:
         graph = keras.Model(model.inputs, model.outputs, name=model.name)
         turning = _Turning()
         copy = keras.models.clone_model(
-            graph, clone_function=turning.cloned, call_function=turning.called
+            graph,
+            input_tensors=[_same_input(tensor, model) for tensor in graph.inputs],
+            clone_function=turning.cloned,
+            call_function=turning.called,
         )
         outputs = [turning.turned_back(tensor) for tensor in copy.outputs]
         copy = keras.Model(copy.inputs, outputs, name=model.name)
         for layer in graph.layers:
-            copy.get_layer(layer.name).set_weights(layer.get_weights())
+            if layer.weights and not _is_network(layer):  # whose copy has its weights
+                copy.get_layer(layer.name).set_weights(layer.get_weights())
     except UnlikeError as error:
         return None, str(error)
     except Exception as error:  # noqa: BLE001 - whatever Keras cannot do anew
         return None, cause(error)
+    if copy.count_params() != model.count_params():
+        return None, "networks inside of it share layers"
+    kept = channels_first_layer(node.operation for node in walk(copy))
+    if kept is not None:
+        return None, f"the layer {kept.name!r} ({type(kept).__name__}) has no counterpart there"
     return copy, ""
+
+
+def _same_input(tensor: Any, model: Any) -> Any:
+    """Return a new input of the same name: Keras would give it a number."""
+    import keras
+
+    name = input_name(tensor, model)
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+
+
+def _is_network(layer: Any) -> bool:
+    return bool(getattr(layer, "layers", None))
 
 
 class _Turning:
@@ -91,11 +106,18 @@ class _Turning:
     def cloned(self, layer: Any) -> Any:
         """Return a new layer with its channels last, or the same of one that has no places.
 
+        A network inside becomes its own copy, which takes and gives what it did.
+
         Raises:
-            UnlikeError: it holds a network, whose layers would be another's.
+            UnlikeError: it is somebody's own, or a network of which no copy can be made.
         """
         kind = type(layer).__name__
-        if getattr(layer, "layers", None) or not type(layer).__module__.startswith("keras."):
+        if _is_network(layer):
+            copy, reason = channels_last_copy(layer)
+            if copy is None:
+                raise UnlikeError(f"{reason} (in {layer.name!r})")
+            return copy
+        if not type(layer).__module__.startswith("keras."):
             raise UnlikeError(f"the layer {layer.name!r} ({kind}) is copied only by its own code")
         config = layer.get_config()
         self._formats[layer.name] = config.get("data_format")
@@ -113,6 +135,9 @@ class _Turning:
         """
         from keras import tree
 
+        if _is_network(layer):
+            args, kwargs = tree.map_structure(self.turned_back, (args, kwargs))
+            return layer(*args, **kwargs)
         given = [tensor for tensor in tree.flatten((args, kwargs)) if hasattr(tensor, "shape")]
         maps = [tensor for tensor in given if _is_map(tensor)]
         if not maps:
@@ -134,7 +159,8 @@ class _Turning:
 
     def turned_back(self, tensor: Any) -> Any:
         """Return a tensor with the axes that it has in the original."""
-        return self._permuted(tensor, _TO_FIRST) if id(tensor) in self._last else tensor
+        last = tensor is not None and self._last.get(id(tensor)) is tensor
+        return self._permuted(tensor, _TO_FIRST) if last else tensor
 
     def _turned(self, tensor: Any) -> Any:
         """Return a tensor with its channels last: an input's is turned once."""

@@ -69,7 +69,7 @@ def network_facts(
         else None,
         trace_problem=cause(problem) if problem and not traced else None,
         run_problem=cause(problem) if problem else None,
-        versions=_versions(),
+        versions=versions(),
         own_flops=traced.own.flops if traced else 0,
         own_uncounted=traced.own.uncounted if traced else (),
     )
@@ -106,14 +106,15 @@ def _with_distributions(
     unknown = {o.name for o in outputs if o.activation is None and (o.shape[-1] or 0) > 1}
     values = blocks.outputs_of_noise() if unknown else {}
     return tuple(
-        replace(o, distribution=_sums_to_one(values[o.name]))
+        replace(o, distribution=sums_to_one(values[o.name]))
         if o.name in unknown and o.name in values
         else o
         for o in outputs
     )
 
 
-def _sums_to_one(values: NDArray[Any]) -> bool:
+def sums_to_one(values: NDArray[Any]) -> bool:
+    """Tell whether values are at least 0 and sum to 1 along their last axis."""
     totals = values.sum(axis=-1, dtype=np.float64)
     return bool((values >= 0).all() and (np.abs(totals - 1) < _NEAR_ONE).all())
 
@@ -125,7 +126,8 @@ def _common(shape: Sequence[int | None], other: Sequence[int | None]) -> tuple[i
     return tuple(a if a == b else None for a, b in zip(shape, other, strict=True))
 
 
-def _versions() -> tuple[tuple[str, str], ...]:
+def versions() -> tuple[tuple[str, str], ...]:
+    """Return what a network is run with: pairs of package and version."""
     import keras
     import tensorflow as tf
 

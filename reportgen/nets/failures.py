@@ -12,7 +12,7 @@ MOST = 300
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _CALLING = re.compile(r"Exception encountered when calling (?:layer )?\S+[^\n]*\n")
 _ARGUMENTS = re.compile(r"\n\s*(?:Arguments received by|Call arguments received by)")
-_NODE = re.compile(r"\[\[\{\{node ([^}]+)\}\}")
+_NODE = re.compile(r"\[\[(?:\{\{function_node [^}]*\}\})?\{\{node ([^}]+)\}\}")
 
 
 def cause(error: BaseException | None) -> str:

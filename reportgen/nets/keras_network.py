@@ -35,6 +35,15 @@ def _ignore_progress(_steps: int) -> None:
     """Ignore progress."""
 
 
+def _config_of(operation: Any) -> Mapping[str, Any]:
+    """Return a layer's configuration; empty of one that has none, as a class of somebody's."""
+    try:
+        found: Mapping[str, Any] = operation.get_config()
+    except Exception:  # noqa: BLE001 - the code is the user's
+        return {}
+    return found
+
+
 class KerasNetwork:
     """A model that answers in NumPy.
 
@@ -51,6 +60,7 @@ class KerasNetwork:
         watch: from the recorded calls to those whose maps are wanted; with it, batches carry
             moments and maps.
         origin: the file that it comes from, and the way.
+        unlike: why there is no copy with channels last of a model that takes them first.
 
     Raises:
         ModelError: the model has no defined inputs and nothing says what they are.
@@ -69,6 +79,7 @@ class KerasNetwork:
         device: str = "cpu",
         watch: Watch | None = None,
         origin: Origin | None = None,
+        unlike: str = "",
     ) -> None:
         self._model = model
         self._traceable = TraceableModel(
@@ -78,7 +89,7 @@ class KerasNetwork:
             block=max(1, min(BLOCK, images)),
             device=device,
         )
-        self._blocks = ForwardBlocks(self._traceable, watch)
+        self._blocks = ForwardBlocks(self._traceable, watch, unlike)
         self._normalization: FirstNormalization | None = None
         self._picture_traces: dict[int, Traced] = {}
         facts = network_facts(self._traceable, self._blocks, dict(compiled or {}))
@@ -99,7 +110,11 @@ class KerasNetwork:
 
     def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any] | Slabs]]:
         """Walk the layers; a variable that several share is yielded at the first of them."""
-        yield from dequantized(structure.variables(self._model, self._traceable.nodes))
+        operations = {node.path: node.operation for node in self._traceable.nodes}
+        yield from dequantized(
+            structure.variables(self._model, self._traceable.nodes),
+            lambda path: _config_of(operations.get(path)),
+        )
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
         """Halve a block for which the memory does not suffice, and go on with the smaller size."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import ModelError, NotBuiltError, UsageError
+from reportgen.nets.bodies import filled
 from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, in_time
 from reportgen.nets.custom_objects import import_custom_objects
 from reportgen.nets.failures import cause
@@ -39,12 +40,14 @@ class LoadedModel(NamedTuple):
         compiled: the stored compile configuration, empty where there is none.
         seconds: that tracing it may take; None for a live model, which is trusted.
         origin: of which file, and in which way; None for a live model.
+        unlike: why there is no copy with channels last of one that takes them first; empty elsewhere.
     """
 
     model: Any
     compiled: dict[str, Any]
     seconds: float | None = None
     origin: Origin | None = None
+    unlike: str = ""
 
 
 def open_model(
@@ -53,6 +56,7 @@ def open_model(
     custom_objects: Sequence[str] = (),
     allow_code: bool = False,
     architecture: str | None = None,
+    like: str | None = None,
 ) -> LoadedModel:
     """Return a live ``keras.Model`` as it is, and load a file; see ``load_model``.
 
@@ -67,6 +71,7 @@ def open_model(
             custom_objects=custom_objects,
             allow_code=allow_code,
             architecture=architecture,
+            like=like,
         )
     if isinstance(model, keras.Model):
         return LoadedModel(model, {})
@@ -76,29 +81,30 @@ def open_model(
 def runnable(loaded: LoadedModel, device: str) -> LoadedModel:
     """Return a model that TensorFlow can run on a device: on a processor, one with its channels last.
 
-    Where no exact copy can be made the model is left as it is, and the reason is noted.
+    Where no exact copy can be made the model is left as it is, with the reason: some of them run all the same.
     """
-    from reportgen.nets.channels_last import channels_last_copy, takes_channels_first
+    from reportgen.nets.axes import takes_channels_first
+    from reportgen.nets.channels_last import channels_last_copy
+    from reportgen.nets.structure import walk
 
-    if device != "cpu" or not takes_channels_first(loaded.model):
+    if device != "cpu" or not takes_channels_first(n.operation for n in walk(loaded.model)):
         return loaded
     copy, reason = channels_last_copy(loaded.model)
-    said = "It takes channels first, which TensorFlow does not run on a processor"
     if copy is None:
-        said = f"{said}, and no exact copy with channels last can be made: {reason}"
-    else:
-        said = f"{said}: a copy with channels last, of the same weights and answers, is run"
+        return loaded._replace(unlike=f"no exact copy with channels last can be made: {reason}")
+    said = (
+        "It takes channels first, which TensorFlow does not run on a processor: a copy with channels last, of "
+        "the same weights and answers, is run"
+    )
     before = loaded.origin or Origin("native")
     origin = Origin(before.way, before.version, (*before.notes, said))
-    if copy is None:
-        return loaded._replace(origin=origin)
     compiled = loaded.compiled or (loaded.model.compiled and loaded.model.get_compile_config())
     return loaded._replace(model=copy, compiled=compiled or {}, origin=origin)
 
 
-def check_model_file(path: Path, architecture: str | None = None) -> None:
+def check_model_file(path: Path, architecture: str | None = None, like: str | None = None) -> None:
     """Raise ModelError where a file is plainly no model; in a moment, without TensorFlow."""
-    read_stored(path, architecture)
+    read_stored(path, architecture, like)
 
 
 def load_model(
@@ -107,6 +113,7 @@ def load_model(
     custom_objects: Sequence[str] = (),
     allow_code: bool = False,
     architecture: str | None = None,
+    like: str | None = None,
 ) -> LoadedModel:
     """Load ``.keras`` or ``.h5`` without compiling and, by default, without running stored code.
 
@@ -115,19 +122,21 @@ def load_model(
         custom_objects: ``MODULE``, ``MODULE:NAME`` or ``FILE.py``, imported on the user's word.
         allow_code: let run what the file carries (Lambdas) or names (other functions, layers that read files).
         architecture: a JSON file with the configuration of a file that holds weights only.
+        like: a model file that has that configuration.
 
     Raises:
         NotBuiltError: no network can be built from it, and what it stores can be shown.
         ModelError: no such file, no model, damaged, or over a limit.
         InputError: the custom objects cannot be imported.
     """
-    stored = read_stored(path, architecture)
+    stored = read_stored(path, architecture, like)
     if stored.config is None and stored.kind == "savedmodel":
-        raise NotBuiltError(_not_run(path))
+        raise NotBuiltError(_of_graph(path, allow_code=allow_code))
     if stored.config is None:
         raise NotBuiltError(
             f"{path} holds weights only, without the architecture. --architecture FILE.json gives it one "
-            "(what model.to_json() says), or save the whole model with model.save('NAME.keras')"
+            "(what model.to_json() says), --like MODEL that of another model file; or save the whole model "
+            "with model.save('NAME.keras')"
         )
     known = import_custom_objects(custom_objects)
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
@@ -137,23 +146,27 @@ def load_model(
     return load(path, stored, known, seconds, allow_code=allow_code)
 
 
-def _not_run(path: Path, reason: str = "") -> str:
-    """Say that a SavedModel is not run, and why no network is built from what it says of its layers."""
-    unfit = f" No network can be built from its description: {reason}." if reason else ""
+def _of_graph(path: Path, reason: str = "", *, allow_code: bool) -> str:
+    """Say why no network is built from a SavedModel, and which flag runs its graph."""
+    why = reason or "it says nothing of its layers"
+    whole = "For a whole report load it where it was made and save it with model.save('NAME.keras')"
+    if allow_code:
+        return f"No network can be built from {path}: {why}. {whole}"
     return (
-        f"{path} is a TensorFlow SavedModel: its graph of operations may read and write files, and is not run."
-        f"{unfit} For a whole report load it where it was made and save it with model.save('NAME.keras')"
+        f"{path} is a TensorFlow SavedModel: its graph of operations may read and write files, and is not run. "
+        f"No network can be built from its description: {why}. If you trust it, --allow-code runs the graph, "
+        f"for predictions and occlusion maps. {whole}"
     )
 
 
 def _load_saved_model(
     path: Path, stored: Stored, known: Mapping[str, Any], seconds: float, *, allow_code: bool
 ) -> LoadedModel:
-    """Build a network from what Keras 2 wrote of its layers beside a graph, which is not run."""
+    """Build a network from what Keras 2 wrote of its layers beside a graph, which is not run for it."""
     try:
         loaded = _load_migrated(path, stored, known, seconds, allow_code=allow_code)
     except MigrationError as error:
-        raise NotBuiltError(_not_run(path, str(error))) from None
+        raise NotBuiltError(_of_graph(path, str(error), allow_code=allow_code)) from None
     note = "It is built from what the SavedModel says of its layers; its graph is not run"
     return loaded._replace(origin=Origin("migrated", stored.version, (note,)))
 
@@ -174,11 +187,21 @@ def _load_native(
             return (
                 load(file)
                 if not stored.body
-                else _with_body(path, stored, known, file, safe=not allow_code)
+                else filled(path, stored, known, file, safe=not allow_code)
             )
 
-    model = _build(path, stored, stored.config, seconds, build)
+    try:
+        model = _build(path, stored, stored.config, seconds, build)
+    except AssignmentError as error:
+        raise NotBuiltError(_unfit(path, error)) from None
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "native"))
+
+
+def _unfit(path: Path, error: AssignmentError) -> str:
+    return (
+        f"{path}: its weights do not fit the architecture that was given for them: {error}. Give it the one of "
+        "the model whose weights they are."
+    )
 
 
 def _load_old(
@@ -193,6 +216,8 @@ def _load_old(
             "the network anew with keras.ops, load its weights and save it with model.save('NAME.keras')."
         ) from None
     except MigrationError as error:
+        if stored.body and isinstance(error, AssignmentError):
+            raise NotBuiltError(_unfit(path, error)) from None
         reason, unfit = str(error), isinstance(error, AssignmentError)
     if unfit or names_hard_sigmoid(stored.config):
         # Keras 3 would leave weights out, or answer differently.
@@ -246,40 +271,11 @@ def _load_migrated(
             assign_places(model, config, copied.placed())
             return model
         with open_weights(path, stored.kind) as file:
-            assign_weights(model, config, file, stored.version)
+            assign_weights(model, config, file, stored.weights_version or stored.version)
         return model
 
     model = _build(path, stored, config, seconds, build)
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "migrated"))
-
-
-def _with_body(
-    path: Path, stored: Stored, known: Mapping[str, Any], named: Path, *, safe: bool
-) -> Any:
-    """Build a network from the architecture that was given, and let it read the weights.
-
-    Args:
-        path: of the weights.
-        stored: what was read of them, with the architecture.
-        known: custom objects by name.
-        named: the same file under a name that Keras reads it by.
-        safe: whether nothing of the file may run.
-    """
-    import keras
-
-    from reportgen.nets.migration.assignment import assign_weights, has_groups
-
-    config = copy.deepcopy(stored.config)
-    model = keras.saving.deserialize_keras_object(
-        config, custom_objects=dict(known), safe_mode=safe
-    )
-    with open_weights(path, stored.kind) as held:
-        by_groups = has_groups(held)
-        if by_groups:
-            assign_weights(model, stored.config, held, stored.version)
-    if not by_groups:
-        model.load_weights(named)
-    return model
 
 
 def _build(path: Path, stored: Stored, config: Any, seconds: float, make: Callable[[], Any]) -> Any:

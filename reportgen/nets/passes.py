@@ -261,7 +261,7 @@ class KerasPasses:
                 rng = np.random.default_rng([seed, index, place, again])
                 original = raw_variable(variable)
                 with on_device(self._device):
-                    drawn = _randomised(to_numpy(original), variable.name, rng)
+                    drawn = random_like(to_numpy(original), variable.name, rng)
                     copy = tf.Variable(tf.cast(drawn, original.dtype), trainable=False)
                 self._copies[id(original.handle)] = copy
         self._use_copies()
@@ -317,8 +317,14 @@ def _path_and_parents(path: str) -> Iterator[str]:
         path = path.rpartition("/")[0]
 
 
-def _randomised(values: NDArray[Any], name: str, rng: np.random.Generator) -> NDArray[Any]:
-    """Return random values in place of ``values``, of the same scale and type."""
+def random_like(values: NDArray[Any], name: str, rng: np.random.Generator) -> NDArray[Any]:
+    """Return random values in place of ``values``, of the same scale and type.
+
+    Args:
+        values: of a variable.
+        name: of the variable; kernels are drawn, all other values permuted.
+        rng: draws.
+    """
     drawn = name.endswith(("kernel", "embeddings")) or values.ndim > 1
     if drawn and values.dtype.kind == "f" and np.isfinite(values).all():
         scale = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))

@@ -47,7 +47,7 @@ def input_specs(
     import keras
 
     if tensors := symbolic_inputs(model):
-        names = [_input_name(tensor, model) for tensor in tensors]
+        names = [input_name(tensor, model) for tensor in tensors]
         return {
             name: (tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
             for name, tensor in zip(names, tensors, strict=True)
@@ -71,7 +71,7 @@ def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple | list) and all(n is None or isinstance(n, int) for n in value)
 
 
-def _input_name(tensor: Any, model: Any) -> str:
+def input_name(tensor: Any, model: Any) -> str:
     """Return an input's name: its layer's where the tensor has a number only, as in a saved file."""
     name = str(tensor.name)
     if not name.startswith("keras_tensor"):

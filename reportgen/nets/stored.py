@@ -51,7 +51,8 @@ class Stored(NamedTuple):
         version: of Keras that wrote it; empty where it does not say.
         backend: that Keras ran on when it wrote it; empty likewise.
         note: what is odd about the file and does no harm, as a wrong ending.
-        body: whether the configuration comes from another file.
+        body: whether the configuration comes from another file, which ``version`` is of then.
+        weights_version: of Keras that wrote the weights, where the configuration comes from another file.
     """
 
     kind: str
@@ -64,29 +65,58 @@ class Stored(NamedTuple):
     backend: str = ""
     note: str = ""
     body: bool = False
+    weights_version: str = ""
 
 
-def read_stored(path: Path, architecture: str | None = None) -> Stored:
+def read_stored(path: Path, architecture: str | None = None, like: str | None = None) -> Stored:
     """Read what a file says of its model, in bounded time and memory.
 
     Args:
         path: of the file.
         architecture: a JSON file with the configuration of a file that holds weights only.
+        like: a model file that has that configuration.
 
     Raises:
         ModelError: there is no such file, it is no model, or damaged.
-        InputError: the architecture cannot be read.
+        InputError: the architecture cannot be read, or the other file has none.
+        UsageError: both are given, or the file has its own.
     """
     stored = _read(path)
-    if architecture is None:
+    given = [("--architecture", architecture, _described), ("--like", like, _of_model)]
+    bodies = [(flag, name, read) for flag, name, read in given if name is not None]
+    if not bodies:
         return stored
+    if len(bodies) > 1:
+        raise UsageError(
+            "Both --architecture and --like say what the network is; give one of them."
+        )
+    flag, name, read = bodies[0]
     if stored.config is not None:
-        raise UsageError(f"--architecture is for files that hold weights only; {path} has its own.")
-    return _with_body(stored, architecture)
+        raise UsageError(f"{flag} is for files that hold weights only; {path} has its own network.")
+    config, version = read(name)
+    return stored._replace(
+        config=config,
+        size=len(json.dumps(config)),
+        version=version or stored.version,
+        note=stored.note or f"Its architecture is that of {Path(name).name}",
+        body=True,
+        weights_version=stored.version,
+    )
 
 
-def _with_body(stored: Stored, architecture: str) -> Stored:
-    """Add the configuration of a JSON file, which is untrusted like a model's own."""
+def _of_model(like: str) -> tuple[Any, str]:
+    """Return the configuration of another model file, which is all that is used, and the Keras of it."""
+    try:
+        other = _read(Path(like))
+    except ModelError as error:
+        raise InputError(f"--like: {error}") from None
+    if other.config is None:
+        raise InputError(f"--like {like}: it holds no architecture itself.")
+    return other.config, other.version
+
+
+def _described(architecture: str) -> tuple[Any, str]:
+    """Return the configuration of a JSON file, which is untrusted like a model's own, and the Keras of it."""
     try:
         config = json.loads(read_regular(architecture, MAX_ARCHITECTURE_BYTES))
     except OSError as error:
@@ -100,15 +130,9 @@ def _with_body(stored: Stored, architecture: str) -> Stored:
             f"--architecture {architecture}: it describes no network, as what model.to_json() says does."
         )
     config.pop("compile_config", None)
-    version = _text(config.pop("keras_version", None)) or stored.version
+    version = _text(config.pop("keras_version", None))
     config.pop("backend", None)
-    return stored._replace(
-        config=config,
-        size=len(json.dumps(config)),
-        version=version,
-        note=stored.note or f"Its architecture is that of {Path(architecture).name}",
-        body=True,
-    )
+    return config, version
 
 
 def _read(path: Path) -> Stored:
@@ -260,7 +284,7 @@ def _format_of(path: Path, head: bytes) -> tuple[str, str]:
             "shows it; for a report save the Keras model that it was made from with model.save('NAME.keras')."
         )
     if suffix not in {".keras", ".h5", ".hdf5"}:
-        raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {SAVE_AGAIN}")
+        raise ModelError(f"{path} does not end in .keras, .h5 or .hdf5. {_instead(suffix)}")
     heads = {"zip": _ZIP_HEAD, "hdf5": _HDF5_HEAD}
     kind = next((kind for kind, mark in heads.items() if head.startswith(mark)), None)
     if kind is None:
@@ -271,6 +295,16 @@ def _format_of(path: Path, head: bytes) -> tuple[str, str]:
         return kind, ""
     is_a = {"zip": "a zip file", "hdf5": "an HDF5 file"}[kind]
     return kind, f"The file ends in {suffix} and is {is_a}, whose ending is {_ENDINGS[kind]}"
+
+
+def _instead(suffix: str) -> str:
+    """Say what to do about a file whose ending is no model's."""
+    if suffix == ".json":
+        return (
+            "If it describes a network (model.to_json()), name the file of its weights as the model, and this "
+            "one by --architecture."
+        )
+    return "Name a Keras model, or save one with model.save('NAME.keras')."
 
 
 def _read_keras_config(path: Path) -> tuple[Any, dict[str, Any], Mapping[str, Any]]:

@@ -52,14 +52,26 @@ class StoredNetwork:
 
     def __init__(self, path: Path, stored: Stored, reason: str) -> None:
         layers = stored_layers(stored.config)
+        self._configs = {layer.path: layer.config for layer in layers}
         self._source = weight_source(path, stored)
         self._weights = _by_layer(self._source.weights(layers), layers)
         self.facts = _facts(path, stored, layers, self._weights, reason)
+
+    def explain(self, reason: str) -> None:
+        """Give another reason why there is no more."""
+        origin = self.facts.origin
+        if origin is not None:
+            self.facts = replace(self.facts, origin=replace(origin, reason=reason))
 
     def input_shape(self, name: str) -> tuple[int, ...]:
         """Return the size of an input without the batch dimension; 0 where it is open."""
         shape = next(tensor.shape for tensor in self.facts.inputs if tensor.name == name)
         return tuple(n or 0 for n in shape[1:])
+
+    @property
+    def weights(self) -> tuple[VariableFacts, ...]:
+        """The weights without their values."""
+        return tuple(weight.facts for weight in self._weights)
 
     def variables(self) -> Iterator[tuple[VariableFacts, NDArray[Any] | Slabs]]:
         """Read one weight after the other, a large one slab by slab before the next is asked for.
@@ -68,7 +80,10 @@ class StoredNetwork:
             ModelError: the file was changed since it was looked at.
         """
         arrays = self._source.arrays(self._weights)
-        yield from dequantized(zip((weight.facts for weight in self._weights), arrays, strict=True))
+        yield from dequantized(
+            zip((weight.facts for weight in self._weights), arrays, strict=True),
+            lambda path: self._configs.get(path, {}),
+        )
 
     def forward(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is nothing to run."""

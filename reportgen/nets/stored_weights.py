@@ -48,7 +48,8 @@ _ORDERS: dict[str, tuple[str, ...]] = {
     "GRUCell": _RECURRENT, "SimpleRNNCell": _RECURRENT, "ConvLSTM2D": _RECURRENT, "ConvLSTMCell": _RECURRENT,
     "BatchNormalization": _NORM, "LayerNormalization": ("gamma", "beta"),
     "GroupNormalization": ("gamma", "beta"),
-    "Embedding": ("embeddings",), "PReLU": ("alpha",), "Normalization": ("mean", "variance", "count"),
+    "Embedding": ("embeddings",), "ReversibleEmbedding": ("embeddings",),
+    "PReLU": ("alpha",), "Normalization": ("mean", "variance", "count"),
 }  # fmt: skip
 """Names of the weights of Keras's layers in the order in which they are stored."""
 _BESIDE = {
@@ -60,7 +61,7 @@ _BESIDE = {
     ),
 }  # fmt: skip
 """What a quantized layer stores behind its own weights, by the beginning of its policy's name."""
-_NOT_TRAINED = ("_scale", "_zero", "_amax_history", "g_idx")
+_NOT_TRAINED = ("_scale", "_scales", "_zero", "zero_point", "_amax_history", "g_idx")
 _STATISTICS = {"moving_mean", "moving_variance", "mean", "variance", "count"}
 
 
@@ -87,6 +88,7 @@ class _Found(NamedTuple):
         parts: names of layers from the root down.
         kinds: of each part the class that its group is called after, or nothing.
         name: of the weight; a number where the file counts.
+        beside: how many data sets its group holds, itself included.
     """
 
     place: str
@@ -95,6 +97,7 @@ class _Found(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: str
+    beside: int = 0
 
 
 def stored_weights(file: Any, layers: Sequence[StoredLayer]) -> tuple[StoredWeight, ...]:
@@ -194,12 +197,13 @@ def _by_number(
     group: Any, parts: tuple[str, ...] = (), kinds: tuple[str, ...] = ()
 ) -> Iterator[_Found]:
     """Yield the data sets of the groups of a file, the numbered ones in their order."""
+    held = [name for name in group if hasattr(group[name], "shape")]
     for key in sorted(group, key=_natural):
         item = group[key]
         if hasattr(item, "shape"):
             dtype = _text(item.attrs.get("dtype")) or str(item.dtype)
             shape = tuple(int(n) for n in item.shape)
-            yield _Found(item.name, parts, kinds, key, shape, dtype)
+            yield _Found(item.name, parts, kinds, key, shape, dtype, len(held))
             continue
         steps = [step for step in key.replace("\\", "/").split("/") if step]
         if _NOT_WEIGHTS & set(steps):
@@ -232,7 +236,7 @@ def _weight(found: _Found, layers: Mapping[str, StoredLayer], taken: set[str]) -
     path, layer = _holder(found, layers)
     class_name = _class_of(found, layer, inside=layer is None or path != layer.path)
     order = _ORDERS.get(class_name, ())
-    name = _named(order, int(found.name), layer) if found.name.isdecimal() else found.name
+    name = _named(order, found, layer) if found.name.isdecimal() else found.name
     if class_name.startswith("Depthwise") and name == "depthwise_kernel":  # as Keras 2 called it
         name = "kernel"
     initializer, numbers = _initializer(layer, name)
@@ -299,14 +303,47 @@ def _class_of(found: _Found, layer: StoredLayer | None, *, inside: bool) -> str:
     return "BatchNormalization" if found.name in {"moving_mean", "moving_variance"} else ""
 
 
-def _named(order: tuple[str, ...], number: int, layer: StoredLayer | None) -> str:
+def _named(order: tuple[str, ...], found: _Found, layer: StoredLayer | None) -> str:
     """Return the name of a layer's weight by its number; what it does without is left out of the order."""
+    number = int(found.name)
     if layer is not None:
         gone = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
         order = tuple(n for n in order if layer.config.get(gone.get(n, "")) is not False)
+        if layer.class_name == "EinsumDense" and layer.config.get("bias_axes") is None:
+            order = order[:1]
         mode = next((m for m in _BESIDE if layer.dtype_policy.startswith(m)), "")
         order = (*order, *(name.format(order[0]) for name in _BESIDE.get(mode, ()) if order))
+        if order and layer.dtype_policy.startswith(("gptq", "awq")):
+            order = _calibrated(order, found.beside, layer)
+        if layer.class_name == "ReversibleEmbedding" and layer.config.get("tie_weights") is False:
+            order = _both_ways(mode, found.beside)
+        inside = order == _KERNEL[: len(order)] and layer.class_name.endswith("Attention")
+        if inside and found.beside > len(
+            order
+        ):  # what quantizes the layers of an attention stands elsewhere
+            order = (*order, *(name.format("kernel") for name in _BESIDE["int4"]))
     return order[number] if number < len(order) else str(number)
+
+
+def _both_ways(mode: str, count: int) -> tuple[str, ...]:
+    """Return the weights of an Embedding that is read backwards by others."""
+    beside = {"int8": ("_scale",), "int4": ("_scale", "_zero")}.get(mode, ())
+    if count == 4:  # rows with one scale each
+        beside = ("_scale",)
+    groups = ["g_idx"] if "_zero" in beside else []
+    first, second = (
+        [name, *(f"{name}{end}" for end in beside)] for name in ("embeddings", "reverse_embeddings")
+    )
+    return (*first, *groups, *second)
+
+
+def _calibrated(order: tuple[str, ...], count: int, layer: StoredLayer) -> tuple[str, ...]:
+    """Return the weights of a layer that GPTQ or AWQ quantized; Keras up to 3.15 does not save the zeros."""
+    zero = "zero_point" if layer.class_name == "EinsumDense" else "kernel_zero"
+    scales = ["awq_scales"] if layer.dtype_policy.startswith("awq") else []
+    bias = [name for name in order if name == "bias"]
+    whole = [*bias, "kernel", "kernel_scale", zero, *scales, "g_idx"]
+    return tuple(name for name in whole if count == len(whole) or name != zero)
 
 
 def _trains(layer: StoredLayer | None, layers: Mapping[str, StoredLayer]) -> bool:

@@ -256,7 +256,10 @@ def _fans(layer: Any, name: str, initializer: Any | None) -> tuple[int, int] | N
         return None
     left, _, result = equation.replace("...", "").partition("->")
     inputs, _, kernel = left.partition(",")
-    sizes = dict(zip(kernel, (int(n) for n in layer.kernel.shape), strict=False))
+    shape = tuple(int(n) for n in layer.kernel.shape)
+    if len(shape) != len(kernel):  # stored flat, by GPTQ or AWQ
+        return None
+    sizes = dict(zip(kernel, shape, strict=True))
     fan_in = prod(sizes[axis] for axis in kernel if axis in inputs and axis not in result)
     return fan_in, prod(sizes[axis] for axis in kernel if axis in result and axis not in inputs)
 

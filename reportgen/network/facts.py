@@ -41,9 +41,10 @@ InputKind = Literal["series", "other", "unknown"]
 or nothing that would tell it from a grey picture."""
 
 
-Way = Literal["native", "migrated", "stored"]
+Way = Literal["native", "migrated", "graph", "stored"]
 """How a network was had from its file: read by Keras itself; built from a configuration that was migrated from
-an older Keras; or not at all, so that only what the file stores is known."""
+an older Keras; not at all, but the graph of a SavedModel is run as a whole; or not at all, so that only what
+the file stores is known."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class Origin(msgspec.Struct, frozen=True):
     Attributes:
         version: of Keras that wrote it; empty where it does not say.
         notes: what is odd about the file and does no harm.
-        reason: why there is no executable network, of the way ``stored``.
+        reason: why no network was built, of the ways ``graph`` and ``stored``.
     """
 
     way: Way
@@ -185,8 +186,9 @@ class VariableFacts(msgspec.Struct, frozen=True):
             of others, and before.
         compute_dtype: the type that the layer computes in.
         shared_by: paths of further layers that hold the same variable.
-        quantized: the type that its values are stored in, ``int8`` or ``int4``, where they are given as those
-            that are computed with; else empty.
+        quantized: what its values are stored in, as ``int8``, ``int4`` or ``int4 (GPTQ)``, where they are given
+            as those that are computed with; else empty.
+        stored_bytes: that they take there; 0 where they are given as they are stored.
     """
 
     path: str
@@ -203,6 +205,7 @@ class VariableFacts(msgspec.Struct, frozen=True):
     fans: tuple[int, int] | None = None
     shared_by: tuple[str, ...] = ()
     quantized: str = ""
+    stored_bytes: int = 0
 
 
 class InputRescaling(msgspec.Struct, frozen=True):

@@ -261,7 +261,11 @@ class Network(Protocol):
 
     @property
     def can(self) -> frozenset[str]:
-        """What may be asked of it: ``run`` and ``differentiate``; nothing where only its weights are known."""
+        """What may be asked of it.
+
+        ``run``: its outputs. ``differentiate``: gradients, and what happens between inputs and outputs. A graph
+        that is run as a whole has the first alone; where only weights are known there is neither.
+        """
 
     def input_shape(self, name: str) -> tuple[int, ...]:
         """Return the size that an input is run with, without the batch dimension."""

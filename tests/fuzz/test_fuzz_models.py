@@ -14,7 +14,7 @@ from fuzzing import SECONDS, altered, bounded, cases, damaged, ending_in
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reportgen.errors import ModelError, NotBuiltError
+from reportgen.errors import InputError, ModelError, NotBuiltError
 from reportgen.nets.loading import load_model
 from reportgen.nets.migration.configuration import migrate
 from reportgen.nets.migration.errors import MigrationError
@@ -72,6 +72,29 @@ def test_damaged_zips(tmp_path_factory, content):
     try_out(tmp_path_factory.getbasetemp() / "damaged.keras", content)
 
 
+@functools.cache
+def weights_alone():
+    """Return the bytes of the small model's weights."""
+    path, whole = (models.place() / name for name in ("fuzzed.weights.h5", "whole.keras"))
+    whole.write_bytes(originals()["keras"])
+    load_model(whole).model.save_weights(path)
+    return path.read_bytes()
+
+
+@given(st.data())
+@cases(3, 200)
+def test_damaged_models_whose_architecture_weights_are_given(tmp_path_factory, data):
+    weights, like = (tmp_path_factory.getbasetemp() / name for name in ("w.weights.h5", "l.keras"))
+    which = data.draw(st.booleans())
+    for path, content, here in (
+        (weights, weights_alone(), which),
+        (like, originals()["keras"], not which),
+    ):
+        path.write_bytes(data.draw(damaged([content])) if here else content)
+    with bounded(4 * SECONDS), ending_in(ModelError, InputError):
+        load_model(weights, like=str(like))
+
+
 @given(st.deferred(lambda: damaged([originals()["h5"]])))
 @cases(5, 400)
 def test_damaged_hdf5(tmp_path_factory, content):
@@ -121,12 +144,22 @@ def old_configurations():
     rows = [{"start": None, "stop": 2, "step": None}, 0]
     cut = function("g", "__operators__.getitem", ["t", 0, 0, {"slice_spec": rows}])
     cut["class_name"] = "SlicingOpLambda"
+    definition = {
+        "name": "Add",
+        "op": "AddV2",
+        "input": ["i", "y"],
+        "attr": {"T": {"type": "DT_FLOAT"}},
+    }
+    raw = function("r", "", ["i", 0, 0, {}])
+    raw |= {"class_name": "TensorFlowOpLayer"}
+    raw["config"] = {"name": "r", "node_def": definition, "constants": {"1": [1.0, 2.0]}}
+    raw["inbound_nodes"] = [[["i", 0, 0, {}]]]
     constant = ["_CONSTANT_VALUE", -1, [[[1.0]]], {"axis": -1}]
     joined = function("j", "concat", [["t", 0, 0, {"axis": -1}], constant])
     return [
         {"class_name": "Functional", "config": {
-            "name": "m", "layers": [entry, added, cut, joined], "input_layers": [["i", 0, 0]],
-            "output_layers": [["g", 0, 0], ["j", 0, 0]]}},
+            "name": "m", "layers": [entry, added, cut, joined, raw], "input_layers": [["i", 0, 0]],
+            "output_layers": [["g", 0, 0], ["j", 0, 0], ["r", 0, 0]]}},
         {"class_name": "Sequential", "config": [{"class_name": "Convolution2D", "config": conv}]},
         {"class_name": "Model", "config": {"name": "m", "layers": [entry, both], "input_layers": [["i", 0, 0]],
                                            "output_layers": [["b", 0, 0]]}},

@@ -114,7 +114,8 @@ def test_channels_first_on_a_processor_is_one_sentence_and_what_needs_no_pass_is
     tmp_path, files
 ):
     entry = keras.Input((3, 12, 16), name="picture")
-    model = keras.Model(entry, conv("channels_first")(entry))  # one inside another is not copied
+    slope = keras.layers.PReLU(name="slope")  # of each place: no copy with channels last is exact
+    model = keras.Model(entry, conv("channels_first")(slope(entry)))
     x = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3)).astype("uint8")
     Image.fromarray(x[0]).save(tmp_path / "photo.png")
     probes = tmp_path / "photo.png" if files else x.astype("float32")
@@ -131,4 +132,5 @@ def test_channels_first_on_a_processor_is_one_sentence_and_what_needs_no_pass_is
         assert [n.text for n in sections[kind].notices] == [
             "This section could not be made; Overview says why."
         ]
-    assert sections["overview"].content.parameters == conv("channels_last").count_params()
+    count = conv("channels_last").count_params() + slope.count_params()
+    assert sections["overview"].content.parameters == count

@@ -9,7 +9,9 @@ import pytest
 from keras import layers
 
 from reportgen import build_report
-from reportgen.nets.channels_last import channels_last_copy, takes_channels_first
+from reportgen.nets.axes import takes_channels_first
+from reportgen.nets.channels_last import channels_last_copy
+from reportgen.nets.structure import walk
 
 FIRST = {"data_format": "channels_first"}
 RNG = np.random.default_rng(8)
@@ -30,7 +32,7 @@ def made(*inner, shape=(3, 6, 8)):
 def copied(model):
     copy, reason = channels_last_copy(model)
     assert reason == ""
-    assert not takes_channels_first(copy)
+    assert not takes_channels_first(node.operation for node in walk(copy))
     return copy
 
 
@@ -107,21 +109,41 @@ def test_a_normalisation_along_the_height_goes_along_it():
     np.testing.assert_allclose(copied(model)(X), expected, rtol=1e-4, atol=1e-5)
 
 
-def nested():
-    inner = keras.Sequential([keras.Input((3, 6, 8)), layers.Conv2D(2, 3, name="inside", **FIRST)])
-    return made(inner)
+def scaled():
+    return layers.Rescaling([[[1.0]], [[2.0]], [[3.0]]], name="scaled")
 
 
 def conv(**more):
     return layers.Conv2D(2, 3, **FIRST, **more)
 
 
-def scaled():
-    return layers.Rescaling([[[1.0]], [[2.0]], [[3.0]]], name="scaled")
+def nested(*inner, shape=(3, 6, 8), name="inner"):
+    return shaken(keras.Sequential([keras.Input(shape), *inner], name=name))
+
+
+def sharing():
+    shared = conv()
+    first, second = (nested(shared, name=name) for name in ("one", "two"))
+    given = keras.Input((3, 6, 8))
+    return keras.Model(given, layers.Add()([first(given), second(given)]))
+
+
+def in_time():
+    inside = layers.Conv2D(2, 3, name="inside", **FIRST)
+    return made(layers.TimeDistributed(inside, name="time"), shape=(2, 3, 6, 8))
 
 
 UNLIKE = {
-    "a nested network": (nested, "copied only by its own code"),
+    "a slope inside of a network": (
+        lambda: made(nested(conv(), layers.PReLU(name="deep"))),
+        "'deep' (PReLU)",
+    ),
+    "networks that share a layer": (sharing, "share layers"),
+    "a convolution in each step": (in_time, "'inside' (Conv2D) has no counterpart"),
+    "a convolution of series": (
+        lambda: made(layers.Conv1D(2, 3, name="steps", **FIRST), shape=(3, 8)),
+        "'steps'",
+    ),
     "a slope a place": (lambda: made(conv(), layers.PReLU(name="slope")), "'slope'"),
     "a new shape": (lambda: made(conv(), layers.Reshape((2, 24), name="shape")), "'shape'"),
     "maps of none": (
@@ -144,6 +166,71 @@ def test_what_is_not_known_to_be_the_same_is_not_copied(name):
     copy, reason = channels_last_copy(make())
     assert copy is None
     assert phrase in reason
+
+
+def test_networks_within_a_network_are_copied_with_it():
+    """Twice nested, called twice, between layers of the outer one, and with maps that leave the whole."""
+    deep = nested(conv(name="deep"), layers.ReLU(), shape=(4, 4, 6), name="deepest")
+    inner = nested(layers.Conv2D(4, 3, name="seen", **FIRST), deep)
+    first, second = keras.Input((3, 6, 8), name="a"), keras.Input((3, 6, 8), name="b")
+    maps = [inner(first), inner(layers.UpSampling2D(1, **FIRST)(second))]
+    joined = layers.Concatenate(axis=1, name="joined")(maps)
+    model = keras.Model([first, second], [joined, layers.GlobalAveragePooling2D(**FIRST)(joined)])
+
+    def expected_of(x):
+        x = convolved(x, *map(np.asarray, inner.get_layer("seen").get_weights()))
+        return np.maximum(convolved(x, *map(np.asarray, deep.get_layer("deep").get_weights())), 0)
+
+    expected = np.concatenate([expected_of(X), expected_of(2 * X)], axis=1)
+    copy = copied(model)
+    found, means = copy([X, 2 * X])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(means, expected.mean((2, 3)), rtol=1e-4, atol=1e-4)
+    assert [layer.name for layer in copy.layers if getattr(layer, "layers", None)] == ["inner"]
+
+
+def test_an_input_without_a_name_keeps_that_of_its_layer():
+    model = shaken(keras.Sequential([keras.Input((3, 6, 8)), conv(name="c")]))
+    name = model.inputs[0]._keras_history.operation.name
+    assert [layer.name for layer in copied(model).layers if "Input" in type(layer).__name__] == [
+        name
+    ]
+
+
+def test_a_network_inside_that_is_no_picture_is_copied_as_well():
+    head = nested(layers.Dense(5), layers.Dense(2), shape=(4,), name="head")
+    model = made(
+        layers.Conv2D(4, 3, name="c", **FIRST), layers.GlobalAveragePooling2D(**FIRST), head
+    )
+    kernel, bias = (np.asarray(w) for w in model.get_layer("c").get_weights())
+    expected = np.asarray(head(convolved(X, kernel, bias).mean((2, 3))))
+    np.testing.assert_allclose(copied(model)(X), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_copied_and_not_be_run_is_shown_as_it_is_stored(tmp_path):
+    model = made(conv(name="c"), layers.PReLU(name="slope"))
+    model.save(tmp_path / "first.keras")
+    build_report(tmp_path / "first.keras", output=tmp_path / "out", probes=X, quick=True)
+    report = pages.check_page(tmp_path / "out")
+    overview = next(s for s in report["sections"] if s["kind"] == "overview")
+    assert overview["content"]["origin"]["way"] == "stored"
+    said = overview["notices"][-1]["text"]
+    assert "on a GPU only (--device gpu)" in said
+    assert "no exact copy with channels last can be made: the layer 'slope' (PReLU)" in said
+    assert pages.content(report, "weights")["count"] == model.count_params()
+    live = build_report(model, output=tmp_path / "live", probes=X, quick=True)
+    assert "probes" in live.failed
+    assert "no exact copy" in live.report.section("overview").notices[-1].text
+
+
+def test_what_cannot_be_copied_and_runs_all_the_same_is_run(tmp_path):
+    """TensorFlow runs pooling with channels first on a processor too."""
+    model = made(layers.MaxPooling2D(2, **FIRST), layers.PReLU(name="slope"))
+    model.save(tmp_path / "first.keras")
+    build_report(tmp_path / "first.keras", output=tmp_path / "out", probes=X, quick=True)
+    report = pages.check_page(tmp_path / "out")
+    assert pages.content(report, "overview")["origin"]["way"] == "native"
+    assert len(pages.content(report, "probes")["probes"]) == len(X)
 
 
 def test_a_model_of_somebodys_code_is_not_copied():

@@ -62,6 +62,10 @@ NO_MODELS = {
     "pointer.h5": (LFS, "git lfs pull"),
     "pointer.keras": (LFS, "git lfs pull"),
     "model.pt": (b"PK\x03\x04 anything", "does not end in"),
+    "model.json": (
+        b'{"class_name": "Functional"}',
+        r"the file of its weights as the model, and this one by --arch",
+    ),
     "no_ending": (b"PK\x03\x04 anything", "does not end in"),
     "head.keras": (b"PK\x03\x04", "truncated or damaged"),
     "head.h5": (b"\x89HDF\r\n\x1a\n", "truncated or damaged"),

@@ -17,6 +17,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import zoo
 from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
 from saved_files import write_saved_model
@@ -294,6 +295,16 @@ def hostile_of_keras_2(folder, target):
         dense |= {"module": None, "class_name": "TimeDistributed", "registered_name": None}
         dense["config"] = {**wrapped["config"], "name": name}
 
+    def name_raw_operation(dense):
+        definition = {"name": "w", "op": "WriteFile", "input": ["a", "b"], "attr": {}}
+        dense |= {"class_name": "TensorFlowOpLayer", "module": None, "registered_name": None}
+        constants = {"0": str(target), "1": "theirs"}
+        dense["config"] = {
+            "name": dense["config"]["name"],
+            "node_def": definition,
+            "constants": constants,
+        }
+
     def name_operation(dense):
         dense |= {"class_name": "TFOpLambda", "module": None, "registered_name": None}
         dense["config"] = {"name": dense["config"]["name"], "function": "io.write_file"}
@@ -301,6 +312,7 @@ def hostile_of_keras_2(folder, target):
     acts = {
         "wraps": wrap,
         "operates": name_operation,
+        "operates_raw": name_raw_operation,
         "initialises": lambda d: d["config"].update(kernel_initializer=saver),
         "constrains": lambda d: d["config"].update(
             kernel_constraint={"name": "get_file", "m": str(target)}
@@ -326,6 +338,20 @@ def test_hostile_files_of_keras_2_are_refused_and_touch_nothing(tmp_path):
     assert "ran" not in result["said"].values()
 
 
+def _writing(folder, target):
+    """Write a SavedModel of no network, whose graph writes a file."""
+    module, spec = tf.Module(), tf.TensorSpec((None, 3), tf.float32, name="x")
+    module.held = tf.Variable(np.ones((3, 2), np.float32))
+
+    def answer(x):
+        tf.io.write_file(str(target), "theirs")
+        return {"y": x @ module.held}
+
+    module.answer = tf.function(answer, input_signature=[spec])
+    tf.saved_model.save(module, str(folder), signatures=module.answer)
+    return folder
+
+
 def saved_models(folder, target):
     """Write SavedModels, and weights in several files, that would act, and one that does not."""
     saver = {"class_name": "CSVLogger", "config": {"filename": str(target)}}
@@ -343,6 +369,7 @@ def saved_models(folder, target):
         layers = [{"class_name": "Dense", "config": dense}, layer]
         config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
         found[name] = write_saved_model(folder / name, config, [values])
+    found["writes"] = _writing(folder / "writes", target)
     found["leads"] = shutil.copytree(folder / "good", folder / "leads")
     (folder / "leads" / "variables" / "variables.index").unlink()
     (folder / "leads" / "variables" / "variables.index").symlink_to(target)
@@ -357,6 +384,7 @@ def test_hostile_saved_models_touch_nothing_and_a_good_one_neither(tmp_path):
     assert [name for name, text in said.items() if text == "ran"] == ["good"]
     assert "carries Python code" in said["carries"]
     assert "calls tf.io.write_file" in said["operates"]
+    assert "may read and write files, and is not run" in said["writes"]
     assert "no regular file" in said["leads"]
     assert "no plain name" in said["index"]
 

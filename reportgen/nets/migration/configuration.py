@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.keras_internals import place_of_graphs
-from reportgen.nets.migration import graph, keras1, layers, objects, operations
+from reportgen.nets.migration import graph, keras1, layers, objects, operations, raw_operations
 from reportgen.nets.migration.errors import MigrationError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _network(model: Layer, depth: int) -> Layer:
     stored = model["config"].get("layers") if isinstance(model["config"], dict) else None
     if not isinstance(stored, list):
         raise MigrationError(f"{str(model['class_name'])[:60]!r} is no network of layers")
-    inner = [_prepared(_stored_layer(item)) for item in stored]
+    inner = [raw_operations.as_function(_prepared(_stored_layer(item))) for item in stored]
     model = {**model, "config": {**model["config"], "layers": inner}}
     for step in MODEL_STEPS:
         model = step(model)

@@ -20,6 +20,7 @@ _OLD_CLASSES = {
     "CuDNNGRU",
     "TFOpLambda",
     "SlicingOpLambda",
+    "TensorFlowOpLayer",
 }
 """Classes that no Keras from 3 on writes."""
 

@@ -13,7 +13,6 @@ import numpy as np
 from reportgen.cache import key_of
 from reportgen.errors import NotApplicable
 from reportgen.lanes import in_order
-from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import OptimisedPicture
 
 if TYPE_CHECKING:
@@ -27,7 +26,11 @@ if TYPE_CHECKING:
     from reportgen.sections.features.units import Unit
 
 CANVAS_SIDE = 128
-"""Side of the canvas where the cut network takes it; logits have the input's size."""
+"""Side of the canvas where the cut network takes it.
+
+Classes of EfficientNet-Lite0 reach 39 to 45 on it in 64 steps, and 25 to 32 on one of the input's 224 pixels,
+which costs three times as much; the strongest of eight photographs reaches 8.
+"""
 
 
 class PictureFeed(NamedTuple):
@@ -121,7 +124,7 @@ class Ascents:
             network, image, held, scaling = self._feed
             self._made[target] = network.ascent(
                 target, image, held, scaling, count=self._counts.get(target, 1),
-                canvas_side=None if isinstance(target, OutputRef) else CANVAS_SIDE,
+                canvas_side=CANVAS_SIDE,
             )  # fmt: skip
         return self._made[target]
 

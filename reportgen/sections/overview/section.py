@@ -89,7 +89,8 @@ def _sentence(content: OverviewContent) -> str:
     article = "An" if kind[0] in "aeiou" else "A"
     sizes = " and ".join("×".join(str(n) for n in shape) for shape in content.input_shapes)
     takes = f" for inputs of {sizes}" if sizes else ""
-    return f"{article} {kind}{of}{takes}, {content.layers} layers."
+    layers = f", {content.layers} layers" if content.layers else ""  # a graph may name none
+    return f"{article} {kind}{of}{takes}{layers}."
 
 
 def _notices(context: Context) -> tuple[Notice, ...]:
@@ -128,6 +129,12 @@ def _on_the_file(origin: Origin | None) -> list[Notice]:
         text = (
             f"This file was written by {writer}. Its configuration was migrated to Keras 3, and its weights "
             "were assigned by name and order with every shape compared."
+        )
+        notices.append(Notice("info", text))
+    if origin.way == "graph":
+        text = (
+            "The SavedModel's graph was run as a whole (--allow-code), for predictions and occlusion maps. "
+            f"Layers and weights are shown as stored. {origin.reason}."
         )
         notices.append(Notice("info", text))
     if origin.way == "stored":

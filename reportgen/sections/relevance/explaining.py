@@ -66,7 +66,7 @@ def layer_of(context: Context, name: str) -> str | None:
 
 
 def wanted_methods(context: Context, output: str, layer: str | None) -> tuple[str, ...]:
-    """Return the names of the methods to run.
+    """Return the names of the methods to run; without gradients occlusion alone.
 
     Unless the user chose, HiResCAM in place of Grad-CAM where what follows the features does more than average
     them: there Grad-CAM shows places that the output does not depend on (Draelos and Carin 2020).
@@ -77,6 +77,11 @@ def wanted_methods(context: Context, output: str, layer: str | None) -> tuple[st
         layer: the call whose features the CAM family weighs.
     """
     names, probes = context.settings.relevance_methods, context.probes
+    if "differentiate" not in context.network.can:
+        forward = tuple(method.name for method in METHODS if method.needs == "forward")
+        if context.settings.quick:
+            return ()
+        return tuple(n for n in names if n in forward) if context.settings.relevance else forward
     if context.settings.relevance or probes is None or probes.set.image_input is None:
         return names
     facts, shape = context.network.facts, context.shapes[probes.set.image_input]

@@ -183,7 +183,9 @@ def _methods(
     settings = context.settings
     chosen = wanted_methods(context, output, layer)
     dropped = [n for n in settings.relevance if n in RELEVANCE and n not in chosen]
-    if dropped:
+    if "differentiate" not in context.network.can:
+        notices.append(Notice("info", _without_gradients(context)))
+    elif dropped:
         notices.append(Notice("warning", f"--quick left out {', '.join(dropped)}."))
     attention = any("Attention" in c.class_name for c in context.network.facts.calls)
     kept = []
@@ -200,6 +202,11 @@ def _methods(
     if not kept:
         raise NotApplicable(" ".join(n.text for n in notices) or "No method was chosen.")
     return kept, layer
+
+
+def _without_gradients(context: Context) -> str:
+    said = "The graph of a SavedModel is run as a whole, without gradients: occlusion is the one method for it"
+    return f"{said}, which --quick leaves out." if context.settings.quick else f"{said}."
 
 
 def _no_places(context: Context) -> str:

@@ -49,7 +49,7 @@ def collect(context: Context, _: Any) -> Collected:
     kernels: KernelPicture | None = None
     norms: dict[str, dict[str, NDArray[Any]]] = {}
     first = _first_convolution(context)
-    size, large, quantized = 0, list[str](), list[VariableFacts]()
+    size, large, quantized, codes = 0, list[str](), list[VariableFacts](), list[str]()
     # On small matrices BLAS's threads wait for each other longer than they work.
     with threadpool_limits(1, "blas"), _heap_at_rest():
         for facts, array in context.network.variables():
@@ -57,6 +57,8 @@ def collect(context: Context, _: Any) -> Collected:
             size += _stored_bytes(facts, array)
             if facts.quantized:
                 quantized.append(facts)
+            elif _is_codes(facts, array):
+                codes.append(facts.path)
             if isinstance(array, Slabs):
                 large.append(facts.path)
                 continue
@@ -81,7 +83,7 @@ def collect(context: Context, _: Any) -> Collected:
     return Collected(
         content,
         _sentence(content),
-        (*_notices(content), *_of_large(large), *_of_quantized(quantized)),
+        (*_notices(content), *_of_large(large), *_of_quantized(quantized), *_of_codes(codes)),
     )
 
 
@@ -151,6 +153,7 @@ def _variable(facts: VariableFacts, array: NDArray[Any] | Slabs) -> Variable:
         if facts.role in {"kernel", "embeddings"}
         and not isinstance(array, Slabs)
         and not facts.quantized
+        and not _is_codes(facts, array)
         else None,
         shared_by=facts.shared_by,
     )
@@ -300,10 +303,24 @@ def _of_quantized(found: Sequence[VariableFacts]) -> tuple[Notice, ...]:
     return (Notice("info", text),)
 
 
+def _is_codes(facts: VariableFacts, array: NDArray[Any] | Slabs) -> bool:
+    """Tell a kernel of whole numbers, of which nothing says which values they stand for."""
+    return facts.role in {"kernel", "embeddings"} and array.dtype.kind in "iu"
+
+
+def _of_codes(paths: Sequence[str]) -> tuple[Notice, ...]:
+    if not paths:
+        return ()
+    said = f"{paths[0]} and {len(paths) - 1} more are" if len(paths) > 1 else f"{paths[0]} is"
+    text = f"{said} stored in whole numbers, and the file does not say which values they stand for (Keras up "
+    text += (
+        "to 3.15 saves no zero points of GPTQ and AWQ): the numbers are those of the whole numbers."
+    )
+    return (Notice("warning", text),)
+
+
 def _stored_bytes(facts: VariableFacts, array: NDArray[Any] | Slabs) -> int:
-    if facts.quantized == "int4":  # two values a byte, along the last axis
-        return array.shape[0] * ((array.shape[1] + 1) // 2)
-    return array.size * dtype_size(facts.dtype)
+    return facts.stored_bytes or array.size * dtype_size(facts.dtype)
 
 
 SECTION = SectionMaker("weights", "Weights", collect)
