@@ -1,0 +1,69 @@
+"""Dask: a cluster that runs, or one of our own on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from reportgen.engines.engine import IN_FLIGHT, Engine, missing, unreachable
+from reportgen.engines.processors import processors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ANSWERS = 30
+"""Seconds in which a cluster answers."""
+
+
+@contextlib.contextmanager
+def open_dask(jobs: int | None, address: str | None, retries: int) -> Iterator[Engine]:
+    """Join the cluster at an address, or start one of our own that listens on loopback only."""
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise missing("dask") from None
+    logging.getLogger("distributed").setLevel(
+        logging.CRITICAL
+    )  # it reports every task that is cancelled
+    settings = {
+        "distributed.scheduler.allowed-failures": retries,
+        "distributed.admin.system-monitor.gil.enabled": False,
+    }
+    with dask.config.set(settings), contextlib.ExitStack() as stack:
+        try:
+            if address is None:
+                cluster = LocalCluster(
+                    n_workers=jobs or processors(),
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+                stack.enter_context(cluster)
+            client = stack.enter_context(
+                Client(address or cluster, timeout=_ANSWERS, set_as_default=False)
+            )
+            workers = max(1, sum(client.nthreads().values()))
+        except Exception as error:  # noqa: BLE001 - Dask raises many kinds
+            raise unreachable("dask", address, error) from None
+        workers = min(jobs or workers, workers)
+        pool = client.get_executor(pure=False, retries=retries)
+        window = IN_FLIGHT * workers if jobs is None or address is None else jobs
+        try:
+            yield Engine(pool, workers, window, is_cancelled)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def is_cancelled() -> bool:
+    """Tell, within a task, whether its client is gone or has cancelled it: Dask itself ends no running task."""
+    from distributed import get_worker
+    from distributed.worker import thread_state
+
+    with contextlib.suppress(Exception):
+        task = get_worker().state.tasks.get(thread_state.key)
+        return task is None or task.state == "cancelled"
+    return False
