@@ -191,6 +191,8 @@ def batch(
     """
     if not output:
         raise UsageError("Where to? Give the folder of all reports with -o ROOT.")
+    if is_address(output):
+        raise UsageError("-o takes a folder of this machine: the journal and the index lie there.")
     from reportgen.batch.drive import How, run_batch
     from reportgen.batch.plan import plan
     from reportgen.page.look import read_look

@@ -1,4 +1,4 @@
-"""What the tests of batches share: small models, files that break a build, and a look at what processes are left."""
+"""What the tests of batches share: small models, files that break a build, which processes are left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ BREAKS = {
     "killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
     "segfault": "import ctypes\nctypes.string_at(0)",
     "memory": "held = []\nwhile True:\n    held.append(b'x' * 50_000_000)",
-    "hangs": "import pathlib, re, sys\npathlib.Path(__file__ + '.begun').touch()\nre.match('(a+)+$', 'a' * 99 + 'b')",
+    "hangs": "import pathlib, re\n"
+    "pathlib.Path(__file__ + '.begun').touch()\nre.match('(a+)+$', 'a' * 99 + 'b')",
 }
 """Custom objects that end the process, or never end: the last holds Python's lock all the time."""
 LIGHT = 'weights_only = true\nsections = ["overview"]\n'

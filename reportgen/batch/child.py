@@ -43,13 +43,14 @@ def _build(given: dict[str, Any]) -> int:
     if given["version"] != __version__:
         raise UsageError(f"the worker has reportgen {__version__}, and not {given['version']}.")
     options = given["options"]
+    options["probes"] = options.get("probes") or None  # a table takes the defaults' back with []
     quieten(verbose=False, device=options.get("device", "cpu"))
     from reportgen.build import build_report
     from reportgen.configuration import command_text
     from reportgen.findings.judge import Judged
 
     model = given["model"]
-    command = command_text(model, {"probes": None, "history": None, "data": None, **options})
+    command = command_text(model, {"history": None, "data": None, **options})
     folder = build_report(model, output=given["output"], command=command, **options)
     report = folder.report
     judged = Judged(report.findings, report.passed, report.not_applicable)

@@ -11,16 +11,15 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from reportgen.addresses import is_address
-from reportgen.batch.digest import digest_of
+from reportgen.batch.digest import digest_of, state
 from reportgen.batch.plan import check_reach
 from reportgen.batch.task import PART, Order, Outcome, make_report
-from reportgen.engines.opening import is_remote, open_executor
+from reportgen.engines.opening import open_executor
+from reportgen.engines.places import is_remote
 from reportgen.engines.processors import processors
 from reportgen.errors import (
     OutputError,
     ReportgenError,
-    UsageError,
     error_text,
     without_folders,
     worst,
@@ -134,8 +133,6 @@ def run_batch(jobs: Sequence[Job], root: Path, how: How, shown: Shown) -> Tally:
         LockedError: another batch writes to it.
         ReportgenError: the engine cannot be used.
     """
-    if is_address(str(root)):
-        raise UsageError("-o takes a folder of this machine: the journal and the index lie there.")
     check_reach(jobs, how.address)
     root = root.absolute()
     check_root(root, force=how.force)
@@ -161,6 +158,7 @@ class _Batch:
     def run(self, jobs: Sequence[Job]) -> Tally:
         """Make what is missing."""
         self.shown.stage("Looking for what is unchanged")
+        state.cache_clear()
         kept = {} if self.how.fresh else {j.name: r for j in jobs if (r := self._kept(j))}
         missing = [job for job in jobs if job.name not in kept]
         try:

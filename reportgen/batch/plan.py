@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.addresses import is_address, parse_address
 from reportgen.configuration import based, read_options, read_toml
-from reportgen.engines.opening import is_remote
+from reportgen.engines.places import is_remote
 from reportgen.errors import ConfigurationError, ModelError, UsageError
 from reportgen.inputs.listing import natural
 from reportgen.options import NOT_FOR_ALL, NOT_IN_BATCH, OPTIONS
@@ -18,6 +18,7 @@ from reportgen.page.index import DEPTH
 from reportgen.page.publish import ASSETS
 from reportgen.report.model import INDEX_HTML
 from reportgen.report.runs import RUNS_JSONL
+from reportgen.settings import Settings, make_settings
 from reportgen.values import pairs
 from reportgen.wording import did_you_mean, readable_name
 
@@ -66,6 +67,7 @@ def plan(
     base = {k: v for k, v in configured.items() if k not in NOT_FOR_ALL}
     here = Path.cwd()
     over = {k: based(OPTIONS[k], _listed(v), here) for k, v in given.items()}
+    make_settings({k: v for k, v in over.items() if k in Settings.__struct_fields__})
     tables = [text for text in models if text.endswith(".toml") and not is_address(text)]
     if not tables:
         return [Job(name, model, _merged(base, over)) for name, model in _named(models)]

@@ -39,7 +39,8 @@ def open_dask(jobs: int | None, address: str | None, retries: int) -> Iterator[E
                     threads_per_worker=1,
                     memory_limit=0,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
                     silence_logs=logging.CRITICAL,
                 )
                 stack.enter_context(cluster)
@@ -55,7 +56,7 @@ def open_dask(jobs: int | None, address: str | None, retries: int) -> Iterator[E
         try:
             yield Engine(pool, workers, window, is_cancelled)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False)  # it cancels what is left
 
 
 def is_cancelled() -> bool:

@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from reportgen.engines.engine import IN_FLIGHT, Engine, missing, unreachable
+from reportgen.engines.places import check_listening
 from reportgen.engines.processors import processors
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ _GRACE = 1.0
 def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[Engine]:
     """Join the cluster at an address, or start one of our own that listens on loopback only."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if (
+        address is None
+    ):  # read when Ray is imported: what is for other systems binds loopback on each
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
     except ImportError:
@@ -39,10 +44,10 @@ def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[En
                 num_gpus=0,
                 include_dashboard=False,
                 object_store_memory=_STORE,
-                _node_ip_address="127.0.0.1",
                 **quiet,
             )
         else:
+            check_listening(address)  # Ray itself tries for minutes
             ray.init(address, **quiet)
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
     except Exception as error:  # noqa: BLE001 - Ray raises many kinds
@@ -59,6 +64,10 @@ def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[En
         ray.shutdown()
 
 
+def _called(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return fn(*args, **kwargs)
+
+
 def _never() -> bool:
     """A task whose driver is gone is ended by Ray."""
     return False
@@ -73,13 +82,14 @@ class _RayExecutor(Executor):
     """
 
     def __init__(self, ray: Any, retries: int) -> None:
-        self._ray, self._retries = ray, retries
+        self._ray = ray
+        settings = {"num_cpus": 1, "max_retries": retries, "retry_exceptions": False}
+        self._task = ray.remote(**settings)(_called)
         self._references: dict[Future[Any], Any] = {}
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a function on a worker."""
-        task = self._ray.remote(num_cpus=1, max_retries=self._retries, retry_exceptions=False)(fn)
-        reference = task.remote(*args, **kwargs)
+        reference = self._task.remote(fn, *args, **kwargs)
         future: Future[Any] = reference.future()
         self._references[future] = reference
         future.add_done_callback(self._forget)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Literal, get_args
 
 from reportgen.engines.processors import processors
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 EngineName = Literal["local", "ray", "dask"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-_HERE = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
-_HOST = re.compile(r"(?:[a-z]+://)?(?:\[(?P<bracketed>[^\]]+)\]|(?P<plain>[^:/\[\]]+))(?::\d+)?/?")
 
 
 def open_executor(
@@ -47,12 +44,3 @@ def open_executor(
     from reportgen.engines.local import open_threads
 
     return open_threads(jobs or processors())
-
-
-def is_remote(address: str | None) -> bool:
-    """Tell whether workers at an address may run on another machine: all but loopback."""
-    if address is None:
-        return False
-    match = _HOST.fullmatch(address)
-    host = (match["bracketed"] or match["plain"]) if match else address
-    return not _HERE.fullmatch(host)
