@@ -217,7 +217,7 @@ def _end_at_eof() -> None:
         pass
     if hasattr(os, "killpg"):
         os.killpg(os.getpgrp(), signal.SIGKILL)
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)  # on Windows this ends the process
 
 
 class _Watch:

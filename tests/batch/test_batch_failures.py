@@ -92,8 +92,9 @@ def test_a_driver_that_is_killed_goes_on(tmp_path, engine):
         run.kill()
         run.wait()
         left = batches.gone(mark, 10)
-    assert [line for line in left if "child.py" in line] == []
-    assert left == []
+        assert [line for line in left if "Agent" not in line] == []
+        assert engine == "ray" or left == []
+        assert batches.gone(mark, 120) == []  # Ray's two agents end a minute after their node
     before = batches.lines(root)
     assert 2 <= len(before) < 6
     code, _, err = batches.ran(*command, "-o", "out", "--engine", engine, cwd=tmp_path)
