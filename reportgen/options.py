@@ -372,15 +372,15 @@ BATCH_OPTIONS: dict[str, Option] = {option.name: option for option in (
         metavar="ADDRESS",
     ),
     Option(
-        "timeout", "After which a report is given up", "number", metavar="SECONDS", default="3600",
+        "timeout", "Time after which a report is ended", "number", metavar="SECONDS", default="3600",
         check=values.seconds,
     ),
     Option(
-        "memory", "Resident memory from which on a report is given up (Linux)", "whole", metavar="MB",
+        "memory", "Resident memory above which a report is ended (Linux only)", "whole", metavar="MB",
         default="no limit", check=values.at_least_one,
     ),
     Option(
-        "retries", "How often a report is begun again whose machine was lost", "whole", metavar="N",
+        "retries", "How often a report is tried again after its worker was lost", "whole", metavar="N",
         default="1", check=values.within(0, 100),
     ),
 )}  # fmt: skip

@@ -38,8 +38,13 @@ def missing(engine: str) -> ReportgenError:
     )
 
 
-def unreachable(engine: str, address: str | None, error: Exception) -> ReportgenError:
-    """Return the error of a cluster that cannot be used."""
+def unreachable(
+    engine: str, address: str | None, error: Exception, hint: str = ""
+) -> ReportgenError:
+    """Return the error of a cluster that cannot be used, with a hint where it is one that runs already."""
     where = "started here" if address is None else f"reached at {address}"
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return ReportgenError(f"--engine {engine}: no cluster can be {where} ({reason}).")
+    more = f" {hint}" if hint and address is not None else ""
+    return ReportgenError(
+        f"--engine {engine}: no cluster can be {where} ({reason.rstrip('.')}).{more}"
+    )

@@ -24,9 +24,8 @@ def open_dask(jobs: int | None, address: str | None, retries: int) -> Iterator[E
         from distributed import Client, LocalCluster
     except ImportError:
         raise missing("dask") from None
-    logging.getLogger("distributed").setLevel(
-        logging.CRITICAL
-    )  # it reports every task that is cancelled
+    for talker in ("distributed", "asyncio"):  # they report every task that is cancelled
+        logging.getLogger(talker).setLevel(logging.CRITICAL + 1)
     settings = {
         "distributed.scheduler.allowed-failures": retries,
         "distributed.admin.system-monitor.gil.enabled": False,

@@ -22,6 +22,8 @@ _STORE = 256 * 2**20
 _GRACE = 1.0
 """Seconds that running tasks have to end by themselves when nobody waits for them any more."""
 
+_HINT = "One that asks for a token needs RAY_AUTH_MODE=token, and the token, in the environment."
+
 
 @contextlib.contextmanager
 def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[Engine]:
@@ -52,7 +54,7 @@ def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[En
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
     except Exception as error:  # noqa: BLE001 - Ray raises many kinds
         ray.shutdown()
-        raise unreachable("ray", address, error) from None
+        raise unreachable("ray", address, error, _HINT) from None
     workers = min(jobs or workers, workers)
     pool = _RayExecutor(ray, retries)
     try:
