@@ -18,7 +18,11 @@ _ANSWERS = 30
 
 @contextlib.contextmanager
 def open_dask(jobs: int | None, address: str | None, retries: int) -> Iterator[Engine]:
-    """Join the cluster at an address, or start one of our own that listens on loopback only."""
+    """Join the cluster at an address, or start one of our own that listens on loopback only.
+
+    How often a task is run again whose worker was lost the scheduler decides: of a cluster that runs already
+    its ``allowed-failures`` counts.
+    """
     try:
         import dask
         from distributed import Client, LocalCluster
@@ -50,7 +54,7 @@ def open_dask(jobs: int | None, address: str | None, retries: int) -> Iterator[E
         except Exception as error:  # noqa: BLE001 - Dask raises many kinds
             raise unreachable("dask", address, error) from None
         workers = min(jobs or workers, workers)
-        pool = client.get_executor(pure=False, retries=retries)
+        pool = client.get_executor(pure=False)  # its retries are for tasks that raise
         window = IN_FLIGHT * workers if jobs is None or address is None else jobs
         try:
             yield Engine(pool, workers, window, is_cancelled)

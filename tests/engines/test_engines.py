@@ -96,20 +96,26 @@ for process in family:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_task_whose_worker_was_lost_is_run_again(tmp_path, name):
+def test_a_task_whose_worker_was_lost_is_run_again_and_one_that_raises_is_not(tmp_path, name):
     (tmp_path / "fragile.py").write_text(
         "import os, pathlib\n\n"
         "def fragile(mark):\n"
         "    if not pathlib.Path(mark).exists():\n"
         "        pathlib.Path(mark).touch()\n"
         "        os.kill(os.getpid(), 9)\n"
-        "    return 'again'\n"
+        "    return 'again'\n\n"
+        "def raises(mark):\n"
+        "    with open(mark, 'a') as file:\n"
+        "        file.write('begun ')\n"
+        "    raise ValueError(mark)\n"
     )
     body = f"""
-from fragile import fragile
+from fragile import fragile, raises
 print(engine.executor.submit(fragile, {str(tmp_path / "mark")!r}).result())
+print(engine.executor.submit(raises, {str(tmp_path / "raised")!r}).exception() is not None)
 """
-    assert in_engine(name, body, tmp_path)[-1] == "again"
+    assert in_engine(name, body, tmp_path)[-2:] == ["again", "True"]
+    assert (tmp_path / "raised").read_text() == "begun "
 
 
 @pytest.mark.parametrize("name", ["ray", "dask"])
