@@ -166,7 +166,9 @@ class Bars:
         task = self._progress.tasks[self._task]
         total = task.total if task.total is not None else 1
         took = f"{time.monotonic() - self._started:.1f} s"
-        self._progress.update(self._task, total=total, completed=total, took=took)
+        self._progress.update(
+            self._task, description=self._name, total=total, completed=total, took=took
+        )
 
 
 class Quiet:

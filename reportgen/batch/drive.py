@@ -189,13 +189,12 @@ class _Batch:
             how.engine, jobs=how.jobs, address=how.address, retries=how.retries
         ) as engine:
             self.shown.stage(f"Reports ({engine.workers} at once, {how.engine})", len(jobs))
-            waiting, running = iter(jobs), {}
+            waiting = iter(jobs)
+            running: dict[Future[Outcome], tuple[Job, str]] = {}
             while True:
-                for job in waiting:
+                while len(running) < engine.window and (job := next(waiting, None)):
                     if submitted := self._submit(job, engine):
                         running[submitted[0]] = submitted[1]
-                    if len(running) >= engine.window:
-                        break
                 if not running:
                     return
                 names = [job.name for job, _ in running.values()][: engine.workers]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import batches
 import models
@@ -192,6 +194,31 @@ def test_two_batches_do_not_mix(tmp_path, capsys):
         assert cli.run(["batch", "models/*.keras", *LIGHT, "-o", "out"]) == LockedError.exit_code
     assert f"process {os.getpid()}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_long_list_is_not_submitted_at_once(tmp_path, monkeypatch):
+    from reportgen.batch import drive
+    from reportgen.batch.plan import plan
+    from reportgen.engines.engine import Engine
+    from reportgen.terminal import Quiet
+
+    class Counted(ThreadPoolExecutor):
+        futures, most = [], 0
+
+        def submit(self, *arguments):
+            self.futures.append(super().submit(*arguments))
+            self.most = max(self.most, sum(not future.done() for future in self.futures))
+            return self.futures[-1]
+
+    pool = Counted(1)
+    opened = contextlib.nullcontext(Engine(pool, 1, 2, lambda: False))
+    monkeypatch.setattr(drive, "open_executor", lambda *_, **__: opened)
+    monkeypatch.setattr(drive, "_LOOK", 0.05)
+    batches.copies(tmp_path / "models", *"abcde")
+    jobs = plan(["models/*.keras"], {"weights_only": True, "sections": ("overview",)}, {})
+    tally = drive.run_batch(jobs, tmp_path / "out", drive.How(), Quiet())
+    assert [len(part) for part in tally] == [5, 0, 0]
+    assert pool.most == 2
 
 
 def test_quiet_prints_nothing(tmp_path, capsys):
