@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from reportgen.addresses import is_address, parse_address
 from reportgen.batch.plan import paths_of
@@ -43,7 +42,8 @@ def digest_of(job: Job) -> str:
     parts.append([(flag, state(path)) for flag, path in paths_of(job)])
     if job.options.get("show_paths"):
         parts.append(job.model)
-    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:32]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
 def _without_folders(key: str, value: Any) -> Any:

@@ -245,7 +245,7 @@ class _Batch:
             model=readable_name(job.model.rpartition("/")[2]),
             digest=digest,
             ok=not outcome.reason,
-            reason=outcome.reason,
+            reason=readable_name(outcome.reason),
             code=outcome.code,
             seconds=round(outcome.seconds, 2),
             engine=self.how.engine,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
 
 from reportgen.children import run_guarded
 from reportgen.version import __version__
@@ -87,7 +86,7 @@ def _made_in(part: Path, order: Order, cancelled: Callable[[], bool]) -> Outcome
     }
     ended = run_guarded(
         Path(__file__).with_name("child.py"),
-        msgspec.json.encode(given),
+        json.dumps(given, default=str).encode("ascii"),  # file names may be no UTF-8
         folder=here,
         seconds=order.seconds,
         memory=order.memory,

@@ -33,6 +33,8 @@ def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[En
         address is None
     ):  # read when Ray is imported: what is for other systems binds loopback on each
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # Where memory runs out, Ray would end a worker and run its task again without end.
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     try:
         import ray
     except ImportError:

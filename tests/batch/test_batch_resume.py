@@ -97,6 +97,15 @@ def test_where_the_models_lie_does_not_matter(tmp_path, capsys):
     assert batch(capsys, "moved/*.keras", *LIGHT) == (0, [])
 
 
+def test_a_file_name_that_is_no_text(tmp_path, capsys):
+    batches.copies(tmp_path / "models", "a")
+    path = tmp_path / "models" / "a.keras"
+    path.rename(path.with_name(os.fsdecode(b"\xff.keras")))
+    assert batch(capsys, "models/*.keras", *LIGHT) == (0, ["\ufffd"])
+    pages.check_page(tmp_path / "out" / "\ufffd")
+    assert batch(capsys, "models/*.keras", *LIGHT) == (0, [])
+
+
 def test_another_version_makes_all_again(tmp_path, capsys, monkeypatch):
     from reportgen.batch import digest
 
