@@ -188,7 +188,7 @@ class _Batch:
         with open_executor(
             how.engine, jobs=how.jobs, address=how.address, retries=how.retries
         ) as engine:
-            self.shown.stage(f"Reports ({engine.workers} at once, {how.engine})", len(jobs))
+            self.shown.stage(f"Reports, {engine.workers} at once on {how.engine}", len(jobs))
             waiting = iter(jobs)
             running: dict[Future[Outcome], tuple[Job, str]] = {}
             while True:

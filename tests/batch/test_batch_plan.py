@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import batches
 import pytest
 
@@ -178,6 +180,18 @@ def test_a_model_of_this_machine_is_refused_before_anything_is_begun(tmp_path, c
     assert cli.run(arguments) == 2
     err = capsys.readouterr().err
     assert f"the model {tmp_path / 'a.keras'} lies on this machine" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("engine", ["ray", "dask"])
+def test_an_engine_that_is_not_installed_is_one_line(tmp_path, capsys, monkeypatch, engine):
+    for module in ("ray", "dask", "distributed"):
+        monkeypatch.setitem(sys.modules, module, None)
+    batches.copies(tmp_path, "a")
+    assert cli.run(["batch", "a.keras", "-o", "out", "-q", "--engine", engine]) == 1
+    out, err = capsys.readouterr()
+    said = f"needs what is not installed: pip install 'keras-reportgen[{engine}]'."
+    assert (out, err) == ("", f"reportgen: --engine {engine} {said}\n")
     assert not (tmp_path / "out").exists()
 
 
