@@ -18,6 +18,7 @@ from reportgen.engines.opening import open_executor
 from reportgen.engines.places import is_remote
 from reportgen.engines.processors import processors
 from reportgen.errors import (
+    LockedError,
     OutputError,
     ReportgenError,
     error_text,
@@ -47,6 +48,8 @@ _DRAW = 2.0
 """Seconds between drawings of the index, at least."""
 _DRAW_SHARE = 20
 """Times that a drawing took until the next: it takes a twentieth of the driver's time at most."""
+_PATIENCE = 10.0
+"""Seconds that the last drawing waits for another one."""
 
 
 class Shown(Protocol):
@@ -273,7 +276,17 @@ class _Index:
         if not (last or due or (hurried and self.stale and self._took < 1)):
             return
         begun = time.monotonic()
-        write_index(self._root, title=self._how.title, force=self._how.force, look=self._how.look)
+        while True:  # somebody else may make an index here
+            try:
+                how = self._how
+                write_index(self._root, title=how.title, force=how.force, look=how.look)
+                break
+            except LockedError:
+                if not last:
+                    return
+                if time.monotonic() - begun > _PATIENCE:
+                    raise
+                time.sleep(_LOOK)
         self._drawn = time.monotonic()
         self._took, self.stale = self._drawn - begun, False
 

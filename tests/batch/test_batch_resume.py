@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -228,6 +229,18 @@ def test_a_long_list_is_not_submitted_at_once(tmp_path, monkeypatch):
     tally = drive.run_batch(jobs, tmp_path / "out", drive.How(), Quiet())
     assert [len(part) for part in tally] == [5, 0, 0]
     assert pool.most == 2
+
+
+def test_an_index_that_somebody_makes_meanwhile_ends_no_batch(tmp_path, capsys, monkeypatch):
+    from reportgen.batch import drive
+
+    monkeypatch.setattr(drive, "_DRAW", 0.0)
+    batches.copies(tmp_path / "models", *"abc")
+    held = contextlib.ExitStack()
+    held.enter_context(locked(tmp_path / "out"))
+    threading.Timer(9, held.close).start()
+    assert batch(capsys, "models/*.keras", *LIGHT, "-j", "1") == (0, ["a", "b", "c"])
+    assert [name for _, name in batches.rows(tmp_path / "out")] == ["a", "b", "c"]
 
 
 def test_quiet_prints_nothing(tmp_path, capsys):
