@@ -1,7 +1,8 @@
 # make demo    installs reportgen into .venv and builds the example report
 # make test    installs what the tests need and runs lint, types, import contracts and tests
-# make test-all  that, and what takes longer: pages in Chromium, large real models, real trackers and viewers
-# make bench   measures speed and memory (see benchmarks/README.md); bench-check holds sections against the kept run
+# make test-all  that, and what takes longer: pages in Chromium, large real models, clusters, real trackers and viewers
+# make bench   measures speed and memory (see benchmarks/README.md); bench-check holds sections against the kept run,
+#              bench-scale measures many reports
 # make zoo     makes a report of each of many architectures with random weights, some of keras-hub (half an hour)
 
 PYTHON ?= python3
@@ -10,21 +11,25 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-pages test-large test-viewers lint bench bench-check zoo soak pins pins-viewers test-latest test-oldest clean
+.PHONY: demo test test-all test-pages test-large test-engines test-viewers lint bench bench-check bench-scale zoo soak pins pins-viewers test-latest test-oldest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reportgen demo -o reportgen-demo
 
 test: lint
-	$(BIN)/python -m pytest $(SPREAD) --durations=20 -m "not pages and not large" $(TESTS)
+	$(BIN)/python -m pytest $(SPREAD) --durations=20 -m "not pages and not large and not engines" $(TESTS)
 
-test-all: test test-pages test-large test-viewers
+test-all: test test-pages test-large test-engines test-viewers
 
 test-pages: $(VENV)/.tested chromium
 	$(BIN)/python -m pytest $(SPREAD) --durations=20 -m pages $(TESTS)
 
 test-large: $(VENV)/.tested
 	$(BIN)/python -m pytest $(SPREAD) --durations=20 -m large $(TESTS)
+
+# Clusters of Ray and Dask on this machine, one after the other: each takes all processors.
+test-engines: $(VENV)/.tested
+	$(BIN)/python -m pytest --durations=10 -m engines $(TESTS)
 
 # MLflow, JupyterLab and the others bring hundreds of packages: none of them belongs where the other tests run.
 test-viewers: .venv-viewers/.viewers chromium
@@ -67,6 +72,10 @@ bench: $(VENV)/.tested
 
 bench-check: $(VENV)/.tested
 	$(BIN)/python benchmarks/run.py --check
+
+# What an engine costs beside the reports that it makes.
+bench-scale: $(VENV)/.tested
+	$(BIN)/python benchmarks/batch.py
 
 # keras-hub brings a tokenizer, a client of a model hub and more: none of it belongs where the tests run.
 zoo: .venv-zoo/.zoo

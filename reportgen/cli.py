@@ -20,7 +20,7 @@ from reportgen.errors import (
     UsageError,
     worst,
 )
-from reportgen.options import OPTIONS
+from reportgen.options import BATCH_OPTIONS, NOT_FOR_ALL, OPTIONS
 from reportgen.terminal import say
 from reportgen.version import __version__
 
@@ -49,7 +49,7 @@ def _options(*names: str, **changed: Any) -> Callable[[Command], Command]:
 
     def add(command: Command) -> Command:
         for name in reversed(names):
-            command = _clicked(OPTIONS[name]._replace(**changed))(command)
+            command = _clicked((BATCH_OPTIONS | OPTIONS)[name]._replace(**changed))(command)
         return command
 
     return add
@@ -170,6 +170,64 @@ def index_reports(root: Path, *, title: str | None, templates: str | None, force
 
 
 @cli.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL… | SPEC.toml")
+@_options("output", help="The folder that all reports go into; required", metavar="ROOT")
+@_options(*BATCH_OPTIONS)
+@_options("fresh", help="Make all reports again, also those that are unchanged")
+@_options("title", help="Heading of the index", default="Model reports")
+@_options("quiet", "config")
+@_options(
+    *(name for name, option in OPTIONS.items() if option.has_flag and name not in NOT_FOR_ALL)
+)
+def batch(
+    models: tuple[str, ...], output: str | None, title: str | None, config: str | None, **given: Any
+) -> int:
+    """Make a report of each MODEL, several at once, and an index over them: ROOT/index.html.
+
+    MODEL is a path, a pattern such as 'runs/*/model.keras', or an address. A SPEC.toml has a table for each
+    report, with its model and the options of build; [defaults] holds those of all. Each report is made in a
+    process of its own: what crashes or hangs there costs that report only. ROOT/runs.jsonl says how each one
+    ended. Run the same command again to make what is missing or has changed.
+    """
+    if not output:
+        raise UsageError("Where to? Give the folder of all reports with -o ROOT.")
+    if is_address(output):
+        raise UsageError("-o takes a folder of this machine: the journal and the index lie there.")
+    from reportgen.batch.drive import How, run_batch
+    from reportgen.batch.plan import plan
+    from reportgen.page.look import read_look
+    from reportgen.terminal import progress
+
+    typed = _typed(given)
+    own = {name: typed.pop(name, None) for name in (*BATCH_OPTIONS, "fresh", "quiet")}
+    configured = _configured(config)
+    jobs = plan(models, typed, configured)
+    how = How(
+        engine=own["engine"] or "local",
+        address=own["address"],
+        jobs=_checked("jobs", own["jobs"]),
+        seconds=3600.0 if own["timeout"] is None else _checked("timeout", own["timeout"]),
+        memory=1_000_000 * _checked("memory", own["memory"]) if own["memory"] is not None else None,
+        retries=1 if own["retries"] is None else _checked("retries", own["retries"]),
+        fresh=bool(own["fresh"]),
+        force=bool(typed.get("force")),
+        title=_checked("title", title),
+        look=read_look(typed.get("templates") or configured.get("templates")),
+    )
+    quiet = bool(own["quiet"] or (own["quiet"] is None and configured.get("quiet")))
+    try:
+        with progress(quiet=quiet) as shown:
+            tally = run_batch(jobs, Path(output), how, shown)
+    except KeyboardInterrupt:
+        say("reportgen: interrupted; finished reports stand. The same command goes on.", err=True)
+        return EXIT_INTERRUPTED
+    if not quiet:
+        say(f"{tally.sentence}.", err=True)
+        say(Path(output) / "index.html")
+    return tally.exit_code
+
+
+@cli.command()
 @click.argument("folder", type=Path)
 @_options("base_url")
 def comment(folder: Path, base_url: str | None) -> int:
@@ -189,6 +247,11 @@ def _checked(name: str, value: Any) -> Any:
     """Return a value of the command line as the settings would take it."""
     from reportgen.settings import make_settings
 
+    if name in BATCH_OPTIONS:
+        check = BATCH_OPTIONS[name].check
+        if check is not None and value is not None:
+            check(BATCH_OPTIONS[name].flag, value)
+        return value
     return None if value is None else getattr(make_settings({name: value}), name)
 
 

@@ -19,7 +19,7 @@ from reportgen.settings import Settings, make_settings
 from reportgen.wording import readable_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from reportgen.options import Option
 
@@ -41,46 +41,88 @@ def read_configuration(start: Path, named: Path | None = None) -> dict[str, Any]
     path = named or next((p for f in folders if (p := f / "pyproject.toml").is_file()), None)
     if path is None:
         return {}
+    return read_options(path, _table(path, named=named is not None), named=named is not None)
+
+
+def read_options(
+    path: Path,
+    table: Mapping[str, Any],
+    *,
+    where: str = "[tool.reportgen]",
+    named: bool,
+    but: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return the options that a table of a file holds; relative paths count from the folder of the file.
+
+    Args:
+        path: of the file.
+        table: as TOML has it.
+        where: it stands in the file, for errors.
+        named: whether the user named the file, and so trusts it.
+        but: options that make no sense there.
+
+    Raises:
+        ConfigurationError: as ``read_configuration``.
+    """
     found = {}
-    for key, value in _table(path, named=named is not None).items():
+    for key, value in table.items():
         option = OPTIONS.get(key.replace("-", "_"))
-        if option is None or not option.in_files:
-            raise ConfigurationError(f"{path}: [tool.reportgen] has the unknown option {key!r}.")
+        if option is None or not option.in_files or option.name in but:
+            raise ConfigurationError(f"{path}: {where} has the unknown option {key!r}.")
         if not _may_be(option, value):
-            raise ConfigurationError(f"{path}: [tool.reportgen] {key} cannot be {value!r}.")
-        if named is None and option.needs_trust(value):
+            raise ConfigurationError(f"{path}: {where} {key} cannot be {value!r}.")
+        if not named:
+            _check_untrusted(path, where, key, option, value)
+        found[option.name] = based(option, value, path.parent)
+        if not named and option.inside and not _lies_in(found[option.name], path.parent):
             raise ConfigurationError(
-                f"{path}: [tool.reportgen] may not hold {key!r}, since a folder from elsewhere may bring "
-                f"such a file: pass {option.flag}, or name a file that you trust with --config FILE."
-            )
-        if named is None and _holds_address(option, value):
-            raise ConfigurationError(
-                f"{path}: [tool.reportgen] {key} may hold no address, since a folder from elsewhere may bring "
-                f"such a file, and your credentials would be used: pass {option.flag}, or name a file that you "
-                "trust with --config FILE."
-            )
-        found[option.name] = _based(option, value, path.parent)
-        if named is None and option.inside and not _lies_in(found[option.name], path.parent):
-            raise ConfigurationError(
-                f"{path}: [tool.reportgen] {key} may name a file in the same folder only, since it would "
+                f"{path}: {where} {key} may name a file in the same folder only, since it would "
                 f"be shown in the report: pass {option.flag}, or name a file that you trust with --config FILE."
             )
     try:
         make_settings({k: v for k, v in found.items() if k in Settings.__struct_fields__})
     except UsageError as error:
-        raise ConfigurationError(f"{path}, [tool.reportgen]: {error}") from None
+        raise ConfigurationError(f"{path}, {where}: {error}") from None
     return found
 
 
-def _table(path: Path, *, named: bool) -> dict[str, Any]:
+def _check_untrusted(path: Path, where: str, key: str, option: Option, value: Any) -> None:
+    """Refuse what a file that was found may not hold.
+
+    Raises:
+        ConfigurationError: it runs code, writes elsewhere or contacts a host.
+    """
+    if option.needs_trust(value):
+        raise ConfigurationError(
+            f"{path}: {where} may not hold {key!r}, since a folder from elsewhere may bring "
+            f"such a file: pass {option.flag}, or name a file that you trust with --config FILE."
+        )
+    if _holds_address(option, value):
+        raise ConfigurationError(
+            f"{path}: {where} {key} may hold no address, since a folder from elsewhere may bring "
+            f"such a file, and your credentials would be used: pass {option.flag}, or name a file that you "
+            "trust with --config FILE."
+        )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is no TOML.
+    """
     try:
-        data = tomllib.loads(read_regular(path).decode("utf-8"))
+        return tomllib.loads(read_regular(path).decode("utf-8"))
     except (
         OSError,
         ValueError,
         RecursionError,
     ) as error:  # a number of 5,000 digits is no TOML error
         raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+
+
+def _table(path: Path, *, named: bool) -> dict[str, Any]:
+    data = read_toml(path)
     tool = data.get("tool")
     table = tool.get("reportgen") if isinstance(tool, dict) else None
     if table is None:
@@ -99,10 +141,10 @@ def _may_be(option: Option, value: Any) -> bool:
     return is_setting or option.kind != "switch" or isinstance(value, bool)
 
 
-def _based(option: Option, value: Any, folder: Path) -> Any:
-    """Let relative paths count from the folder of the file."""
+def based(option: Option, value: Any, folder: Path) -> Any:
+    """Return a value whose relative paths count from a folder."""
     if isinstance(value, list):
-        return [_based(option, item, folder) for item in value]
+        return [based(option, item, folder) for item in value]
     if not isinstance(value, str):
         return value
     before, file = option.cut(value)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from reportgen import values
+from reportgen.engines.opening import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -363,6 +364,39 @@ _TABLE = (
 
 OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
 """Every option by its name, in the order of the help."""
+
+BATCH_OPTIONS: dict[str, Option] = {option.name: option for option in (
+    Option(
+        "jobs", "Reports that are made at once", "whole", "j", "N",
+        default="as many as there are processors; with `--address` what the cluster takes",
+        check=values.at_least_one,
+    ),
+    Option("engine", "What runs them", "choice", choices=ENGINES, default="`local`"),
+    Option(
+        "address", "A cluster of Ray or Dask that runs already; without it one is started on this machine",
+        metavar="ADDRESS",
+    ),
+    Option(
+        "timeout", "Time after which a report is ended", "number", metavar="SECONDS", default="3600",
+        check=values.seconds,
+    ),
+    Option(
+        "memory", "Resident memory above which a report is ended (Linux only)", "whole", metavar="MB",
+        default="no limit", check=values.at_least_one,
+    ),
+    Option(
+        "retries", "How often a report is tried again after its worker was lost", "whole", metavar="N",
+        default="1", check=values.within(0, 100),
+    ),
+)}  # fmt: skip
+"""What only many reports need, in the order of the help; they are no settings of a report."""
+
+NOT_IN_BATCH = (
+    "output", "open", "junit", "mlflow", "mlflow_run", "quiet", "verbose", "fresh", "config",
+)  # fmt: skip
+"""Options of a build that a table of a batch does not have."""
+NOT_FOR_ALL = (*NOT_IN_BATCH, "title", "base_url")
+"""Options that would say the same of every report."""
 
 
 def readme_table() -> str:

@@ -46,30 +46,49 @@ class Lines:
     def stage(self, text: str, total: int | None = None) -> None:
         """Print the stage."""
         self._text, self._total, self._done = text, total, 0
-        self._started = self._said = time.monotonic()
+        self._started = time.monotonic()
         self._print(f"{text} ({total:,})" if total else text)
 
     def advance(self, steps: int = 1) -> None:
         """Say from time to time how far it is: a line a step would drown the log."""
         self._done += steps
-        now = time.monotonic()
-        if now - self._said < LINE_EVERY:
-            return
-        self._said = now
+        if time.monotonic() - self._said >= LINE_EVERY:
+            self._print(f"{self._text}: {self._far()}")
+
+    def doing(self, text: str) -> None:
+        """Say from time to time what is being done."""
+        if time.monotonic() - self._said >= 4 * LINE_EVERY:
+            self._print(f"{self._text}: {self._far()}; now {_printable(text, 200)}")
+
+    def finished(self, text: str) -> None:
+        """Say what has ended, and how far it is."""
+        self._done += 1
+        self._print(f"{_printable(text, 1_000)} ({self._far()})")
+
+    def _far(self) -> str:
         far = f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,}"
-        self._print(f"{self._text}: {far}, {pace(self._done, self._total, now - self._started)}")
+        return f"{far}, {pace(self._done, self._total, time.monotonic() - self._started)}"
 
     def _print(self, text: str) -> None:
+        self._said = time.monotonic()
         if sys.stderr is None:  # closed by whoever started us
             return
         with contextlib.suppress(OSError, ValueError):  # or read by nobody any more
             print(f"reportgen: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def _printable(text: str, most: int) -> str:
+    """Return a text of somebody else in one line, of bounded length and without what steers a terminal."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
+
+
 def pace(done: int, total: int | None, seconds: float) -> str:
     """Say how fast a stage goes, and how long it takes still."""
     rate = done / seconds if seconds > 0 else 0.0
     fast = f"{rate:,.0f} a second" if rate >= 10 else f"{rate:.1f} a second"
+    if 0 < rate < 0.3:
+        fast = f"{60 * rate:.1f} a minute"
     if not total or not rate:
         return fast
     left = max(total - done, 0) / rate
@@ -93,6 +112,7 @@ class Bars:
             console=Console(stderr=True),
         )
         self._task: Any = None
+        self._name = ""
         self._started = 0.0
         self._done = 0
         self._total: int | None = None
@@ -118,6 +138,7 @@ class Bars:
         self._finish()
         self._started = time.monotonic()
         self._done, self._total = 0, total
+        self._name = text
         self._task = self._progress.add_task(text, total=total, took="")
 
     def advance(self, steps: int = 1) -> None:
@@ -129,21 +150,54 @@ class Bars:
         took = pace(self._done, self._total, seconds) if seconds > 1 else ""
         self._progress.update(self._task, advance=steps, took=took)
 
+    def doing(self, text: str) -> None:
+        """Show what is being done beside the bar's name."""
+        if self._task is not None:
+            self._progress.update(self._task, description=f"{self._name}: {_printable(text, 48)}")
+
+    def finished(self, text: str) -> None:
+        """Print what has ended above the bars, and move the bar."""
+        self._progress.console.print(_printable(text, 1_000), markup=False, highlight=False)
+        self.advance()
+
     def _finish(self) -> None:
         if self._task is None:
             return
         task = self._progress.tasks[self._task]
         total = task.total if task.total is not None else 1
         took = f"{time.monotonic() - self._started:.1f} s"
-        self._progress.update(self._task, total=total, completed=total, took=took)
+        self._progress.update(
+            self._task, description=self._name, total=total, completed=total, took=took
+        )
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Pass over."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Pass over."""
+
+    def doing(self, text: str) -> None:
+        """Pass over."""
+
+    def finished(self, text: str) -> None:
+        """Pass over."""
 
 
 def progress(*, quiet: bool) -> Any:
     """Return what draws progress here: bars on a terminal, lines in a pipe, nothing when quiet."""
     if quiet:
-        from contextlib import nullcontext
-
-        return nullcontext()
+        return Quiet()
     return Bars() if sys.stderr is not None and sys.stderr.isatty() else Lines()
 
 

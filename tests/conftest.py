@@ -24,7 +24,7 @@ settings.load_profile("reportgen")
 DEAR = (
     "test_real_models", "test_features", "test_cli", "test_build", "test_real_relevance", "test_trust",
     "test_browser", "test_real_findings", "test_keras_network", "test_kill", "test_loading", "test_faults",
-    "test_ascent", "test_relevance_shapes", "test_passes",
+    "test_ascent", "test_relevance_shapes", "test_passes", "test_batch_failures", "test_batch_resume",
 )  # fmt: skip
 """Files that take longest, begun first so that no worker is left with one at the end."""
 

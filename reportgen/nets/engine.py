@@ -10,6 +10,7 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
+from reportgen.engines.processors import processors
 from reportgen.errors import ModelError, ReportgenError
 
 if TYPE_CHECKING:
@@ -113,10 +114,8 @@ def lanes(device: str) -> int:
     """
     if not runs_side_by_side(device):
         return 1
-    own = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(asked))) if asked.isdecimal() else cores
+    return max(1, min(processors(), int(asked))) if asked.isdecimal() else processors()
 
 
 tracing = threading.RLock()

@@ -1,7 +1,11 @@
-"""One static page over many reports: a row a report, from the heads of their report.json alone."""
+"""One static page over many reports: a row a report, from the heads of their report.json alone.
+
+Reports that a batch could not make come first, with the reason that its journal has.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
@@ -15,6 +19,7 @@ from reportgen.page.publish import ASSETS, is_plain, publish_index
 from reportgen.page.render import render_index
 from reportgen.report.head import NewerError, read_head
 from reportgen.report.model import INDEX_HTML, REPORT_JSON
+from reportgen.report.runs import read_runs
 from reportgen.wording import count_text, percent_text
 
 if TYPE_CHECKING:
@@ -50,10 +55,11 @@ class Row(NamedTuple):
 
     Attributes:
         folder: relative to the root, as text.
-        href: of its page, relative to the index.
-        mood: ``good``, ``warn`` or ``bad``; ``broken`` or ``newer`` where it cannot be read.
+        href: of its page, relative to the index; empty where it has none.
+        mood: ``good``, ``warn`` or ``bad``; ``broken`` or ``newer`` where it cannot be read; ``failed`` where a
+            batch could not make it.
         verdict: in words.
-        reason: why it cannot be read.
+        reason: why it cannot be read, or was not made.
         accuracy: in [0, 1]; None where it is not known.
         interval: of the accuracy, in words; or what else was measured.
         parameters: as text with the exact number; empty where it is not known.
@@ -95,25 +101,39 @@ def write_index(
     """
     if not root.is_dir():
         raise ReportError(f"{root} is no folder; an index is made of a folder that reports lie in.")
-    if os.path.lexists(root / REPORT_JSON):
-        raise OutputError(
-            f"{root} is a report itself: an index would take the place of its page. Name the folder above it."
-        )
+    check_root(root, force=force)
     page = root / INDEX_HTML
     known = is_our_index(page)
-    if not known:
-        check_free(page, force=force)
     folders = list(find_reports(root))
-    if not folders:
+    failed = list(_failures(root))
+    if not folders and not failed:
         raise ReportError(
             f"{root} holds no report: no folder below it (at most {DEPTH} deep) has both {REPORT_JSON} and "
             f"{INDEX_HTML}."
         )
     with locked(root):
         rows = sorted((read_row(root, folder) for folder in folders), key=_by_name)
-        made = render_index(_context(rows, _plain(title or TITLE)), look)
+        newest = {row.folder: row.created for row in rows}
+        left = [row for row in failed if row.created >= newest.get(row.folder, "")]
+        made = render_index(
+            _context([*sorted(left, key=_by_name), *rows], _plain(title or TITLE)), look
+        )
         publish_index(root, made, prune=known or not os.path.lexists(page))
     return page
+
+
+def check_root(root: Path, *, force: bool) -> None:
+    """Refuse to write an index where something else stands.
+
+    Raises:
+        OutputError: the folder is a report itself, or holds a page that is no index of ours.
+    """
+    if os.path.lexists(root / REPORT_JSON):
+        raise OutputError(
+            f"{root} is a report itself: an index would take the place of its page. Name the folder above it."
+        )
+    if not is_our_index(root / INDEX_HTML):
+        check_free(root / INDEX_HTML, force=force)
 
 
 def is_our_index(path: Path) -> bool:
@@ -198,6 +218,17 @@ def read_row(root: Path, folder: Path) -> Row:
     )
 
 
+def _failures(root: Path) -> Iterator[Row]:
+    """Yield a row for each report that a batch could not make, where it keeps its journal here."""
+    with contextlib.suppress(OutputError):  # a file of that name that is none
+        for run in read_runs(root).values():
+            if not run.ok:
+                name = _plain(run.name)
+                yield Row(
+                    name, name, "", "failed", "Not made", _plain(run.reason), _plain(run.finished)
+                )
+
+
 def _mood(summary: Summary) -> str:
     """Return the mood of a verdict, as the report's own page has it."""
     if summary.counts.get("error") or summary.state == "incomplete":
@@ -269,5 +300,7 @@ def _context(rows: Sequence[Row], title: str) -> dict[str, object]:
         "rows": rows,
         "keys": keys,
         "left_keys": len(found) - len(keys),
-        "moods": {mood: moods[mood] for mood in ("bad", "warn", "good", "newer", "broken")},
+        "moods": {
+            mood: moods[mood] for mood in ("failed", "bad", "warn", "good", "newer", "broken")
+        },
     }

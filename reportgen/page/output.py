@@ -181,7 +181,7 @@ def output_folder(output: str | Path | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str = LOCK) -> Iterator[None]:
     """Hold the folder's lock file, making the folder where it is missing; both go again on failure.
 
     The operating system's lock goes with its owner, so a dead build's file is taken over.
@@ -191,7 +191,7 @@ def locked(folder: Path) -> Iterator[None]:
         OutputError: the folder cannot be made or written.
     """
     made = _make_folder(folder)
-    path = folder / LOCK
+    path = folder / name
     try:
         file = _acquire(path)
     except OSError as error:

@@ -22,6 +22,9 @@ _LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EROFS} if hasatt
 AT_ONCE = 64
 """Files that are asked for at once; fsspec sends fewer at a time where the system has few descriptors."""
 
+_MARKS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "created")
+"""Where stores say that a file has changed."""
+
 
 class Store:
     """The store of an address. Its credentials are fsspec's business: we neither take nor show any.
@@ -117,6 +120,21 @@ class Store:
         with self.asked(address):
             found = self.system.glob(_path(address), detail=True)
         return {path.strip("/"): entry for path, entry in found.items()}
+
+    def states(self, address: Address) -> list[tuple[str, ...]]:
+        """Return name, size and marks of each file that an address or a pattern names."""
+        if any(sign in address.path for sign in "*["):
+            found = self.matching(address)
+        elif self.kind(address) == "directory":
+            found = dict(self.below(address))
+        else:
+            with self.asked(address):
+                found = {address.name: self.system.info(_path(address))}
+        return [
+            (name, str(entry.get("size")), *(str(entry[key]) for key in _MARKS if key in entry))
+            for name, entry in sorted(found.items())
+            if entry["type"] != "directory"
+        ]
 
     def get(self, address: Address, pairs: Sequence[tuple[Address, Path]]) -> None:
         """Copy files to this machine, into folders that exist.

@@ -55,6 +55,7 @@
 
   const kinds = [
     ["", "All"],
+    ["of-failed", "Not made"],
     ["of-bad", "With errors"],
     ["of-warn", "With warnings only"],
     ["of-good", "Without problems"],

@@ -21,6 +21,7 @@ from reportgen.page.index import DEPTH, find_reports, write_index
 from reportgen.page.output import locked
 from reportgen.report.head import summary_of
 from reportgen.report.model import read_report
+from reportgen.report.runs import Run, append_run
 from reportgen.wording import count_text, percent_text
 
 SECTIONS = ("overview", "probes", "evaluation")
@@ -382,3 +383,39 @@ def test_paper_shows_every_row(browser, root):
             visit.page.eval_on_selector("tbody tr", "e => getComputedStyle(e).display")
             == "table-row"
         )
+
+
+# -- reports that a batch could not make -----------------------------------------------------------
+
+
+def test_what_was_not_made_comes_first_with_its_reason(made, root):
+    append_run(root, Run("zz", reason=f"exit 1: {HOSTILE}", finished="2026-01-01T10:00:00Z"))
+    append_run(root, Run("made later", reason="signal SIGKILL"))
+    append_run(root, Run("made later", ok=True))
+    append_run(root, Run("b", reason="took longer than 60 s", finished="2999-01-01T10:00:00Z"))
+    append_run(root, Run("team a/x%y#z?", reason="made since", finished="2001-01-01T10:00:00Z"))
+    write_index(root)
+    check_strict(root)
+    table = Table()
+    table.feed((root / "index.html").read_text("utf-8"))
+    first, second, *others = table.rows[1:]
+    assert first[1:4] == ["b", "Not made took longer than 60 s", "2999-01-01 10:00"]
+    assert second[1:4] == ["zz", f"Not made exit 1: {HOSTILE}", "2026-01-01 10:00"]
+    assert table.links[1:3] == [None, None]
+    assert not any(row[2].startswith("Not made") for row in others)
+    assert len(others) == 6  # the old report of b stands beside
+    assert "onerror=alert(1)>" not in (root / "index.html").read_text("utf-8")
+
+
+def test_an_index_of_nothing_but_failures(tmp_path):
+    append_run(tmp_path, Run("a", reason="signal SIGSEGV"))
+    write_index(tmp_path)
+    check_strict(tmp_path)
+    assert "signal SIGSEGV" in (tmp_path / "index.html").read_text("utf-8")
+
+
+def test_a_foreign_journal_does_not_matter(root):
+    (root / "runs.jsonl").write_text("mine")
+    write_index(root)
+    assert (root / "runs.jsonl").read_text() == "mine"
+    check_strict(root)

@@ -1,0 +1,1 @@
+"""Many reports: planned, each made in a process of its own on any engine, and kept in a journal."""

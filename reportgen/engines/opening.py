@@ -1,0 +1,46 @@
+"""One door to every engine: ``open_executor`` gives an ``Executor``, and what its user must know beside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from reportgen.engines.processors import processors
+from reportgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from reportgen.engines.engine import Engine
+
+EngineName = Literal["local", "ray", "dask"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+
+def open_executor(
+    engine: EngineName, *, jobs: int | None, address: str | None, retries: int
+) -> AbstractContextManager[Engine]:
+    """Open an engine; it is closed when the block ends, at once where that is by an exception.
+
+    Args:
+        engine: its name.
+        jobs: tasks at once; None for as many as there are processors.
+        address: of a cluster that runs already; None starts one on this machine, which listens to nobody else.
+        retries: how often a task whose worker was lost is run again. A task that raises is not.
+
+    Raises:
+        UsageError: the local engine has no address.
+        ReportgenError: the engine is not installed, or the cluster does not answer.
+    """
+    if engine == "ray":
+        from reportgen.engines.on_ray import open_ray
+
+        return open_ray(jobs, address, retries)
+    if engine == "dask":
+        from reportgen.engines.on_dask import open_dask
+
+        return open_dask(jobs, address, retries)
+    if address is not None:
+        raise UsageError("--address names a cluster: choose its --engine, ray or dask.")
+    from reportgen.engines.local import open_threads
+
+    return open_threads(jobs or processors())
