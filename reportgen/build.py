@@ -18,6 +18,7 @@ from reportgen.errors import (
     ConfigurationError,
     NotBuiltError,
     SectionError,
+    UnfitError,
     UsageError,
     reason_text,
 )
@@ -180,7 +181,7 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
             like=settings.like,
         )
     except NotBuiltError as error:
-        found = _unbuilt(model, inputs, reason_text(error), progress)
+        found = _unbuilt(model, inputs, error, progress)
         return _reported(found, inputs, progress, created)
     loaded = runnable(loaded, settings.device)
     with on_device(settings.device):
@@ -199,20 +200,20 @@ def _reported(network: Network, inputs: Inputs, progress: Progress, created: str
 
 
 def _unbuilt(
-    model: Any, inputs: Inputs, reason: str, progress: Progress
+    model: Any, inputs: Inputs, error: NotBuiltError, progress: Progress
 ) -> StoredNetwork | GraphNetwork:
     """Return what a file stores; of a SavedModel that is trusted its graph, where that can be run.
 
     Args:
         model: a file of which no network is built.
         inputs: what the user gave.
-        reason: why.
+        error: why.
         progress: told what is being done.
     """
     from reportgen.nets.graph_network import GraphNetwork
 
-    settings = inputs.settings
-    stored = _stored(model, settings, reason)
+    settings, reason = inputs.settings, reason_text(error)
+    stored = _stored(model, settings, reason, alone=isinstance(error, UnfitError))
     if not settings.allow_code or not Path(model).is_dir():
         return stored
     progress.stage("Loading the graph")
@@ -225,13 +226,19 @@ def _unbuilt(
             images=inputs.images_at_once,
             device=settings.device,
         )
-    except NotBuiltError as error:
-        stored.explain(f"{reason}. {reason_text(error)}")
+    except NotBuiltError as refused:
+        stored.explain(f"{reason}. {reason_text(refused)}")
         return stored
 
 
-def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:
+def _stored(model: Any, settings: Settings, reason: str, *, alone: bool = False) -> StoredNetwork:
     """Return what a file stores, for a reason.
+
+    Args:
+        model: the file.
+        settings: name an architecture, where one was given for weights.
+        reason: why it is not more.
+        alone: without that architecture, which is not theirs.
 
     Raises:
         UsageError: the model is no file.
@@ -241,7 +248,8 @@ def _stored(model: Any, settings: Settings, reason: str) -> StoredNetwork:
     if not isinstance(model, str | Path):
         raise UsageError("--weights-only reads a file; this model is none.")
     path = Path(model)
-    stored = read_stored(path, settings.architecture, settings.like)
+    given = (None, None) if alone else (settings.architecture, settings.like)
+    stored = read_stored(path, *given)
     seconds = BUILD_SECONDS + stored.size / BUILD_RATE
     if (
         stored.kind == "savedmodel"

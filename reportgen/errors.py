@@ -59,6 +59,10 @@ class NotBuiltError(ModelError):
     """No network is built from a file, and what it stores can be shown all the same; the text says why."""
 
 
+class UnfitError(NotBuiltError):
+    """The architecture that was given for weights is not theirs: it says nothing of them."""
+
+
 class InputError(ReportgenError):
     """An input other than the model cannot be used."""
 

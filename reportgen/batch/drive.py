@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 import shutil
 import tempfile
@@ -25,6 +26,7 @@ from reportgen.errors import (
     without_folders,
     worst,
 )
+from reportgen.files import open_regular
 from reportgen.page.index import check_root, write_index
 from reportgen.page.look import OWN
 from reportgen.page.output import check_folder, locked
@@ -176,10 +178,10 @@ class _Batch:
     def _kept(self, job: Job) -> Run | None:
         """Return the run that made a report which is unchanged and still there."""
         run, folder = self.before.get(job.name), self.root / job.name
-        if run is None or not run.ok:
+        if run is None or not run.ok or not run.report:
             return None
-        if not ((folder / INDEX_HTML).is_file() and (folder / REPORT_JSON).is_file()):
-            return None
+        if not (folder / INDEX_HTML).is_file() or _digest(folder) != run.report:
+            return None  # removed, or another report, which somebody made there meanwhile
         try:
             return run if digest_of(job) == run.digest else None
         except ReportgenError:
@@ -254,12 +256,22 @@ class _Batch:
             engine=self.how.engine,
             where=outcome.where,
             finished=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            report="" if outcome.reason else _digest(self.root / job.name),
         )
         append_run(self.root, run)
         (self.made if run.ok else self.failed).append(run)
         said = f"made in {run.seconds:.1f} s" if run.ok else f"failed: {run.reason}"
         self.shown.finished(f"{run.name}: {said}{f' on {run.where}' * bool(run.where)}")
         self.index.stale = True
+
+
+def _digest(folder: Path) -> str:
+    """Return the digest of a folder's ``report.json``; nothing where there is none to read."""
+    try:
+        with open_regular(folder / REPORT_JSON) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]
+    except OSError:
+        return ""
 
 
 class _Index:

@@ -79,11 +79,12 @@ class KerasAscent:
         self._runner(self._canvas)
 
     def _runner(self, canvas: Canvas) -> PictureRunner:
-        if canvas not in self._runners:
-            self._runners[canvas] = PictureRunner(
-                self._cut, canvas, self._device, whole=canvas == self._input_canvas
-            )
-        return self._runners[canvas]
+        with tracing:  # of one tensor several units may be asked side by side
+            if canvas not in self._runners:
+                self._runners[canvas] = PictureRunner(
+                    self._cut, canvas, self._device, whole=canvas == self._input_canvas
+                )
+            return self._runners[canvas]
 
     @property
     def canvas(self) -> tuple[int, int, int]:

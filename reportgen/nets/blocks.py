@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
+from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -201,7 +204,8 @@ class ForwardBlocks:
     ) -> Iterator[Batch]:
         """Run blocks side by side, each in parts of the pass's size, and yield their batches in order.
 
-        Where a part shows that the pass has to change, it and what ran beside it run again in the new one.
+        Where a part shows that the pass has to change, it and what ran beside it run again; where
+        memory does not suffice side by side, one after the other.
 
         Args:
             blocks: arrays by input name.
@@ -213,14 +217,37 @@ class ForwardBlocks:
         def work(part: _Part) -> tuple[_Part, Any]:
             return part, self._answered(part, brief=brief)
 
-        for part, answer in in_order(work, self._parts(blocks, first, maps=maps), self.lanes):
-            batch = None
-            if part.made.function is self._pass(maps=maps).function:
-                batch = self._batch(part, answer)
-            if batch is None:
-                yield from self._stream([part.block], part.first, brief=brief, maps=maps)
-            else:
-                yield batch
+        parts = self._parts(blocks, first, maps=maps)
+        drawn: deque[_Part] = deque()
+
+        def noted(some: Iterable[_Part]) -> Iterator[_Part]:
+            for part in some:
+                drawn.append(part)
+                yield part
+
+        done = False
+        while not done:
+            held = [*drawn]
+            drawn.clear()
+            with closing(in_order(work, noted(chain(held, parts)), self.lanes)) as answers:
+                for part, answer in answers:
+                    if isinstance(answer, Exception) and self.lanes > 1:
+                        self.lanes = 1
+                        break
+                    drawn.popleft()
+                    yield from self._batches(part, answer, brief=brief, maps=maps)
+                else:
+                    done = True
+
+    def _batches(self, part: _Part, answer: Any, *, brief: bool, maps: bool) -> Iterator[Batch]:
+        """Yield a part's batch; where the pass has changed, or does now, those that it gives in the new one."""
+        batch = None
+        if part.made.function is self._pass(maps=maps).function:
+            batch = self._batch(part, answer)
+        if batch is None:
+            yield from self._stream([part.block], part.first, brief=brief, maps=maps)
+        else:
+            yield batch
 
     def _parts(
         self, blocks: Iterable[Mapping[str, NDArray[Any]]], first: int, *, maps: bool

@@ -130,7 +130,8 @@ _unoptimised_by: list[bool] = []
 def without_graph_optimizer() -> Iterator[None]:
     """Run functions as traced: for a few calls the graph optimizer costs more than it saves.
 
-    On EfficientNet-Lite0 it takes 0.5 CPU seconds at the first call and saves 0.05 a block of 8.
+    On EfficientNet-Lite0 it takes 0.5 CPU seconds at the first call and saves 0.05 a block of 8. The option is
+    the process's: what runs side by side has to agree on it, or its last digits depend on who was first.
     """
     import tensorflow as tf
 
@@ -144,5 +145,6 @@ def without_graph_optimizer() -> Iterator[None]:
         with _unoptimised:
             before = _unoptimised_by[0]
             _unoptimised_by.pop()
-            if not _unoptimised_by:
-                tf.config.optimizer.set_experimental_options({key: before})
+            # Each thread reads it again: it keeps what it read last.
+            value = True if _unoptimised_by else before
+            tf.config.optimizer.set_experimental_options({key: value})

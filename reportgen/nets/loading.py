@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reportgen.errors import ModelError, NotBuiltError, UsageError
+from reportgen.errors import ModelError, NotBuiltError, UnfitError, UsageError
 from reportgen.nets.bodies import filled
 from reportgen.nets.bounds import bounded_weights, check_shapes, check_tensors, in_time
 from reportgen.nets.custom_objects import import_custom_objects
@@ -193,7 +193,7 @@ def _load_native(
     try:
         model = _build(path, stored, stored.config, seconds, build)
     except AssignmentError as error:
-        raise NotBuiltError(_unfit(path, error)) from None
+        raise UnfitError(_unfit(path, error)) from None
     return LoadedModel(model, stored.compiled, seconds, _origin(stored, "native"))
 
 
@@ -217,7 +217,7 @@ def _load_old(
         ) from None
     except MigrationError as error:
         if stored.body and isinstance(error, AssignmentError):
-            raise NotBuiltError(_unfit(path, error)) from None
+            raise UnfitError(_unfit(path, error)) from None
         reason, unfit = str(error), isinstance(error, AssignmentError)
     if unfit or names_hard_sigmoid(stored.config):
         # Keras 3 would leave weights out, or answer differently.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.nets.engine import on_device, tracing
+from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
 from reportgen.nets.objectives import LEAK, mutual_similarity, objective
 from reportgen.nets.parametrisation import initial_spectrum, pictures_from_spectrum, spectrum_shape
 from reportgen.nets.relu_gradients import leaking
@@ -136,7 +136,7 @@ class PictureOptimiser:
         begun = 0
         while begun < self._recipe.steps:
             steps = min(STEPS_PER_CALL, self._recipe.steps - begun)
-            with on_device(self._device):
+            with on_device(self._device), without_graph_optimizer():
                 spectrum, m, v, gain, curve = self._loop(
                     spectrum, m, v, gain, tf.constant(goals, tf.float32),
                     tf.constant(begun), tf.constant(steps), tf.constant(self._recipe.seed),

@@ -33,6 +33,7 @@ class Run(msgspec.Struct, frozen=True):
         engine: that ran it.
         where: the machine.
         finished: UTC.
+        report: digest of the ``report.json`` that was made; another one there is another report.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Run(msgspec.Struct, frozen=True):
     engine: str = ""
     where: str = ""
     finished: str = ""
+    report: str = ""
 
 
 def read_runs(root: Path) -> dict[str, Run]:

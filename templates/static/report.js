@@ -427,7 +427,12 @@ function addTools() {
   const menu = make("li", { className: "tools" });
   document.querySelector(".menu .contents").prepend(menu);
   const place = (beside) => {
+    const held = search[0] === document.activeElement;
     (beside ? side.querySelector("div.tools") : menu).append(...search);
+    if (held) {
+      if (!beside) menu.closest("details").open = true;
+      search[0].focus();
+    }
     if (beside) side.querySelector(".foot").prepend(buttons);
     else menu.append(buttons);
   };

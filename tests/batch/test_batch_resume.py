@@ -91,6 +91,20 @@ def test_what_is_unchanged_is_left_alone_and_what_changed_is_made_again(tmp_path
     assert batches.leftovers(tmp_path / "out") == []
 
 
+def test_another_report_in_a_folder_is_not_taken_for_the_batchs_own(tmp_path, capsys):
+    batches.copies(tmp_path / "models", "a", "b")
+    assert batch(capsys, "models/*.keras", *LIGHT) == (0, ["a", "b"])
+    before = pages.tree(tmp_path / "out" / "b")
+    build_report(
+        tmp_path / "models" / "b.keras",
+        output=tmp_path / "out" / "b",
+        title="another",
+        skip="features",
+    )
+    assert batch(capsys, "models/*.keras", *LIGHT) == (0, ["b"])
+    assert pages.tree(tmp_path / "out" / "b") == before
+
+
 def test_where_the_models_lie_does_not_matter(tmp_path, capsys):
     batches.copies(tmp_path / "models", "a")
     assert batch(capsys, "models/*.keras", *LIGHT) == (0, ["a"])

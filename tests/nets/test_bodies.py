@@ -117,6 +117,19 @@ def test_a_page_is_made_all_the_same_and_says_it(tmp_path):
     assert pages.content(report, "weights")["count"] == 23
 
 
+def test_an_architecture_that_is_not_theirs_says_nothing_on_the_page(tmp_path):
+    """Nobody reads of layers that the weights do not belong to."""
+    other = keras.Sequential([keras.Input((7,)), keras.layers.Dense(9, name="foreign")])
+    path, like = two_files(tmp_path, network(3, 2), other)
+    build_report(path, output=tmp_path / "out", like=like)
+    text = pages.page_text(tmp_path / "out")
+    assert "do not fit the architecture" in text
+    report = pages.check_page(tmp_path / "out")
+    shown = [row["path"] for row in pages.content(report, "architecture")["layers"]]
+    assert not [path for path in shown if "foreign" in path]
+    assert {row["layer"] for row in pages.content(report, "weights")["variables"]} == set(shown)
+
+
 # -- none is trusted -----------------------------------------------------------------------------------
 
 

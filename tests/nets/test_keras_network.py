@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -185,9 +188,10 @@ def blocks(network, count=11):
     return [len(batch.outputs["which"]) for batch in network.forward(given)]
 
 
-def test_blocks_hold_eight_images_or_as_many_as_there_are():
-    assert blocks(KerasNetwork(zoo.make("functional"))) == [8, 3]
-    assert blocks(KerasNetwork(zoo.make("functional"), images=5)) == [5, 5, 1]
+def test_blocks_hold_four_images_or_as_many_as_there_are():
+    assert blocks(KerasNetwork(zoo.make("functional"))) == [4, 4, 3]
+    assert blocks(KerasNetwork(zoo.make("functional"), images=5)) == [4, 4, 3]
+    assert blocks(KerasNetwork(zoo.make("functional"), images=3)) == [3, 3, 3, 2]
 
 
 def test_the_memory_bound_makes_blocks_smaller(monkeypatch):
@@ -228,6 +232,36 @@ def scarce(monkeypatch, largest):
 def test_blocks_are_halved_until_they_fit_and_no_image_is_lost(monkeypatch):
     network = scarce(monkeypatch, 3)
     assert blocks(network) == [2, 2, 2, 2, 2, 1]
+    expected = {key: array[:11] for key, array in zoo.predicted("functional").items()}
+    agree(outputs(network, zoo.inputs("functional", 11)), expected, "functional")
+
+
+def test_where_memory_holds_one_block_at_a_time_none_is_halved(monkeypatch):
+    """Blocks run side by side until the first is refused; then in a row, as large as before."""
+    running, ended = threading.Lock(), []
+    trace = ForwardBlocks._trace
+
+    def scarce(self, **more):
+        traced = trace(self, **more)
+
+        def run(*tensors):
+            if not running.acquire(blocking=False):
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+            try:
+                time.sleep(0.01)
+                ended.append(len(tensors[0]))
+                return traced.function(*tensors)
+            finally:
+                running.release()
+
+        run.inputs, run.captured_inputs = traced.function.inputs, traced.function.captured_inputs
+        return traced._replace(function=run)
+
+    monkeypatch.setattr(ForwardBlocks, "_trace", scarce)
+    network = KerasNetwork(zoo.make("functional"), images=2)
+    network._blocks.lanes = 3
+    assert blocks(network) == [2, 2, 2, 2, 2, 1]
+    assert network.lanes == 1
     expected = {key: array[:11] for key, array in zoo.predicted("functional").items()}
     agree(outputs(network, zoo.inputs("functional", 11)), expected, "functional")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from contextlib import closing
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -141,6 +141,7 @@ class PictureCache:
     def __init__(self, cache: Cache | None, identity: Callable[[], str], feed: PictureFeed) -> None:
         self._cache = cache
         self._identity = identity
+        self._once = Lock()
         self._feed = feed
 
     def key(self, group: Group, ascent: Ascent, goals: NDArray[Any], recipe: Recipe) -> str:
@@ -148,8 +149,10 @@ class PictureCache:
         if self._cache is None:
             return ""
         scaling = self._feed.scaling
+        with self._once:  # all weights are read for it
+            identity = self._identity()
         return key_of(
-            self._identity(), [unit.id for unit in group.units], group.kind, goals, list(recipe),
+            identity, [unit.id for unit in group.units], group.kind, goals, list(recipe),
             list(ascent.canvas), self._feed.image, scaling.matrix, scaling.offset,
             *self._feed.held.values(),
         )  # fmt: skip

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.network.protocol import Ascent
+    from reportgen.network.protocol import Ascent, OptimisedPicture
+    from reportgen.report.content.features import UnitVerdict
     from reportgen.sections.features.units import Unit
 
 FRESH_TRANSFORMS = 4
@@ -122,6 +123,49 @@ def noise_value(ascent: Ascent, unit: Unit, goal: NDArray[Any]) -> float:
     shape = (FRESH_TRANSFORMS, *ascent.canvas)
     noise = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     return max(one.value for one in ask_unit(ascent, unit, noise, goal, fresh=True))
+
+
+class Measured(NamedTuple):
+    """What a unit answers.
+
+    Attributes:
+        reached: to each of its pictures in the mean, and whether it fires at all.
+        noise: the largest answer to noise.
+        sees: height and width of what one of its places sees, in pixels.
+        answers: to the probes.
+    """
+
+    reached: list[tuple[float, bool]]
+    noise: float
+    sees: tuple[int, int]
+    answers: list[Answer]
+
+
+def measured(
+    ascent: Ascent,
+    unit: Unit,
+    pictures: Sequence[OptimisedPicture],
+    goal: NDArray[Any],
+    probes: NDArray[Any] | None,
+) -> Measured:
+    """Ask a unit about its optimised pictures, noise and the probes, (n, H, W, C) in 0..1."""
+    return Measured(
+        [achieved_value(ascent, unit, picture.pixels, goal) for picture in pictures],
+        noise_value(ascent, unit, goal),
+        ascent.receptive_field(),
+        ask_unit(ascent, unit, probes, goal, fresh=False) if probes is not None else [],
+    )
+
+
+def verdict_of_unit(
+    value: float, strongest: float | None, noise: float, *, fired: bool
+) -> UnitVerdict:
+    """Return what is said of a unit whose best picture reaches ``value``; ``strongest`` is of the probes."""
+    if not fired:
+        return "dead"
+    if strongest is not None:
+        return "beats every probe" if value > strongest else "does not beat the probes"
+    return "beats noise" if value > noise else "no better than noise"
 
 
 def crop_box(

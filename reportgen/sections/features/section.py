@@ -9,6 +9,7 @@ import numpy as np
 from reportgen.drawing.pictures import as_rgb, lossless, photograph
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.fitting import image_input
+from reportgen.lanes import in_order
 from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import Recipe
 from reportgen.numerics import even_sample, resize_bilinear, six_digits
@@ -26,11 +27,10 @@ from reportgen.sections.features.optimisation import (
 )
 from reportgen.sections.features.scoring import (
     MOST_CROPS,
-    achieved_value,
     as_stored,
-    ask_unit,
     crop_box,
-    noise_value,
+    measured,
+    verdict_of_unit,
 )
 from reportgen.sections.features.units import (
     DEFAULT_CLASSES,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from reportgen.network.protocol import Ascent, Batch
     from reportgen.network.tasks import Task
     from reportgen.sections.features.optimisation import Group, OptimisedUnit
+    from reportgen.sections.features.scoring import Measured
 
 MOST_POINTS = 32
 """Points of a curve that are kept."""
@@ -147,8 +148,13 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     ]
     if not outcome.optimised and not outcome.left_out:
         raise NotApplicable(" ".join(notice.text for notice in notices) or "No unit was chosen.")
+    found = in_order(
+        lambda one: measured(one.ascent, one.unit, one.pictures, goal(one.unit, one.ascent), probes),
+        outcome.optimised, context.network.lanes,
+    )  # fmt: skip
     units = tuple(
-        _unit(context, one, goal(one.unit, one.ascent), probes) for one in outcome.optimised
+        _unit(context, one, answers, probes)
+        for one, answers in zip(outcome.optimised, found, strict=True)
     )
     content = FeaturesContent(
         units=units,
@@ -318,13 +324,13 @@ def _tensor_names(facts: NetworkFacts, tensor: UnitTensor) -> tuple[str, str]:
 
 
 def _unit(
-    context: Context, optimised: OptimisedUnit, goal: NDArray[Any], probes: NDArray[Any] | None
+    context: Context,
+    optimised: OptimisedUnit,
+    found: Measured,
+    probes: NDArray[Any] | None,
 ) -> UnitFeature:
     unit, ascent = optimised.unit, optimised.ascent
-    reached = [achieved_value(ascent, unit, one.pixels, goal) for one in optimised.pictures]
-    noise = noise_value(ascent, unit, goal)
-    sees = ascent.receptive_field()
-    answers = ask_unit(ascent, unit, probes, goal, fresh=False) if probes is not None else []
+    reached, noise, sees, answers = found
     best = max(range(len(answers)), key=lambda k: answers[k].value) if answers else None
     value = max(value for value, _ in reached)
     fired = any(fired for _, fired in reached) or any(one.fired for one in answers)
@@ -346,19 +352,11 @@ def _unit(
         strongest=six_digits(strongest) if strongest is not None else None,
         strongest_probe=probe_name(context, best) if best is not None else "",
         noise=six_digits(noise),
-        verdict=_verdict(value, strongest, noise, fired=fired),
+        verdict=verdict_of_unit(value, strongest, noise, fired=fired),
         curve=_curve(optimised.pictures[0].curve),
         crops=_crops(context, unit, answers, sees, probes),
         sees=sees if unit.kind != "logit" else None,
     )
-
-
-def _verdict(value: float, strongest: float | None, noise: float, *, fired: bool) -> Any:
-    if not fired:
-        return "dead"
-    if strongest is not None:
-        return "beats every probe" if value > strongest else "does not beat the probes"
-    return "beats noise" if value > noise else "no better than noise"
 
 
 def _curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
