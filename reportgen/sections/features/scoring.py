@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reportgen.network.calls import token_grid
+from reportgen.numerics import even_sample, six_digits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,8 @@ FRESH_TRANSFORMS = 4
 """Random transforms under which a unit is asked about a stored picture."""
 FRESH_SEED = 1_000_003
 """Of the transforms; none of them was seen while the picture was optimised."""
+MOST_POINTS = 32
+"""Points of a curve that are kept."""
 MOST_CROPS = 3
 """Probes of which each unit shows what it sees."""
 
@@ -166,6 +169,12 @@ def verdict_of_unit(
     if strongest is not None:
         return "beats every probe" if value > strongest else "does not beat the probes"
     return "beats noise" if value > noise else "no better than noise"
+
+
+def kept_curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
+    """Return a curve of scores over the steps, thinned."""
+    kept = even_sample(len(curve), MOST_POINTS)
+    return tuple(six_digits(float(curve[k])) for k in kept)
 
 
 def crop_box(

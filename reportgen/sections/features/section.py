@@ -12,7 +12,7 @@ from reportgen.inputs.fitting import image_input
 from reportgen.lanes import in_order
 from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import Recipe
-from reportgen.numerics import even_sample, resize_bilinear, six_digits
+from reportgen.numerics import resize_bilinear, six_digits
 from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.features import FeaturesContent, ProbeCrop, UnitFeature
 from reportgen.report.leaves import Notice
@@ -29,6 +29,7 @@ from reportgen.sections.features.scoring import (
     MOST_CROPS,
     as_stored,
     crop_box,
+    kept_curve,
     measured,
     verdict_of_unit,
 )
@@ -47,7 +48,7 @@ from reportgen.settings import GROUP_SIZE
 from reportgen.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
     from reportgen.sections.features.optimisation import Group, OptimisedUnit
     from reportgen.sections.features.scoring import Measured
 
-MOST_POINTS = 32
-"""Points of a curve that are kept."""
 LOGIT_STRENGTH = 2.0
 """Logits see the whole picture: twice Lucid's transforms take the high frequencies out of it."""
 
@@ -148,14 +147,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     ]
     if not outcome.optimised and not outcome.left_out:
         raise NotApplicable(" ".join(notice.text for notice in notices) or "No unit was chosen.")
-    found = in_order(
-        lambda one: measured(one.ascent, one.unit, one.pictures, goal(one.unit, one.ascent), probes),
-        outcome.optimised, context.network.lanes,
-    )  # fmt: skip
-    units = tuple(
-        _unit(context, one, answers, probes)
-        for one, answers in zip(outcome.optimised, found, strict=True)
-    )
+    units = _units(context, outcome.optimised, goal, probes)
     content = FeaturesContent(
         units=units,
         method=settings.feature_method,
@@ -323,6 +315,22 @@ def _tensor_names(facts: NetworkFacts, tensor: UnitTensor) -> tuple[str, str]:
     return tensor, next(call.layer for call in facts.calls if call.id == tensor)
 
 
+def _units(
+    context: Context,
+    optimised: Sequence[OptimisedUnit],
+    goal: Callable[[Unit, Ascent], NDArray[Any]],
+    probes: NDArray[Any] | None,
+) -> tuple[UnitFeature, ...]:
+    """Return what is shown of units, which are asked side by side."""
+
+    def work(one: OptimisedUnit) -> Measured:
+        return measured(one.ascent, one.unit, one.pictures, goal(one.unit, one.ascent), probes)
+
+    found = in_order(work, optimised, context.network.lanes)
+    pairs = zip(optimised, found, strict=True)
+    return tuple(_unit(context, one, answers, probes) for one, answers in pairs)
+
+
 def _unit(
     context: Context,
     optimised: OptimisedUnit,
@@ -353,15 +361,10 @@ def _unit(
         strongest_probe=probe_name(context, best) if best is not None else "",
         noise=six_digits(noise),
         verdict=verdict_of_unit(value, strongest, noise, fired=fired),
-        curve=_curve(optimised.pictures[0].curve),
+        curve=kept_curve(optimised.pictures[0].curve),
         crops=_crops(context, unit, answers, sees, probes),
         sees=sees if unit.kind != "logit" else None,
     )
-
-
-def _curve(curve: NDArray[Any]) -> tuple[float | None, ...]:
-    kept = even_sample(len(curve), MOST_POINTS)
-    return tuple(six_digits(float(curve[k])) for k in kept)
 
 
 def _image_of(context: Context, unit: Unit, picture: NDArray[Any], copy: int) -> Any:
