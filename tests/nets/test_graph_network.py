@@ -187,7 +187,7 @@ REFUSED = {
     "two batches": (lambda a, b: {"y": a, "z": b}, [tf.TensorSpec((1, 3), tf.float32, name="a"),
                                                     tf.TensorSpec((2, 3), tf.float32, name="b")], "1 and 2"),
     "no rows": (lambda x: {"y": tf.reduce_sum(x, 0)}, [tf.TensorSpec((None, 3), tf.float32, name="x")],
-                r"row for each of 8 samples \('y': \(3,\)\)"),
+                r"row for each of 4 samples \('y': \(3,\)\)"),
     "fails": (lambda x: {"y": tf.debugging.check_numerics(x / 0.0, "is broken")},
               [tf.TensorSpec((None, 3), tf.float32, name="x")], "cannot be run: .*broken"),
 }  # fmt: skip
