@@ -27,7 +27,7 @@ from reportgen.sections.weights.health import (
 )
 from reportgen.settings import SLAB_BYTES
 from reportgen.slabs import Slabs, digest_of, statistics_of
-from reportgen.wording import share_text
+from reportgen.wording import plural, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -266,7 +266,11 @@ def _kernel_picture(
 
 def _sentence(content: WeightsContent) -> str:
     broken = content.nan + content.inf
-    health = f"{broken:,} values are NaN or infinite" if broken else "all values are finite"
+    health = (
+        f"{plural(broken, 'value')} {'is' if broken == 1 else 'are'} NaN or infinite"
+        if broken
+        else "all values are finite"
+    )
     return (
         f"{len(content.variables)} variables with {content.count:,} values: {health}, "
         f"{share_text(content.zeros, content.count)} are exactly zero."
