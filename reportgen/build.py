@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from msgspec.structs import replace
 
 from reportgen.configuration import call_text
-from reportgen.context import Silence, make_context
+from reportgen.context import make_context
 from reportgen.errors import (
     ConfigurationError,
     NotBuiltError,
@@ -48,6 +48,7 @@ from reportgen.settings import (
     INSPECTION_RATE,
     make_settings,
 )
+from reportgen.terminal import Silence
 from reportgen.version import __version__
 from reportgen.wording import bytes_text
 

@@ -23,6 +23,7 @@ from reportgen.network.samples import sample_of
 from reportgen.network.tasks import class_count, guess_tasks
 from reportgen.report.leaves import Notice
 from reportgen.slabs import digest_of
+from reportgen.terminal import Silence
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
@@ -53,16 +54,6 @@ class Progress(Protocol):
 
     def advance(self, steps: int = 1) -> None:
         """Count steps of the current stage."""
-
-
-class Silence:
-    """Progress that nobody sees."""
-
-    def stage(self, text: str, total: int | None = None) -> None:
-        """Ignore a stage."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Ignore steps."""
 
 
 class Tools(NamedTuple):

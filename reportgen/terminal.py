@@ -171,8 +171,8 @@ class Bars:
         )
 
 
-class Quiet:
-    """Shows nothing."""
+class Silence:
+    """Progress that nobody sees."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -197,7 +197,7 @@ class Quiet:
 def progress(*, quiet: bool) -> Any:
     """Return what draws progress here: bars on a terminal, lines in a pipe, nothing when quiet."""
     if quiet:
-        return Quiet()
+        return Silence()
     return Bars() if sys.stderr is not None and sys.stderr.isatty() else Lines()
 
 

@@ -65,12 +65,20 @@ def content(model: str) -> Any:
     hasher = hashlib.sha256()
     try:
         for file in files:
-            with open_regular(file) as opened:
-                found = hashlib.file_digest(opened, "sha256").digest()  # type: ignore[arg-type]
-            hasher.update(os.fsencode(file.relative_to(path)) + b"\0" + found)
+            hasher.update(os.fsencode(file.relative_to(path)) + b"\0" + digest_of_file(file))
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read: {reason_of(error)}.") from None
     return hasher.hexdigest()
+
+
+def digest_of_file(path: Path) -> bytes:
+    """Return the SHA-256 of a regular file.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    with open_regular(path) as opened:
+        return hashlib.file_digest(opened, "sha256").digest()  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4_096)  # many models share their probes and data

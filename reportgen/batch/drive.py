@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import os
 import shutil
 import tempfile
@@ -12,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from reportgen.batch.digest import digest_of, state
+from reportgen.batch.digest import digest_of, digest_of_file, state
 from reportgen.batch.plan import check_reach
 from reportgen.batch.task import PART, Order, Outcome, make_report
 from reportgen.engines.opening import open_executor
@@ -26,7 +25,6 @@ from reportgen.errors import (
     without_folders,
     worst,
 )
-from reportgen.files import open_regular
 from reportgen.page.index import check_root, write_index
 from reportgen.page.look import OWN
 from reportgen.page.output import check_folder, locked
@@ -268,8 +266,7 @@ class _Batch:
 def _digest(folder: Path) -> str:
     """Return the digest of a folder's ``report.json``; nothing where there is none to read."""
     try:
-        with open_regular(folder / REPORT_JSON) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]
+        return digest_of_file(folder / REPORT_JSON).hex()[:32]
     except OSError:
         return ""
 

@@ -139,7 +139,7 @@ class ForwardBlocks:
             for name, shape in self._model.shapes.items()
         }
         try:
-            self._answer(self.traced, zeros)
+            self._answer(self._pass(maps=True), zeros, brief=True)
         except tf.errors.OpError as error:
             unlike = f"; {self._unlike}" if self._unlike else ""
             self.problem = RunError(
@@ -147,10 +147,11 @@ class ForwardBlocks:
                 f"(--device gpu); on this CPU: {cause(error)}{unlike}"
             )
 
-    def _answer(self, traced: Any, inputs: Mapping[str, NDArray[Any]]) -> Any:
-        """Run one block of what is no image of the user's."""
-        with on_device(self._model.device), without_graph_optimizer():
-            return run_flat(traced.function, [*self._model.tensors(inputs, self.size).values()])
+    def _answer(self, made: _BlockPass, block: Mapping[str, NDArray[Any]], *, brief: bool) -> Any:
+        """Run a pass on a block's arrays, padded to its size."""
+        quick = without_graph_optimizer() if brief else contextlib.nullcontext()
+        with on_device(self._model.device), quick:
+            return run_flat(made.function, [*self._model.tensors(block, made.size).values()])
 
     def outputs_of_noise(self) -> dict[str, NDArray[Any]]:
         """Return the outputs for a block of random inputs; nothing where the network cannot be run on them."""
@@ -166,7 +167,7 @@ class ForwardBlocks:
             for name, shape in self._model.shapes.items()
         }
         try:
-            result = self._answer(self.traced, noise)
+            result = self._answer(self._pass(maps=True), noise, brief=True)
         except (tf.errors.OpError, ValueError, TypeError):
             return {}
         return {name: np.asarray(value) for name, value in result["outputs"].items()}
@@ -296,11 +297,8 @@ class ForwardBlocks:
         """Return what the pass gives for a part, or the error where the memory does not suffice."""
         import tensorflow as tf
 
-        quick = without_graph_optimizer() if brief else contextlib.nullcontext()
         try:
-            with on_device(self._model.device), quick:
-                tensors = self._model.tensors(part.block, part.made.size)
-                return run_flat(part.made.function, [*tensors.values()])
+            return self._answer(part.made, part.block, brief=brief)
         except tf.errors.ResourceExhaustedError as error:
             return error
         except (tf.errors.OpError, ValueError, TypeError) as error:

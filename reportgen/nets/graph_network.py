@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -17,7 +16,7 @@ from msgspec.structs import replace
 from reportgen.errors import NotApplicable, NotBuiltError, RunError
 from reportgen.nets.facts import sums_to_one, versions
 from reportgen.nets.failures import cause
-from reportgen.nets.passes import random_like
+from reportgen.nets.passes import in_blocks, random_like, weights_of
 from reportgen.nets.saved_graph import SavedGraph, stacked
 from reportgen.network.facts import Origin, OutputFacts, TensorFacts
 from reportgen.network.protocol import Batch
@@ -247,8 +246,7 @@ class GraphPasses:
 
     def forward(self, samples: Iterable[Sample]) -> Iterator[tuple[float, NDArray[Any]]]:
         """Run a block of samples at a time."""
-        waiting = iter(samples)
-        while block := list(islice(waiting, self._network.block)):
+        for block in in_blocks(samples, self._network.block):
             outputs = self._network.run(stacked([sample.inputs for sample in block]))
             values = outputs[self._aim.output].astype(np.float32)
             self._advance(len(block))
@@ -260,9 +258,7 @@ class GraphPasses:
             return float(np.sqrt(np.sum(np.square(output)) + np.float32(1e-30)))
         if self._aim.kind == "error":
             return float(np.mean(np.square(output - sample.inputs[self._aim.image])))
-        if sample.weights is None:
-            raise ValueError("A linear aim needs every sample's weights.")
-        return float(np.sum(sample.weights.astype(np.float32) * output))
+        return float(np.sum(weights_of(sample).astype(np.float32) * output))
 
     def gradients(self, _: Any) -> NoReturn:
         """Refuse: there is none."""

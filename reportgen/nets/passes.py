@@ -195,7 +195,7 @@ class KerasPasses:
         def work(block: list[Sample]) -> tuple[int, list[NDArray[Any]]]:
             return len(block), self._answered(name, function, block)
 
-        for count, fetched in in_order(work, _in_blocks(samples, self._block), self._lanes):
+        for count, fetched in in_order(work, in_blocks(samples, self._block), self._lanes):
             self._advance(count)
             for row in range(count):
                 yield [array[row] for array in fetched]
@@ -210,7 +210,7 @@ class KerasPasses:
                 for key, tensor in self._traced.inputs.items()
             ]
             if self._weights is not None and name != "attention":
-                weights = np.stack([_weights(sample) for sample in padded])
+                weights = np.stack([weights_of(sample) for sample in padded])
                 tensors.append(tf.constant(weights, tf.float32))
             try:
                 return [np.asarray(tensor) for tensor in run_flat(function, tensors)]
@@ -299,13 +299,19 @@ class KerasPasses:
         return [(path, variables) for _, path, variables in held]
 
 
-def _in_blocks(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
+def in_blocks(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
+    """Yield samples in blocks of a size; the last one may be smaller."""
     rest = iter(samples)
     while block := list(islice(rest, size)):
         yield block
 
 
-def _weights(sample: Sample) -> NDArray[Any]:
+def weights_of(sample: Sample) -> NDArray[Any]:
+    """Return what a linear aim weighs a sample's output by.
+
+    Raises:
+        ValueError: the sample has no weights.
+    """
     if sample.weights is None:
         raise ValueError("A linear aim needs every sample's weights.")
     return sample.weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
+from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.objectives import LEAK, mutual_similarity, objective
 from reportgen.nets.parametrisation import initial_spectrum, pictures_from_spectrum, spectrum_shape
 from reportgen.nets.relu_gradients import leaking
@@ -64,7 +64,7 @@ class PictureOptimiser:
         gain = tf.TensorSpec((cut.count,), tf.float32)
         goal = tf.TensorSpec(goals, tf.float32)
         try:
-            with tracing, on_device(device):
+            with on_device(device):
                 run = tf.function(self._run, autograph=False)
                 self._loop = run.get_concrete_function(
                     spectrum, spectrum, spectrum, gain, goal, scalar, scalar, scalar

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import batches
+import keras
 import models
 import pages
 import pytest
@@ -153,7 +154,6 @@ def test_a_report_that_failed_is_tried_again_and_its_row_goes(tmp_path, capsys):
 
 def test_a_gate_counts_and_a_broken_report_counts_more(tmp_path, capsys):
     """Exit 4 where a finding reached the gate, also when the report is unchanged; 3 where one failed."""
-    keras = pytest.importorskip("keras")
     network = keras.models.load_model(models.saved("binary"), compile=False)
     kernel = network.layers[-1]
     kernel.set_weights([w * float("nan") for w in kernel.get_weights()])
@@ -224,7 +224,7 @@ def test_a_long_list_is_not_submitted_at_once(tmp_path, monkeypatch):
     from reportgen.batch import drive
     from reportgen.batch.plan import plan
     from reportgen.engines.engine import Engine
-    from reportgen.terminal import Quiet
+    from reportgen.terminal import Silence
 
     class Counted(ThreadPoolExecutor):
         futures, most = [], 0
@@ -240,7 +240,7 @@ def test_a_long_list_is_not_submitted_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(drive, "_LOOK", 0.05)
     batches.copies(tmp_path / "models", *"abcde")
     jobs = plan(["models/*.keras"], {"weights_only": True, "sections": ("overview",)}, {})
-    tally = drive.run_batch(jobs, tmp_path / "out", drive.How(), Quiet())
+    tally = drive.run_batch(jobs, tmp_path / "out", drive.How(), Silence())
     assert [len(part) for part in tally] == [5, 0, 0]
     assert pool.most == 2
 
