@@ -3,7 +3,7 @@
 Lucid's recipe (Olah et al. 2017, Feature Visualization): the picture is held as a spectrum with decorrelated
 colours, is transformed a little at every step, and is optimised by Adam. MACO (Fel et al. 2023) keeps
 the magnitudes of the spectrum and moves the phases only. The network is cut behind the unit, so that what
-comes after never runs; all steps are one loop in one graph, traced once for all units of a tensor.
+comes after never runs, and is traced once for all units of a tensor.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class KerasAscent:
     def _runner(self, canvas: Canvas) -> PictureRunner:
         with tracing:  # of one tensor several units may be asked side by side
             if canvas not in self._runners:
-                self._runners[canvas] = PictureRunner(
-                    self._cut, canvas, self._device, whole=canvas == self._input_canvas
-                )
+                self._runners[canvas] = PictureRunner(self._cut, canvas, self._device)
             return self._runners[canvas]
 
     @property
@@ -119,7 +117,7 @@ class KerasAscent:
         recipe: Recipe,
         advance: Callable[[int], None],
     ) -> list[OptimisedPicture]:
-        """Trace one loop a kind and recipe, for as many pictures as go through at once; fewer are filled up."""
+        """Trace once a kind and recipe, for as many pictures as go through at once; fewer are filled up."""
         missing = self._cut.count - len(goals)
         filled = np.concatenate([goals, np.repeat(goals[-1:], missing, axis=0)])
         filled_seeds = [*seeds, *([seeds[-1]] * missing)]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
+from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.relu_gradients import before_relu, redirect_gradients
-from reportgen.nets.tensorflow_internals import captured_here, cut_out, run_flat
+from reportgen.nets.tensorflow_internals import captured_here
 from reportgen.nets.transforms import transform_randomly
 
 if TYPE_CHECKING:
@@ -42,18 +42,23 @@ class CutNetwork:
         held: Mapping[str, NDArray[Any]],
         scaling: InputScaling,
     ) -> None:
-        pruned = cut_out(traced.function, [*traced.inputs.values()], [before_relu(tensor), tensor])
-        self.channels = int(tensor.shape[-1])
-        self._pruned = pruned
-        self._definition = pruned.graph.as_graph_def()
-        redirect_gradients(self._definition, pruned.outputs[0].op.name)
-        self._names = [t.name for t in pruned.graph.inputs]
-        self._outputs = [t.name for t in pruned.outputs]
-        self._captured = list(pruned.captured_inputs)
-        self._fed = {name: self._names[k] for k, name in enumerate(traced.inputs)}
-        self._image, self._held = image, dict(held)
-        self._spec = traced.inputs[image]
-        self._count = int(self._spec.shape[0])
+        import tensorflow as tf
+
+        before, behind = before_relu(tensor), tensor
+        whole = traced.function.graph.as_graph_def()
+        operations = [before.op.name, behind.op.name]
+        self._definition = tf.compat.v1.graph_util.extract_sub_graph(whole, operations)
+        redirect_gradients(self._definition, behind.op.name)
+        self.channels = int(behind.shape[-1])
+        self._outputs = [before.name, behind.name]
+        kept = {node.name for node in self._definition.node}
+        captured = traced.function.captured_inputs
+        inside = traced.function.inputs[len(traced.function.inputs) - len(captured) :]
+        pairs = zip(inside, captured, strict=True)
+        self._captured = [(mine, theirs) for mine, theirs in pairs if mine.op.name in kept]
+        self._inputs, self._image = traced.inputs, image
+        self._held = {k: v for k, v in held.items() if traced.inputs[k].op.name in kept}
+        self._count = int(traced.inputs[image].shape[0])
         self._matrix = scaling.matrix.astype(np.float32)
         self._offset = scaling.offset.astype(np.float32)
 
@@ -61,20 +66,6 @@ class CutNetwork:
     def count(self) -> int:
         """How many pictures go through at once."""
         return self._count
-
-    def answers(self, pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return what ``apply`` does for (count, H, W, C) of the input's size; nothing is traced for it."""
-        import tensorflow as tf
-
-        fed = pictures.astype(np.float32) @ self._matrix + self._offset
-        inputs = {
-            name: np.repeat(held[None], self._count, axis=0) for name, held in self._held.items()
-        }
-        inputs[self._image] = fed[..., 0] if self._spec.shape.rank == 3 else fed
-        specs = zip(self._fed, self._pruned.inputs, strict=False)
-        tensors = [tf.constant(inputs[name], spec.dtype) for name, spec in specs]
-        before, behind = run_flat(self._pruned, tensors)
-        return np.asarray(before, np.float32), np.asarray(behind, np.float32)
 
     def apply(self, pictures: Any) -> tuple[Any, Any]:
         """Return the tensor in front of its ReLU and behind it, float32, for (n, H, W, C) in 0..1.
@@ -84,16 +75,16 @@ class CutNetwork:
         """
         import tensorflow as tf
 
+        spec = self._inputs[self._image]
         fed = tf.einsum("nhwc,cd->nhwd", pictures, tf.constant(self._matrix)) + self._offset
-        if self._spec.shape.rank == 3:
+        if spec.shape.rank == 3:
             fed = fed[..., 0]
-        given = {self._fed[self._image]: tf.cast(fed, self._spec.dtype)}
+        given = {spec.name: tf.cast(fed, spec.dtype)}
         for name, array in self._held.items():
             tiled = np.repeat(array[None], self._count, axis=0)
-            given[self._fed[name]] = tf.constant(tiled)
-        waiting = self._names[len(self._fed) :]
-        for name, tensor in zip(waiting, self._captured, strict=True):
-            given[name] = captured_here(tensor)
+            given[self._inputs[name].name] = tf.constant(tiled)
+        for inside, outside in self._captured:
+            given[inside.name] = captured_here(outside)
         before, behind = tf.graph_util.import_graph_def(
             self._definition, input_map=given, return_elements=self._outputs, name="cut"
         )
@@ -109,39 +100,20 @@ class PictureRunner:
         cut: the network up to the tensor.
         canvas: of the pictures.
         device: ``cpu`` or ``gpu``.
-        whole: whether they are of the input's size, which the network takes as it is.
 
     Raises:
         NotApplicable: the network does not take such pictures.
     """
 
-    def __init__(self, cut: CutNetwork, canvas: Canvas, device: str, *, whole: bool) -> None:
-        self._cut, self._canvas, self._device = cut, canvas, device
-        self._shape = (cut.count, canvas.height, canvas.width, canvas.channels)
-        self._whole = whole
-        self._traced: Any = None
-        if not whole:
-            self._trace()
-
-    def _trace(self) -> Any:
-        """Trace what the cut network answers to transformed pictures, once; see ``CutNetwork.apply``.
-
-        Raises:
-            NotApplicable: the network does not take such pictures.
-        """
+    def __init__(self, cut: CutNetwork, canvas: Canvas, device: str) -> None:
         import tensorflow as tf
 
-        def run(pictures: Any, seed: Any, strength: Any) -> Any:
-            return self._cut.apply(transform_randomly(pictures, seed, self._canvas, strength))
-
-        pictures = tf.TensorSpec(self._shape, tf.float32)
-        seed, strength = tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)
+        self._cut, self._canvas, self._device = cut, canvas, device
+        self._shape = (cut.count, canvas.height, canvas.width, canvas.channels)
         try:
-            with tracing, on_device(self._device):
-                if self._traced is None:
-                    function = tf.function(run, autograph=False)
-                    self._traced = function.get_concrete_function(pictures, seed, strength)
-                return self._traced
+            with on_device(device):
+                function = tf.function(cut.apply, autograph=False)
+                self._run = function.get_concrete_function(tf.TensorSpec(self._shape, tf.float32))
         except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             text = str(error).strip().partition("\n")[0][:200]
             raise NotApplicable(f"Pictures of this size cannot be fed: {text}") from error
@@ -163,13 +135,10 @@ class PictureRunner:
             block = pictures[first : first + size]
             padded = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
             with on_device(self._device), without_graph_optimizer():
-                if self._whole and seed is None:
-                    before, behind = self._cut.answers(padded)
-                else:
-                    before, behind = map(np.asarray, self._trace()(
-                        tf.constant(padded, tf.float32), tf.constant([seed or 0, first], tf.int32),
-                        tf.constant(0.0 if seed is None else 1.0),
-                    ))  # fmt: skip
+                fed = tf.constant(padded, tf.float32)
+                if seed is not None:
+                    fed = transform_randomly(fed, tf.constant([seed, first]), self._canvas)
+                before, behind = map(np.asarray, self._run(fed))
             found.append((before[: len(block)], behind[: len(block)]))
         return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
 

@@ -43,15 +43,15 @@ def frequency_scale(canvas: Canvas) -> NDArray[Any]:
     return result
 
 
-def spectrum_shape(canvas: Canvas, recipe: Recipe) -> tuple[int, ...]:
+def spectrum_shape(canvas: Canvas, method: str) -> tuple[int, ...]:
     """Return the shape of one picture's spectrum: real and imaginary parts, or phases only, and the rest."""
-    parts = 1 if recipe.method == "maco" else 2
+    parts = 1 if method == "maco" else 2
     return (parts, canvas.channels, canvas.height, canvas.width // 2 + 1)
 
 
 def initial_spectrum(canvas: Canvas, recipe: Recipe, seeds: Sequence[int]) -> NDArray[Any]:
     """Return where the optimisation begins, for each seed: (2 or 1, n, C, H, W // 2 + 1) float32 noise."""
-    shape, maco = spectrum_shape(canvas, recipe), recipe.method == "maco"
+    shape, maco = spectrum_shape(canvas, recipe.method), recipe.method == "maco"
     pictures = []
     for seed in seeds:
         noise = np.random.default_rng(seed)

@@ -47,33 +47,26 @@ def _sample_bilinearly(pictures: Any, y: Any, x: Any, canvas: Canvas) -> Any:
     import tensorflow as tf
 
     height, width = canvas.height, canvas.width
-    count = pictures.shape[0]
-    top, left = tf.floor(y), tf.floor(x)
-    places, weights = [], []
-    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        row, column = tf.cast(top, tf.int32) + down, tf.cast(left, tf.int32) + right
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        share = (1 - tf.abs(y - tf.cast(row, tf.float32))) * (
-            1 - tf.abs(x - tf.cast(column, tf.float32))
-        )
-        weights.append(tf.where(inside, share, 0.0))
-        places.append(
-            tf.clip_by_value(row, 0, height - 1) * width + tf.clip_by_value(column, 0, width - 1)
-        )
-    size = count * canvas.channels
+    size = height * width
+    # A sparse matrix with the four neighbours of every place: a row of each, one kind behind the other.
+    row = tf.floor(y) + tf.constant([[0.0], [0.0], [1.0], [1.0]])
+    column = tf.floor(x) + tf.constant([[0.0], [1.0], [0.0], [1.0]])
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    weights = tf.where(inside, (1 - tf.abs(y - row)) * (1 - tf.abs(x - column)), 0.0)
+    places = tf.where(inside, row * width + column, 0.0)
+    to = tf.constant(np.tile(np.arange(size), 4))
+    entries = tf.stack([to, tf.cast(tf.reshape(places, [-1]), tf.int64)], axis=1)
+    taps = tf.SparseTensor(entries, tf.reshape(weights, [-1]), [size, size])
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def gather(flat: Any) -> tuple[Any, Any]:
-        taps = [w[:, None] * tf.gather(flat, p) for w, p in zip(weights, places, strict=True)]
-
+    def sample(flat: Any) -> tuple[Any, Any]:
         def back(upstream: Any) -> Any:
-            shares = tf.concat([w[:, None] * upstream for w in weights], axis=0)
-            return tf.math.unsorted_segment_sum(shares, tf.concat(places, 0), height * width)
+            return tf.sparse.sparse_dense_matmul(taps, upstream, adjoint_a=True)
 
-        return tf.add_n(taps), back
+        return tf.sparse.sparse_dense_matmul(taps, flat), back
 
     # All pictures move alike, so that a place is one row of all of them.
-    flat = tf.reshape(tf.transpose(pictures, [1, 2, 0, 3]), (height * width, size))
-    grey = 0.5 * (1 - tf.add_n(weights))[:, None]
-    found = tf.reshape(gather(flat) + grey, (height, width, count, canvas.channels))
+    flat = tf.reshape(tf.transpose(pictures, [1, 2, 0, 3]), (size, -1))
+    grey = 0.5 * (1 - tf.reduce_sum(weights, axis=0))[:, None]
+    found = tf.reshape(sample(flat) + grey, (height, width, -1, canvas.channels))
     return tf.transpose(found, [2, 0, 1, 3])
