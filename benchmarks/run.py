@@ -58,6 +58,7 @@ def run(command: list[str]) -> Cost:
     """
     with tempfile.TemporaryFile("w+") as sink, tempfile.TemporaryFile("w+") as errors:
         environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as installed
         begun = time.perf_counter()
         process = subprocess.Popen(command, stdout=sink, stderr=errors, env=environment)
         _, status, usage = os.wait4(process.pid, 0)

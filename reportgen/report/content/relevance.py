@@ -66,8 +66,8 @@ class Evidence(msgspec.Struct, frozen=True):
         deletion_curve: score with the parts ``steps`` of the cells changed; as the others.
         middle_advantage: of a blob in the middle of the image, which knows no network; None where the map does
             not beat chance.
-        middle_needed: what the advantage has to exceed to beat the middle; of a map that the blob in the middle
-            beats, what that one asks for.
+        middle_needed: what the advantage has to exceed to beat the middle; of a map that does not, the least
+            that it can be by what was tried until that was certain.
         moved_advantages: of copies of the map: mirrored left to right, and upside down; empty where the map
             is not supported.
         steps: parts of the cells, from 0 to 1; empty in reports before 1.3: 0, 0.1 … 1.

@@ -13,7 +13,7 @@ from reportgen.errors import NotApplicable, ReportgenError, reason_text
 from reportgen.inputs.fitting import image_input
 from reportgen.report.leaves import Notice
 from reportgen.sections.relevance.proof import Explanation, flat, test_weights
-from reportgen.sections.relevance.sanity import PROBES, passes_needed
+from reportgen.sections.relevance.sanity import passes_needed
 from reportgen.sections.relevance.trials import prove
 from reportgen.settings import BLOCK
 
@@ -60,7 +60,7 @@ def within_time(
     shared = "features" in context.settings.chosen_sections and image_input(context.specs)
     maps, forward = _measured(passes, methods, asked[0].question, context.settings.seed)
     samples = sum(method.samples for method in methods)
-    test = maps * passes_needed(methods, PROBES) / samples
+    test = maps * passes_needed(methods, 1) / samples
     each = maps * len(asked) / len(probes) + forward * PASSES
     left = (SHARE if shared else 1.0) * (context.inputs.deadline - time.monotonic())
     kept = probes[: max(1, int((left - test) / each))]

@@ -146,14 +146,17 @@ def random_orders(cells: Cells, seed: Sequence[int]) -> list[NDArray[Any]]:
     return [order_of(at_size(field, cells.grid), cells) for field in fields]
 
 
+def middles_of(cells: Cells) -> list[tuple[float, float]]:
+    """Return those of ``MIDDLES`` that lie in an image; of a series those along it."""
+    return [place for place in MIDDLES if cells.grid[0] > 1 or place[0] == MIDDLES[0][0]]
+
+
 def middle_orders(cells: Cells) -> list[NDArray[Any]]:
     """Return the orders of blobs around ``MIDDLES``: from there outwards."""
-    rows, columns = cells.grid
-    y, x = ((np.arange(n) + 0.5) / n for n in (rows, columns))
-    places = MIDDLES if rows > 1 else [place for place in MIDDLES if place[0] == MIDDLES[0][0]]
+    y, x = ((np.arange(n) + 0.5) / n for n in cells.grid)
     return [
         order_of(-((y[:, None] - down) ** 2 + (x[None] - across) ** 2), cells)
-        for down, across in places
+        for down, across in middles_of(cells)
     ]
 
 
@@ -234,12 +237,14 @@ class Trials(NamedTuple):
         random: of the random orders.
         middle: of blobs in the middle and beside it; empty where the map does not beat chance.
         moved: of the map's moved copies, likewise.
+        blobs: how many blobs there are, of which ``middle`` may hold the first alone.
     """
 
     own: Curves
     random: tuple[Curves, ...]
     middle: tuple[Curves, ...] = ()
     moved: tuple[Curves, ...] = ()
+    blobs: int = 0
 
 
 def area(curve: Sequence[float]) -> float:
@@ -284,13 +289,20 @@ def needed_for_middle(trials: Trials) -> float | None:
     the best of them reaches.
     ``ENOUGH_FOR_MIDDLE`` of the range is enough, where the object lies beside the middle and the blobs spread
     over the whole range.
+
+    Of some of the blobs it is the least that all can ask for: a map that does not exceed it is told from those.
+    With mean a and sum of squares W about it of k blobs out of n, and the others where they ask for least,
+    mean + d deviations of all is a + sqrt(W (d² / (n - 1) - (n - k) / (n k))).
     """
     if not trials.middle:
         return None
     reached = np.array([curves.advantage for curves in trials.middle])
-    spread = reached.std(ddof=1) if reached.size > 1 else 0.0
-    span = reach(trials)
-    margin = max(DEVIATIONS * spread, LEAST_GAIN * span)
+    tried, blobs = reached.size, max(trials.blobs, reached.size)
+    span, squares = reach(trials), float(((reached - reached.mean()) ** 2).sum())
+    share = DEVIATIONS**2 / max(blobs - 1, 1) - (blobs - tried) / (blobs * tried)
+    margin = np.sqrt(squares * share)
+    if tried == blobs:
+        margin = max(margin, LEAST_GAIN * span)
     return float(max(reached.max(), min(reached.mean() + margin, ENOUGH_FOR_MIDDLE * span)))
 
 

@@ -69,33 +69,39 @@ def test_weights(
     progress: Progress,
     notices: list[Notice],
 ) -> dict[str, list[sanity.Stage]]:
-    """Run the randomisation test for every method on the first probes whose maps are not flat."""
+    """Run the randomisation test for every method on the first probe whose map is not flat.
+
+    Where its maps cannot be compared, on the next ones, at most ``sanity.PROBES``.
+    """
     stages = sanity.STAGES if settings.full else 1
     tested: dict[str, list[sanity.Stage]] = {}
-    groups: dict[tuple[int, ...], list[Method]] = {}
-    by_method: dict[str, list[int]] = {}
-    asked = list({id(m.asked): m.asked for m in made}.values())
-    places = {id(one): index for index, one in enumerate(asked)}
+    waiting: dict[str, list[Explanation]] = {}
     for one in made:
         if not one.flat:
-            by_method.setdefault(one.method.name, []).append(places[id(one.asked)])
-    for method in {m.method.name: m.method for m in made}.values():
-        chosen = tuple(by_method.get(method.name, ())[: sanity.PROBES])
-        if chosen:
-            groups.setdefault(chosen, []).append(method)
-    total = sum(
-        sanity.passes_needed(methods, len(chosen), stages) for chosen, methods in groups.items()
-    )
-    progress.stage("Relevance: randomised weights", total)
-    for chosen, methods in groups.items():
-        questions = [asked[index].question for index in chosen]
-        try:
-            tested.update(
-                sanity.randomisation_test(passes, methods, questions, settings.seed, stages)
-            )
-        except Exception as error:  # noqa: BLE001 - without the test the maps still have evidence
-            text = f"The randomisation test could not be run: {reason_text(error)}."
-            notices.append(Notice("warning", text))
+            waiting.setdefault(one.method.name, []).append(one)
+    first = [some[0].method for some in waiting.values()]
+    progress.stage("Relevance: randomised weights", sanity.passes_needed(first, 1, stages))
+    for turn in range(sanity.PROBES):
+        groups: dict[int, list[Explanation]] = {}
+        for some in waiting.values():
+            for one in some[turn : turn + 1]:
+                groups.setdefault(id(one.asked), []).append(one)
+        for group in groups.values():
+            methods, question = [one.method for one in group], group[0].asked.question
+            try:
+                found = sanity.randomisation_test(
+                    passes, methods, [question], settings.seed, stages
+                )
+            except Exception as error:  # noqa: BLE001 - without the test the maps still have evidence
+                text = f"The randomisation test could not be run: {reason_text(error)}."
+                notices.append(Notice("warning", text))
+                return tested
+            tested.update(found)
+        waiting = {
+            name: some
+            for name, some in waiting.items()
+            if name in tested and not sanity.can_be_compared(tested[name])
+        }
     return tested
 
 

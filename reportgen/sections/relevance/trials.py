@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from reportgen.sections.relevance import perturbation as pt
 from reportgen.sections.relevance.proof import by_question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,8 +30,8 @@ def prove(
     """Hold every map that is not flat against its opponents.
 
     Random orders first; where a map beats them, a blob in the middle of the image, which all maps of an image
-    share; where it beats that one, the blobs beside it; and where it is supported, its own copies mirrored.
-    No verdict needs what is left out so.
+    share, then the blobs beside it, one after the other, as long as a map can still beat them all; and where it
+    is supported, its own copies mirrored. No verdict needs what is left out so.
     """
     shown = [[one for one in group.values() if not one.flat] for group in by_question(made)]
     first = [_against_chance(group, seed) for group in shown if group]
@@ -41,15 +41,15 @@ def prove(
         for trial, found in zip(first, _scored(passes, first), strict=True)
     ]
     proven = {_key(one): one for group in tried for one in group}
-    for title, orders_of, is_ahead in (
-        ("the middle of the images", _middle, _beats_chance),
-        ("beside the middle", _beside_the_middle, _beats_blobs),
-        ("maps mirrored", _mirrored, _is_supported),
-    ):
+    heats: list[tuple[str, _OrdersOf, Callable[[Explanation], bool]]] = [
+        (title, _blob(number), _may_be_supported) for number, title in enumerate(_BLOBS)
+    ]
+    for title, orders_of, is_ahead in (*heats, ("maps mirrored", _mirrored, _is_supported)):
         ahead = [
-            _Trial(better, trial.cells, orders_of(trial.cells, better), _ends(better))
+            _Trial(better, trial.cells, orders, _ends(better))
             for trial in first
             if (better := [proven[_key(one)] for one in trial.group if is_ahead(proven[_key(one)])])
+            and (orders := orders_of(trial.cells, better))
         ]
         if ahead:
             progress.stage(f"Relevance: {title}", sum(len(trial) for trial in ahead))
@@ -76,6 +76,9 @@ def verdict_of(made: Explanation) -> Verdict | None:
 
 
 RANDOM, MIDDLE = "random", "middle"
+_BLOBS = ("the middle of the images", *["beside the middle"] * (len(pt.MIDDLES) - 1))
+"""The blobs, one after the other, as stages of the work."""
+_OrdersOf: TypeAlias = "Callable[[pt.Cells, list[Explanation]], list[tuple[str, NDArray[Any]]]]"
 
 
 class _Trial(NamedTuple):
@@ -137,14 +140,11 @@ def _against_chance(group: list[Explanation], seed: int) -> _Trial:
     return _Trial(group, cells, orders)
 
 
-def _middle(cells: pt.Cells, _better: list[Explanation]) -> list[tuple[str, NDArray[Any]]]:
-    return [(MIDDLE, order) for order in pt.middle_orders(cells)[:1]]
+def _blob(number: int) -> _OrdersOf:
+    def orders_of(cells: pt.Cells, _better: list[Explanation]) -> list[tuple[str, NDArray[Any]]]:
+        return [(MIDDLE, order) for order in pt.middle_orders(cells)[number : number + 1]]
 
-
-def _beside_the_middle(
-    cells: pt.Cells, _better: list[Explanation]
-) -> list[tuple[str, NDArray[Any]]]:
-    return [(MIDDLE, order) for order in pt.middle_orders(cells)[1:]]
+    return orders_of
 
 
 def _mirrored(cells: pt.Cells, better: list[Explanation]) -> list[tuple[str, NDArray[Any]]]:
@@ -191,7 +191,7 @@ def _judged(one: Explanation, trial: _Trial, found: _Found) -> Explanation:
     own, random = found.curves[one.method.name][0], tuple(found.curves[RANDOM])
     if untold := _not_finite([own, *random], kept):
         return one._replace(untold=untold)
-    trials = pt.Trials(own, random)
+    trials = pt.Trials(own, random, blobs=len(pt.middles_of(trial.cells)))
     nothing = pt.never_moves(trials, ev.FLAT)
     return one._replace(trials=trials, cells=trial.cells.grid, kept=kept, flat=nothing)
 
@@ -222,24 +222,19 @@ def _beats_chance(one: Explanation) -> bool:
     return trials.own.advantage > pt.needed_for_chance(trials)
 
 
-def _beats_blobs(one: Explanation) -> bool:
-    """Return whether a map beats chance and every blob that was tried: at least what the middle needs."""
+def _may_be_supported(one: Explanation) -> bool:
+    """Return whether a map beats chance, and more than the least that beating the middle will ask for."""
     trials = one.trials
-    return (
-        trials is not None
-        and _beats_chance(one)
-        and all(trials.own.advantage > blob.advantage for blob in trials.middle)
-    )
+    if trials is None or not _beats_chance(one):
+        return False
+    needed = pt.needed_for_middle(trials)
+    return needed is None or trials.own.advantage > needed
 
 
 def _is_supported(one: Explanation) -> bool:
-    needed = pt.needed_for_middle(one.trials) if one.trials else None
-    return (
-        one.trials is not None
-        and needed is not None
-        and _beats_chance(one)
-        and one.trials.own.advantage > needed
-    )
+    trials = one.trials
+    tried = trials is not None and len(trials.middle) == trials.blobs
+    return tried and _may_be_supported(one)
 
 
 def evidence_of(made: Explanation) -> Evidence | None:

@@ -316,8 +316,31 @@ def test_the_middle_is_two_and_a_half_deviations_above_its_blobs():
     alike = trials(0.1, (0.0,) * 4, (0.12,) * 5)
     least = 0.12 + 0.03 * pt.reach(alike)
     assert pt.needed_for_middle(alike) == pytest.approx(least)
-    alone = trials(0.1, (0.0,) * 4, (0.12,))
-    assert pt.needed_for_middle(alone) == pytest.approx(least)
+
+
+@pytest.mark.parametrize("known", [1, 2, 3, 4])
+def test_some_blobs_say_the_least_that_all_can_ask_for(known):
+    """The closed form is the minimum over what the others may reach, and no drawn others ask for less."""
+    rng = np.random.default_rng(known)
+    for _ in range(20):
+        reached = rng.normal(0, 0.05, known)
+        some = trials(0.1, (0.0,) * 4, reached)._replace(blobs=5)
+        least = pt.needed_for_middle(some)
+
+        def asked(others, reached=reached):
+            values = [*reached, *others]
+            return statistics.mean(values) + 2.5 * statistics.stdev(values)
+
+        alike = [
+            asked([value] * (5 - known))
+            for value in (*np.linspace(-1, 1, 4001), statistics.mean(reached))
+        ]
+        span = pt.reach(some)
+        assert least == pytest.approx(max(*reached, min(*alike, 0.6 * span), -1), abs=1e-5)
+        for _ in range(50):
+            others = rng.normal(0, 0.1, 5 - known)
+            whole = trials(0.1, (0.0,) * 4, [*reached, *others])
+            assert pt.needed_for_middle(whole) >= least - 1e-9
 
 
 def test_nearly_all_of_the_range_beats_the_middle_but_not_a_blob_that_is_as_good():
@@ -486,6 +509,41 @@ def test_maps_of_one_image_share_their_opponents():
     order = 2 * 5
     chance, maps, middle, copies = 4, 2, 5, 2 * 2
     assert passes.count == 2 + 2 + (chance + maps + middle + copies) * order
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_blobs_that_can_change_nothing_are_left_out_and_the_verdict_is_the_same(seed):
+    """Blobs off the middle by a little: some beat it, most do not; all opponents give the same verdicts."""
+    rng = np.random.default_rng(seed)
+    image, truth, score = scene([(slice(8 + seed, 30 + seed), slice(14, 36))], seed)
+    y, x = np.mgrid[0:56, 0:56]
+    maps = [truth, *(-np.hypot(y - b, x - a) for a, b in rng.uniform(12, 40, (2, 2)))]
+    passes, baseline = Plain(score), np.zeros_like(image)
+    made = prove(passes, explanations(image, baseline, maps), seed, Silence())
+    cells = pt.cells_of(image, baseline, (seed, 0))
+    for one in made:
+        if verdict_of(one) == "no better than chance":
+            continue
+        curves = [
+            plain_curves(order, image, baseline, cells.grid, lambda x: score(x.astype(float)))
+            for order in pt.middle_orders(cells)
+        ]
+        blobs = tuple(pt.Curves(*map(tuple, pair)) for pair in curves)
+        needed = pt.needed_for_middle(one.trials._replace(middle=blobs))
+        beats = one.trials.own.advantage > needed
+        assert verdict_of(one) == ("supported" if beats else "weak")
+        assert evidence_of(one).middle_needed <= needed + 1e-6
+
+
+def test_a_map_that_the_middle_beats_ends_there():
+    y, x = np.mgrid[0:56, 0:56]
+    image, _, score = scene([(slice(20, 36), slice(20, 36))], 1)
+    passes = Plain(score)
+    near = -np.hypot(y - 30, x - 30)
+    (made,) = prove(passes, explanations(image, np.zeros_like(image), [near]), 0, Silence())
+    assert verdict_of(made) == "weak"
+    assert len(made.trials.middle) < 5
+    assert passes.count == 2 + 1 + (4 + 1 + len(made.trials.middle)) * 10
 
 
 def test_the_middle_is_not_tried_where_chance_is_not_beaten():
