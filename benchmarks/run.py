@@ -37,7 +37,7 @@ SLOWER = 1.10
 """Times its kept cost that a section may take."""
 NOISE = 0.02
 """Floors that do not count: a section of a tenth of a second differs so from round to round."""
-SELDOM = {"glue": 2, "peers": 2, "relevance": 2, "default": 3, "sections": 3}
+SELDOM = {"glue": 2, "peers": 2, "relevance": 2, "default": 3, "gpu": 3, "sections": 3}
 """Rounds of the dear commands; all of it takes less than 20 minutes on two cores."""
 
 
@@ -109,6 +109,8 @@ def commands(
         "render": [python, "-m", "reportgen", "render", str(work / "out8")],
         "--help": [python, "-m", "reportgen", "--help"],
     }  # fmt: skip
+    if shutil.which("nvidia-smi"):
+        found["gpu"] = [*whole, "-o", str(work / "gpu"), "--device", "gpu"]
     theirs = peers_python() if peers else None
     if theirs is not None:
         four = map(str, sorted(eight.iterdir())[:4])
@@ -242,6 +244,10 @@ def table(costs: dict[str, list[Cost]], rounds: int) -> str:
         ("render, CPU s", cpu(costs["render"]), "0.5"),
         ("--help, CPU s", cpu(costs["--help"]), "0.3"),
     ]
+    if "gpu" in costs:
+        walls = (statistics.median(c.wall for c in costs[name]) for name in ("gpu", "default"))
+        on_gpu, on_cpu = walls
+        rows.append(("default build on the GPU / on the CPU, wall clock", on_gpu / on_cpu, "1"))
     if "glue" in costs:
         rows.insert(0, ("glue / build, CPU (at least)", cpu(costs["glue"]) / build, "10"))
     head = (

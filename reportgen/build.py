@@ -27,6 +27,7 @@ from reportgen.inputs.given import read_inputs
 from reportgen.inputs.images import quiet_decoders
 from reportgen.nets.bounds import in_time
 from reportgen.nets.engine import import_keras, on_device
+from reportgen.nets.gpu import open_gpu
 from reportgen.nets.loading import check_model_file, open_model, runnable
 from reportgen.nets.stored import read_stored
 from reportgen.network.calls import choose_calls
@@ -172,6 +173,8 @@ def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Buil
         return _reported(stored, inputs, progress, created)
     progress.stage("TensorFlow")
     import_keras()
+    if settings.device == "gpu":
+        progress.stage(f"On {open_gpu()}")
     progress.stage("Loading the model")
     try:
         loaded = open_model(
