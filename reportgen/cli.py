@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import click
 from reportgen.addresses import is_address
 from reportgen.errors import (
     EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
     ConfigurationError,
     ReportError,
     ReportgenError,
@@ -218,9 +220,9 @@ def batch(
     try:
         with progress(quiet=quiet) as shown:
             tally = run_batch(jobs, Path(output), how, shown)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         say("reportgen: interrupted; finished reports stand. The same command goes on.", err=True)
-        return EXIT_INTERRUPTED
+        return _code_of(stop)
     if not quiet:
         say(f"{tally.sentence}.", err=True)
         say(Path(output) / "index.html")
@@ -385,6 +387,7 @@ def _build(options: dict[str, Any]) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code, also where nobody reads what it printed."""
+    signal.signal(signal.SIGTERM, _terminate)
     code = run(arguments)
     try:
         sys.stdout.flush()
@@ -392,6 +395,21 @@ def main(arguments: list[str] | None = None) -> None:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more, and says so
     sys.exit(code)
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """A scheduler, or the system, asks this process to end: it does as after Ctrl-C."""
+
+
+def _code_of(stop: BaseException) -> int:
+    """Return the exit code of an interruption, which click hands on as the cause of its own."""
+    terminated = isinstance(stop.__cause__ or stop, _TerminatedError)
+    return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: this process ends
+    raise _TerminatedError
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -405,9 +423,9 @@ def run(arguments: list[str] | None = None) -> int:
         if "unexpected extra argument" in error.format_message():
             say("Several values of an option are given one by one: -p A.png -p B.png.", err=True)
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stop:
         say("reportgen: interrupted; nothing was changed.", err=True)
-        return EXIT_INTERRUPTED
+        return _code_of(stop)
     except ReportgenError as error:
         say(f"reportgen: {' '.join(str(error).split())}", err=True)
         return error.exit_code

@@ -129,6 +129,7 @@ class NotApplicable(ReportgenError):  # noqa: N818 - not an error: the absence o
 
 
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 def worst(codes: list[int]) -> int:

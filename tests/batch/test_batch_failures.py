@@ -80,6 +80,19 @@ def test_ctrl_c_with_a_hung_report(tmp_path, engine):
     assert batches.rows(root) == [("good", name) for name in sorted(done)]
 
 
+def test_a_scheduler_that_ends_a_batch_leaves_nothing_behind(tmp_path):
+    spec = batches.light(tmp_path, "good") + batches.breaking(tmp_path, "hangs")
+    (tmp_path / "spec.toml").write_text(spec)
+    with batches.started("spec.toml", "-o", "out", "-j", "1", cwd=tmp_path) as (run, mark):
+        batches.wait_for((tmp_path / "hangs.py.begun").exists)
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate(timeout=60)
+        assert batches.gone(mark, 3) == []
+    assert run.returncode == 143, err
+    assert err.splitlines()[-1].startswith("reportgen: interrupted; finished reports stand")
+    assert batches.leftovers(tmp_path / "out") == []
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_driver_that_is_killed_goes_on(tmp_path, engine):
     """Nothing twice, nothing lost: the same bytes as from a run that nobody stopped."""

@@ -210,12 +210,21 @@ def test_real_build_killed_at_its_stages(tmp_path, two_reports):
         pages.check_page(folder)
 
 
-@pytest.mark.parametrize("stage", ["Tracing the forward pass", "Overview"])
-def test_interrupted_build_exits_130_and_the_old_report_stands(tmp_path, two_reports, stage):
+@pytest.mark.parametrize(
+    ("stage", "sent", "expected"),
+    [
+        ("Tracing the forward pass", signal.SIGINT, 130),
+        ("Overview", signal.SIGINT, 130),
+        ("Overview", signal.SIGTERM, 143),
+    ],
+)
+def test_interrupted_build_says_so_and_the_old_report_stands(
+    tmp_path, two_reports, stage, sent, expected
+):
     first, _ = two_reports
     build_copy(first, tmp_path / "out")
-    code, said = stopped_at(stage, tmp_path / "out", signal.SIGINT)
-    assert code == 130
+    code, said = stopped_at(stage, tmp_path / "out", sent)
+    assert code == expected
     assert "interrupted" in said
     assert "Traceback" not in said
     assert pages.tree(tmp_path / "out") == pages.tree(first)
