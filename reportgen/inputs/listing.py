@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.inputs.images import Encoded
     from reportgen.network.shapes import GivenShapes
     from reportgen.report.leaves import Notice
     from reportgen.settings import Settings
@@ -35,12 +36,12 @@ class Item(NamedTuple):
     """One probe that may be shown.
 
     Attributes:
-        source: an image file, or arrays by input name; None is the key of the one to feed where no
+        source: an image file, its bytes, or arrays by input name; None is the key of the one to feed where no
             name is an input's.
     """
 
     name: str
-    source: Path | Mapping[str | None, NDArray[Any]]
+    source: Path | Encoded | Mapping[str | None, NDArray[Any]]
     label: Any | None = None
 
 

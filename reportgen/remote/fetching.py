@@ -19,8 +19,8 @@ from reportgen.errors import (
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.label_files import read_table
 from reportgen.inputs.listing import natural
-from reportgen.remote.store import AT_ONCE, Store
 from reportgen.settings import MAX_REMOTE_BYTES, MAX_REMOTE_FILES
+from reportgen.stores import AT_ONCE, Store
 from reportgen.wording import bytes_text
 
 if TYPE_CHECKING:
