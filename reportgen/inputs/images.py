@@ -85,6 +85,15 @@ def decode(path: Picture, *, upright: bool = False) -> Pixels:
     return _opened(path, partial(_decode, upright=upright))
 
 
+def looks_like_image(content: bytes) -> bool:
+    """Tell whether bytes begin as an image does; nothing is decoded."""
+    try:
+        with quiet_decoders(), Image.open(io.BytesIO(content), formats=FORMATS):
+            return True
+    except Exception:  # noqa: BLE001 - decoders raise all sorts
+        return False
+
+
 def orientation_text(count: int, orientation: str) -> str:
     """Say what was done with pictures that have an EXIF orientation."""
     how = (

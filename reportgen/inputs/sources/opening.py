@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reportgen.inputs.images import Picture
 from reportgen.inputs.sources.listed import ListedSource
+from reportgen.inputs.sources.records import RecordSource
 from reportgen.inputs.sources.stacked import StackedSource
 from reportgen.inputs.sources.streamed import StreamedSource
 
@@ -27,6 +28,8 @@ def open_source(given: DataSource, inputs: Sequence[InputShape]) -> Source:
     Raises:
         DataError: arrays that do not fit the inputs.
     """
+    if isinstance(given.stream, RecordSource):
+        return given.stream
     if given.stream is not None:
         return StreamedSource(given.stream, inputs)
     items = given.listing.items
