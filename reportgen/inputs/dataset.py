@@ -97,7 +97,7 @@ class DataSet:
             raise DataError(
                 "--data: the model takes no images, so image files cannot be fed to it."
             )
-        label = given.listing.items[0].label
+        label = given.listing.items[0].label if given.listing.items else None
         self.label_names = tuple(str(name) for name in label) if isinstance(label, dict) else ()
         self.class_names = given.listing.class_names
         self.broken: list[Broken] = []

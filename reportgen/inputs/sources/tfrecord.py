@@ -54,14 +54,18 @@ class RecordFormat:
                 "TFRecord files need pip install 'keras-reportgen[tfrecord]'."
             ) from None
         self._image, self._label = features.image, features.label
-        for _, found in self.read(first, range(1), chosen=False):
-            if isinstance(found, dict):
-                self._image = self._image or _only_image(found, first)
-                self._label = self._label or _only_label(found, self._image, first)
-                missing = [n for n in (self._image, self._label) if n not in found]
-                if missing:
-                    raise DataError(_unlike(first, f"there is no feature {missing[0]!r}", found))
-                return
+        try:
+            records = self.read(first, range(PLACES), chosen=False)
+            found = next((one for _, one in records if isinstance(one, dict)), None)
+        except Damage:
+            return  # said where the first image is asked for
+        if found is None:
+            return
+        self._image = self._image or _only_image(found, first)
+        self._label = self._label or _only_label(found, self._image, first)
+        missing = [name for name in (self._image, self._label) if name not in found]
+        if missing:
+            raise DataError(_unlike(first, f"there is no feature {missing[0]!r}", found))
 
     def length(self, file: RecordFile) -> int | None:  # noqa: ARG002 - the protocol's
         """Return None: records are not counted anywhere."""
