@@ -125,7 +125,7 @@ def _shard(
     parts = _restored(held, data, folds)
     if held is not None and parts is not None:
         read = int(held["read"])
-        progress.advance(len(shard))
+        progress.advance(read + int(held["broken"]))
     else:
         data.broken, counts = [], list[int]()
         parts = {kind: fold.empty() for kind, fold in folds.items()}
