@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import subprocess
 import sys
 
@@ -14,8 +16,10 @@ import pytest
 from datasets import NAMES, WRITERS, as_folder, as_parquet, as_tar, as_tfrecord, samples
 from keras import layers
 from pages import check_page, page_text
+from PIL import Image
 
 import reportgen
+from reportgen.errors import DataError
 from reportgen.inputs.data_source import list_data
 from reportgen.settings import Settings
 
@@ -191,6 +195,48 @@ def test_the_command_line_takes_them(model, tmp_path, kind):
     assert done.returncode == 6
     assert "is empty (0 bytes)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_goes_meanwhile_is_an_error_and_no_broken_image(tmp_path):
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/sets/x.tar", as_tar(tmp_path / "x.tar", samples()).read_bytes())
+    one = list_data("memory://sets/x.tar", Settings()).stream
+    other = list_data(str(tmp_path / "x.tar"), Settings()).stream
+    store.rm("/sets/x.tar")
+    (tmp_path / "x.tar").unlink()
+    with pytest.raises(DataError, match=r"memory://sets/x\.tar: there is nothing of that name"):
+        list(one.read(one.shards(4)[0]))
+    with pytest.raises(DataError, match=r"x\.tar: No such file"):
+        list(other.read(other.shards(4)[0]))
+
+
+def test_pictures_with_an_orientation_are_decided_both_ways(model, tmp_path):
+    """As those of a folder are."""
+    given = []
+    for key, png, label in samples(12):
+        picture, held = Image.open(io.BytesIO(png)), io.BytesIO()
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        picture.save(held, "JPEG", exif=exif)
+        given.append((key, held.getvalue(), label))
+    of_folder = build(model, as_folder(tmp_path / "set", given), tmp_path)
+    of_tar = build(model, as_tar(tmp_path / "x.tar", given), tmp_path)
+    assert content(of_tar).turned == content(of_folder).turned
+    assert content(of_tar).turned.images == 12
+
+
+def test_no_name_of_a_file_is_shown_where_names_are_hidden(model, tmp_path):
+    (tmp_path / "set").mkdir()
+    for number in range(2):
+        given = samples(20, seed=number)
+        given[3] = (given[3][0], b"no image", 0)
+        as_tar(tmp_path / "set" / f"secret-{number}.tar", given)
+    made = build(model, tmp_path / "set", tmp_path, hide_names=True)
+    page = page_text(tmp_path / "out")
+    assert "secret" not in page
+    assert "000003" not in page
+    names = [m.name for m in content(made).result.mistakes]
+    assert all(re.fullmatch(r"image \d+ of file [01]", name) for name in names), names
 
 
 def test_another_machine_lists_the_same_shards(tmp_path):

@@ -117,7 +117,7 @@ class DataSet:
 
     def name(self, place: int) -> str:
         """Return the name of an image or what else there is: its file's, or its place."""
-        name = "" if self._settings.hide_names else self._source.name(place)
+        name = self._source.name(place, hidden=self._settings.hide_names)
         return name or f"{called(self._inputs).one} {place}"
 
     def item(self, row: Row) -> Item:

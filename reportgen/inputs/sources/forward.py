@@ -36,12 +36,14 @@ class Damage(Exception):  # noqa: N818 - a fact about a file, which is counted
 class Guarded(io.RawIOBase):
     """The bytes of a file as they are stored; what its disk or store answers becomes a sentence."""
 
+    _raw: Any = None
+
     def __init__(self, file: RecordFile) -> None:
         self._where = file.where
         self._store: Store | None = None
         if not isinstance(file.where, Path):
             self._store = Store(file.where, DataError)
-            self._raw: Any = self._store.open(file.where)
+            self._raw = self._store.open(file.where)
             return
         with self._asked():
             self._raw = open_regular(file.where)
@@ -83,7 +85,7 @@ class Guarded(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file."""
-        if not self.closed and hasattr(self, "_raw"):
+        if not self.closed and self._raw is not None:
             self._raw.close()
         super().close()
 

@@ -37,9 +37,9 @@ class ListedSource:
         self.pictures = isinstance(items[0].source, Picture)
         self.total: int | None = len(items)
 
-    def name(self, place: int) -> str:
+    def name(self, place: int, *, hidden: bool = False) -> str:
         """Return a file's name."""
-        return self._items[place].name if self.pictures else ""
+        return self._items[place].name if self.pictures and not hidden else ""
 
     def shards(self, block: int) -> list[range]:
         """Return the places cut into runs that end where blocks do."""

@@ -47,8 +47,13 @@ class Source(Protocol):
     def total(self) -> int | None:
         """How many images it has; None where only reading tells."""
 
-    def name(self, place: int) -> str:
-        """Return what an image is called; nothing where it has no name."""
+    def name(self, place: int, *, hidden: bool = False) -> str:
+        """Return what an image is called, nothing where it has no name.
+
+        Args:
+            place: of the image.
+            hidden: whether the names of files may not be told.
+        """
 
     def shards(self, block: int) -> list[range]:
         """Return the places of each shard, in order."""

@@ -72,9 +72,11 @@ class RecordSource:
         self.total = None if None in lengths else sum(length or 0 for length in lengths)
         self.class_names = features.classes or form.class_names
 
-    def name(self, place: int) -> str:
+    def name(self, place: int, *, hidden: bool = False) -> str:
         """Return what a record that was looked at is called, of others the file and the number in it."""
         number, inside = place >> _BITS, place % PLACES
+        if hidden:
+            return f"image {inside} of file {number}"
         return self._names.get(place) or f"{self._files[number].name}, image {inside}"
 
     def shards(self, block: int) -> list[range]:

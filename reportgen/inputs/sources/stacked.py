@@ -57,7 +57,7 @@ class StackedSource:
         self._types = {name: spec.dtype for name, spec in specs.items()}
         self.whole = all(array.shape[1:] == specs[key].shape for key, array in self._arrays.items())
 
-    def name(self, place: int) -> str:  # noqa: ARG002 - rows of arrays have none
+    def name(self, place: int, *, hidden: bool = False) -> str:  # noqa: ARG002 - rows of arrays have none
         """Return nothing."""
         return ""
 

@@ -33,7 +33,7 @@ class StreamedSource:
         self._dataset, self._inputs = dataset, inputs
         self._sums: dict[int, int] = {}
 
-    def name(self, place: int) -> str:  # noqa: ARG002 - elements have none
+    def name(self, place: int, *, hidden: bool = False) -> str:  # noqa: ARG002 - elements have none
         """Return nothing."""
         return ""
 
