@@ -93,7 +93,8 @@ def find_files(source: str | Path) -> Found | None:
     if not named:
         _check_splits(source, files)
     _check_each(files)
-    return Found(kind, tuple(files), folder, _missing(files)) if kind else None
+    notices = () if named and len(files) == 1 else _missing(files)
+    return Found(kind, tuple(files), folder, notices) if kind else None
 
 
 def _here(path: Path) -> _Listed:
@@ -206,7 +207,7 @@ def _missing(files: Sequence[RecordFile]) -> tuple[Notice, ...]:
     """Say where names tell of more files than there are."""
     parts = [re.search(r"(\d+)-of-(\d+)", file.name) for file in files]
     told = {int(part[2]) for part in parts if part}
-    if len(files) == 1 or len(told) != 1 or not all(parts) or len(files) >= max(told):
+    if len(told) != 1 or not all(parts) or len(files) >= max(told):
         return ()
     text = f"The data set is {len(files)} of the {max(told)} files that their names tell of."
     return (Notice("warning", text),)

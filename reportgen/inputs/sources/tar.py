@@ -232,8 +232,13 @@ def _is_image(ending: str) -> bool:
 
 
 def _key(name: str) -> tuple[str, str]:
-    """Return the key and the ending of a member, as WebDataset cuts its name: at the last part's first dot."""
+    """Return the key and the ending of a member, as WebDataset cuts its name: at the last part's first dot.
+
+    Names that begin with a dot are those of systems, and have no ending.
+    """
     folder, slash, last = name.rpartition("/")
+    if last.startswith("."):
+        return name, ""
     stem, _, ending = last.partition(".")
     return f"{folder}{slash}{stem}", ending.lower()
 

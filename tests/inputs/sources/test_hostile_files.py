@@ -90,10 +90,19 @@ def test_members_of_other_types_are_passed_over(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         special(tar, "test/", tarfile.DIRTYPE)
         for key, png, label in GOOD:
+            add(tar, f"test/._{key}.png", b"what macOS puts beside a file")
             add(tar, f"test/{key}.png", png)
             add(tar, f"test/{key}.mp3", b"x" * 5000)
             add(tar, f"test/{key}.cls", str(label).encode())
-    assert read(tmp_path / "x.tar")[1] == 3
+    data, count = read(tmp_path / "x.tar")
+    assert (count, data.broken_count) == (3, 0)
+
+
+def test_files_that_names_tell_of_and_that_are_missing_are_told(tmp_path):
+    as_tar(tmp_path / "x-00001-of-00003.tar", GOOD)
+    (notice,) = list_data(tmp_path, Settings()).listing.notices
+    assert "1 of the 3 files" in notice.text
+    assert not list_data(tmp_path / "x-00001-of-00003.tar", Settings()).listing.notices
 
 
 def declared(tmp_path, size, kind=tarfile.REGTYPE, name="big.png"):
