@@ -12,7 +12,7 @@ from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.label_files import find_masks, read_table
 from reportgen.inputs.listing import Item, Listing, list_images
 from reportgen.inputs.sources.files import find_files
-from reportgen.inputs.sources.records import open_records
+from reportgen.inputs.sources.records import RecordSource, open_records
 
 if TYPE_CHECKING:
     from reportgen.inputs.sources.files import Found
@@ -49,6 +49,10 @@ def list_data(source: Any, settings: Settings) -> DataSource:
         given = _gathered(source, settings)
     except (ProbeError, LabelError) as error:
         raise DataError(f"--data: {error}") from error
+    if settings.data_features and not isinstance(given.stream, RecordSource):
+        raise DataError(
+            "--data-features describes .tar, .tfrecord and .parquet files, and --data is none of them."
+        )
     if given.stream is None and all(item.label is None for item in given.listing.items):
         raise DataError(
             "--data: the images have no labels. A folder of class folders, a folder of images with a folder "

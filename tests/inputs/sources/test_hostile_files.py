@@ -249,6 +249,16 @@ def test_a_description_that_says_something_else_is_refused(tmp_path, text, said)
         opened(tmp_path / "x.tfrecord")
 
 
+def test_a_description_of_what_is_no_record_is_refused(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "0.png").write_bytes(GOOD[0][1])
+    with pytest.raises(DataError, match="--data-features describes"):
+        opened(tmp_path, data_features=str(tmp_path / "features.toml"))
+    as_tar(tmp_path / "x.tar", GOOD)
+    with pytest.raises(DataError, match=r"other\.toml"):
+        opened(tmp_path / "x.tar", data_features=str(tmp_path / "other.toml"))
+
+
 def test_features_that_could_all_be_meant_are_named(tmp_path):
     as_tfrecord(tmp_path / "x.tfrecord", GOOD, label="number", more=True)
     with pytest.raises(
