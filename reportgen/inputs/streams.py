@@ -80,9 +80,14 @@ def first_images(listing: Listing, inputs: Sequence[InputShape], settings: Setti
         ]
     if not items:
         raise ProbeError("The data set is empty.")
-    note = Notice("info", f"The first {len(items)} elements of the data set are shown.")
-    found = listing._replace(items=tuple(items), notices=(*listing.notices, note), stream=None)
+    notices = (*listing.notices, first_notice(len(items)))
+    found = listing._replace(items=tuple(items), notices=notices, stream=None)
     return labelled(found, settings)
+
+
+def first_notice(count: int) -> Notice:
+    """Say that the first elements of a data set are shown; what chooses others takes it back."""
+    return Notice("info", f"The first {count} elements of the data set are shown.")
 
 
 def _single(label: Any) -> Any:
