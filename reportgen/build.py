@@ -103,8 +103,8 @@ def build_report(
         history: how the training went: a CSVLogger file, ``History.history`` as JSON, a TensorBoard folder,
             a ``keras.callbacks.History`` or a mapping from name to values.
         data: a labelled data set to evaluate on: a folder of class folders, a CSV of ``file,label``, an
-            ``.npz`` with x and y, an ``(x, y)`` pair or a ``tf.data.Dataset``. Probes are drawn from it where
-            none are given.
+            ``.npz`` with x and y, an ``(x, y)`` pair, a ``tf.data.Dataset``, or files of many images (``.tar``,
+            ``.tfrecord``, ``.parquet``). Probes are drawn from it where none are given.
         output: the report folder, or a name that ends in ``.html`` for the page alone as one file; None makes a
             temporary folder.
         progress: told what is being done.

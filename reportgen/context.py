@@ -224,7 +224,7 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
     found = read_probes(listing, context.specs, inputs.settings)
     if not context.classes and (names := _fitting_names(listing, context)):
         text = (
-            "The class names are those of the folders or the data set in alphabetical order, as "
+            "The class names are those of the data set, or of the folders in alphabetical order, as "
             "image_dataset_from_directory numbers them. --classes gives others."
         )
         found = found._replace(notices=(*found.notices, Notice("info", text)))
@@ -233,7 +233,7 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
         folders = listing.class_names
         more = ", …" if len(folders) > 3 else ""
         text = (
-            f"The folders or the data set call the classes {', '.join(folders[:3])}{more}; in alphabetical "
+            f"The folders or the data set call the classes {', '.join(folders[:3])}{more}; in their "
             f"order they are read as the class names given: {folders[0]!r} is {context.classes[0]!r}."
         )
         found = found._replace(notices=(*found.notices, Notice("info", text)))

@@ -122,10 +122,11 @@ _TABLE = (
     ),
     Option(
         "data",
-        "A labelled data set to evaluate on: folder of class folders, CSV of `file,label`, `.npz` of x and y",
-        "path", metavar="PATH",
+        "A labelled data set to evaluate on: folder of class folders, CSV of `file,label`, `.npz` of x and y, "
+        "WebDataset `.tar`, `.tfrecord`, `.parquet`", "path", metavar="PATH",
         more="Also a folder of `images` and `masks`, and a CSV of `file,mask`; a CSV's paths count from its "
-        "folder, and it may have a column for each output or number",
+        "folder, and it may have a column for each output or number. Of the last three also"
+        " a folder or a pattern",
     ),
     Option(
         "history",
@@ -143,6 +144,11 @@ _TABLE = (
     ),
     Option(
         "labels", "True labels: CSV of `file,label`", "path", metavar="FILE", normalised=values.labels
+    ),
+    Option(
+        "data_features", "Which feature, column or member holds image and label: a TOML",
+        "path", metavar="FILE", normalised=values.path_text,
+        more="`features.toml` beside the files needs no option",
     ),
     Option(
         "resize", "How images of another aspect ratio are fitted", "choice",

@@ -83,6 +83,11 @@ MAX_REMOTE_FILES = 200_000
 """That one build fetches from stores."""
 MAX_REMOTE_BYTES = 64 * 2**30
 
+MAX_RECORD_BYTES = 64 * 2**20
+"""Of one image, and of one record, in a tar, a TFRecord or a Parquet file."""
+MAX_LABEL_BYTES = 2**20
+"""Of a label that is a member of a tar, and of a ``features.toml``."""
+
 SLAB_BYTES = 256 * 2**20
 """A stored weight that is larger is read and measured slab by slab."""
 
@@ -123,6 +128,7 @@ class BuildOptions(TypedDict, total=False):
     max_probes: int | None
     classes: str | PathLike[str] | Sequence[str] | None
     labels: str | PathLike[str] | Mapping[str, Any] | Iterable[Any] | None
+    data_features: str | PathLike[str] | None
     resize: Resize | None
     orientation: Orientation | None
     bands: int | str | Sequence[int] | None
@@ -188,6 +194,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_probes: int = 8
     classes: tuple[str, ...] | str | None = None
     labels: str | dict[str, Any] | tuple[Any, ...] | None = None
+    data_features: str | None = None
     resize: Resize = "stretch"
     orientation: Orientation = "keras"
     bands: tuple[int, ...] = ()

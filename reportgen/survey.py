@@ -13,6 +13,7 @@ from reportgen.inputs.dataset import MOST_BROKEN, Broken, Row
 from reportgen.inputs.listing import Listing
 from reportgen.inputs.preprocessing import is_function
 from reportgen.inputs.probes import read_probes
+from reportgen.inputs.streams import first_notice
 from reportgen.observe import run_round
 from reportgen.report.leaves import Notice
 
@@ -100,7 +101,9 @@ def with_chosen_probes(
         "decided wrong, the surest mistake of each class in turn, and "
         f"{len(rows) - count} that are decided right."
     )
-    notices = (Notice("info", text), *probes.set.notices)
+    before = first_notice(len(probes.set.probes))
+    kept = (notice for notice in probes.set.notices if notice != before)
+    notices = (Notice("info", text), *kept)
     found = found._replace(total=chosen.images, notices=notices, chosen=True)
     fed = dict(found.inputs)
     if found.image_input is not None:
@@ -125,7 +128,7 @@ def _shard(
     parts = _restored(held, data, folds)
     if held is not None and parts is not None:
         read = int(held["read"])
-        progress.advance(len(shard))
+        progress.advance(read + int(held["broken"]))
     else:
         data.broken, counts = [], list[int]()
         parts = {kind: fold.empty() for kind, fold in folds.items()}

@@ -608,7 +608,8 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         "architecture",
         "like",
         "mlflow-run",
-    }  # for weights alone; tested with a real server
+        "data-features",
+    }  # for weights alone; tested with a real server; for data sets in large files
     assert given == known - {"config"} - elsewhere
     assert cli.run(["build", str(models.saved("classifier")), "--config", "trusted.toml"]) == 0
     report = pages.check_page(tmp_path / "made")

@@ -48,7 +48,8 @@ def test_the_oldest_pins_are_the_lowest_versions_declared():
     store = extras["remote"][
         0
     ]  # s3fs asks for one very fsspec: the tests here need no more than that
-    declared = [*project["dependencies"], *extras["tensorboard"], store]
+    formats = (*extras["parquet"], *extras["tfrecord"], *extras["tensorboard"])
+    declared = [*project["dependencies"], *formats, store]
     lowest = dict(re.match(r"([\w-]+)>=([\w.]+)", text).groups() for text in declared)
     lines = (ROOT / "requirements" / "oldest.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
@@ -232,7 +233,7 @@ def test_the_documented_limits_are_those_that_hold():
     assert {name for _, name in rows} >= {
         n for n in vars(settings) if n.startswith("MAX_HISTORY_C")
     }
-    assert len(rows) == 26
+    assert len(rows) == 28
     for value, name in rows:
         assert getattr(settings, name) == int(value.replace(",", "")), name
 

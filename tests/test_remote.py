@@ -38,7 +38,7 @@ from reportgen.integrations.keras import ReportCallback
 from reportgen.remote import fetching
 from reportgen.remote.fetching import Sources, fetched
 from reportgen.remote.sending import send
-from reportgen.remote.store import Store, _reason
+from reportgen.stores import Store, _reason
 from reportgen.terminal import quieten
 
 LEAN = {"sections": ("overview", "probes")}

@@ -85,7 +85,7 @@ def digest_of_file(path: Path) -> bytes:
 def state(path: str) -> tuple[tuple[str, ...], ...]:
     """Return what a path names: name, size and time of change of each file."""
     if is_address(path):
-        from reportgen.remote.store import Store
+        from reportgen.stores import Store
 
         address = parse_address(path)
         return tuple(Store(address, ModelError).states(address))

@@ -222,7 +222,7 @@ def _remote_matches(pattern: str) -> Iterator[tuple[str, str]]:
     if not _MAGIC.search(pattern):
         yield address.name, pattern
         return
-    from reportgen.remote.store import Store
+    from reportgen.stores import Store
 
     found = Store(address, ModelError).matching(address)
     if not found:

@@ -11,8 +11,11 @@ from reportgen.errors import DataError, LabelError, ProbeError
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.label_files import find_masks, read_table
 from reportgen.inputs.listing import Item, Listing, list_images
+from reportgen.inputs.sources.files import find_files
+from reportgen.inputs.sources.records import RecordSource, open_records
 
 if TYPE_CHECKING:
+    from reportgen.inputs.sources.files import Found
     from reportgen.settings import Settings
 
 
@@ -21,7 +24,8 @@ class DataSource(NamedTuple):
 
     Attributes:
         listing: its images; those of a ``tf.data.Dataset`` are listed when the network is known.
-        stream: the ``tf.data.Dataset``; None for files and arrays.
+        stream: the ``tf.data.Dataset``, or the ``RecordSource`` of files of many images; None for image files
+            and arrays.
     """
 
     listing: Listing
@@ -34,8 +38,9 @@ def list_data(source: Any, settings: Settings) -> DataSource:
     Args:
         source: a folder of class folders, a folder of images with a folder of masks beside it, an ``.npz``
             with images and labels, a CSV of ``file,label``, an ``(x, y)`` pair (``y`` may be a mapping from
-            output name to labels), or a ``tf.data.Dataset``, which is read element by element.
-        settings: for ``labels`` and ``max_probes``.
+            output name to labels), a ``tf.data.Dataset``, read element by element, or files of many images
+            (WebDataset's ``.tar``, ``.tfrecord``, ``.parquet``), by path, pattern, folder or address.
+        settings: for ``labels``, ``data_features`` and ``max_probes``.
 
     Raises:
         DataError: nothing there, or no labels.
@@ -44,6 +49,10 @@ def list_data(source: Any, settings: Settings) -> DataSource:
         given = _gathered(source, settings)
     except (ProbeError, LabelError) as error:
         raise DataError(f"--data: {error}") from error
+    if settings.data_features and not isinstance(given.stream, RecordSource):
+        raise DataError(
+            "--data-features describes .tar, .tfrecord and .parquet files, and --data is none of them."
+        )
     if given.stream is None and all(item.label is None for item in given.listing.items):
         raise DataError(
             "--data: the images have no labels. A folder of class folders, a folder of images with a folder "
@@ -54,6 +63,9 @@ def list_data(source: Any, settings: Settings) -> DataSource:
 
 def _gathered(source: Any, settings: Settings) -> DataSource:
     if isinstance(source, str | Path):
+        found = find_files(source)
+        if found is not None:
+            return _of_records(found, settings)
         path = Path(source)
         if path.suffix.lower() == ".csv":
             return DataSource(_of_csv(path))
@@ -69,6 +81,18 @@ def _gathered(source: Any, settings: Settings) -> DataSource:
             raise ProbeError("labels by output name need the images in one array")
         return DataSource(listing._replace(items=(listing.items[0]._replace(label=labels),)))
     return DataSource(list_images(source, settings))
+
+
+def _of_records(found: Found, settings: Settings) -> DataSource:
+    """Look at the first image alone."""
+    records = open_records(found, settings.data_features)
+    if records.first(1)[0].label is None:
+        raise DataError(
+            f"--data: {found.files[0].where}: the first image has no label. In a tar it is KEY.cls, KEY.json "
+            "or KEY.txt beside KEY.jpg; a features.toml says what else it is called."
+        )
+    listing = Listing((), records.class_names, found.notices, records.total, stream=records)
+    return DataSource(listing, records)
 
 
 def _of_csv(path: Path) -> Listing:

@@ -162,6 +162,22 @@ def with_channels_last(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     return np.moveaxis(array, -3, -1) if channels_in_front(array.shape, spec.shape) else array
 
 
+def one_by_input(source: Any, inputs: Sequence[InputShape]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one image by input name, without the batch dimension, channels last.
+
+    Raises:
+        ProbeError: they do not fit the inputs.
+    """
+    named = by_input(source, inputs, main_input(inputs))
+    specs = {spec.name: spec for spec in inputs}
+    return {
+        key: with_channels_last(array, specs[key])
+        if array.ndim == len(specs[key].shape)
+        else as_batch(array, specs[key])[0]
+        for key, array in named.items()
+    }
+
+
 def as_batch(array: NDArray[Any], spec: InputShape) -> NDArray[Any]:
     """Give ``array`` a first axis that counts probes, and the input's rank behind it, channels last.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import struct
 import threading
 import warnings
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,7 +21,6 @@ from reportgen.settings import MAX_DEEP_PIXELS, MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -36,6 +37,21 @@ SUFFIXES = frozenset({
 })  # fmt: skip
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Encoded(NamedTuple):
+    """An image file's bytes, where it is a part of a larger file."""
+
+    name: str
+    content: bytes
+
+    def open(self, _mode: str = "rb") -> io.BytesIO:
+        """Return the bytes to be read, as ``Path.open`` does."""
+        return io.BytesIO(self.content)
+
+
+Picture = Path | Encoded
+"""What an image is decoded from."""
 
 
 class Pixels(NamedTuple):
@@ -55,11 +71,11 @@ class Pixels(NamedTuple):
     tagged: bool = False
 
 
-def decode(path: Path, *, upright: bool = False) -> Pixels:
+def decode(path: Picture, *, upright: bool = False) -> Pixels:
     """Decode a file: first frame, CMYK and palettes as RGB(A), 16 bits kept.
 
     Args:
-        path: of the file.
+        path: of the file, or its bytes.
         upright: whether an EXIF orientation is applied; Keras' loaders (``load_img``,
             ``image_dataset_from_directory``) and ``tf.io.decode_jpeg`` read pictures as they are stored.
 
@@ -67,6 +83,15 @@ def decode(path: Path, *, upright: bool = False) -> Pixels:
         ProbeError: unreadable, truncated, of another kind, or of more than 100 megapixels.
     """
     return _opened(path, partial(_decode, upright=upright))
+
+
+def looks_like_image(content: bytes) -> bool:
+    """Tell whether bytes begin as an image does; nothing is decoded."""
+    try:
+        with quiet_decoders(), Image.open(io.BytesIO(content), formats=FORMATS):
+            return True
+    except Exception:  # noqa: BLE001 - decoders raise all sorts
+        return False
 
 
 def orientation_text(count: int, orientation: str) -> str:
@@ -79,7 +104,7 @@ def orientation_text(count: int, orientation: str) -> str:
     return f"{count:,} image{'' if count == 1 else 's'} with an EXIF orientation: {how}."
 
 
-def decode_mask(path: Path) -> NDArray[Any]:
+def decode_mask(path: Picture) -> NDArray[Any]:
     """Decode a mask: the class of every pixel as it is stored, the index where there is a palette.
 
     Returns:
@@ -102,9 +127,9 @@ def quiet_decoders() -> Iterator[None]:
         yield
 
 
-def _opened(path: Path, read: Callable[[Image.Image, Path], Read]) -> Read:
+def _opened(path: Picture, read: Callable[[Image.Image, Picture], Read]) -> Read:
     try:
-        size = path.stat().st_size
+        size = path.stat().st_size if isinstance(path, Path) else len(path.content)
     except OSError as error:
         raise ProbeError(f"{path.name}: {error.strerror}") from None
     if size == 0:
@@ -113,7 +138,7 @@ def _opened(path: Path, read: Callable[[Image.Image, Path], Read]) -> Read:
         alone = threading.current_thread() is threading.main_thread()
         with (
             quiet_decoders() if alone else contextlib.nullcontext(),
-            Image.open(path, formats=FORMATS) as image,
+            Image.open(path if isinstance(path, Path) else path.open(), formats=FORMATS) as image,
         ):
             return read(image, path)
     except ProbeError:
@@ -128,14 +153,14 @@ def _opened(path: Path, read: Callable[[Image.Image, Path], Read]) -> Read:
         ) from None
 
 
-def _too_large(path: Path, megapixels: str) -> ProbeError:
+def _too_large(path: Picture, megapixels: str) -> ProbeError:
     limit = MAX_PIXELS // 1_000_000
     return ProbeError(
         f"{path.name}: {megapixels} than the limit of {limit} megapixels; not decoded"
     )
 
 
-def _decode_mask(image: Image.Image, path: Path) -> NDArray[Any]:
+def _decode_mask(image: Image.Image, path: Picture) -> NDArray[Any]:
     _check_size(image, path)
     array = np.asarray(image)
     if array.ndim == 3:
@@ -175,12 +200,12 @@ def fit_mask(mask: NDArray[Any], shape: tuple[int, int], resize: str, fill: int)
     return nearest
 
 
-def _check_size(image: Image.Image, path: Path) -> None:
+def _check_size(image: Image.Image, path: Picture) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(path, f"{image.width * image.height / 1e6:.0f} megapixels, more")
 
 
-def _decode(image: Image.Image, path: Path, *, upright: bool) -> Pixels:
+def _decode(image: Image.Image, path: Picture, *, upright: bool) -> Pixels:
     _check_size(image, path)
     kind = f"{image.format}, {_mode_name(image.mode)}"
     notes = []
@@ -240,7 +265,7 @@ def _plain_mode(image: Image.Image) -> str:
     )
 
 
-def _deep(array: NDArray[Any], path: Path) -> tuple[NDArray[Any], str]:
+def _deep(array: NDArray[Any], path: Picture) -> tuple[NDArray[Any], str]:
     """Bring 16-bit and float greys to 0..255 without rounding, by their type alone.
 
     Floats mean 0..1 and wider integers hold 16 bits, as scikit-image and Pillow write them. What lies beyond
@@ -261,7 +286,7 @@ def _deep(array: NDArray[Any], path: Path) -> tuple[NDArray[Any], str]:
     return scaled, note
 
 
-def _deep_png(path: Path) -> NDArray[Any] | None:
+def _deep_png(path: Picture) -> NDArray[Any] | None:
     """Decode a PNG with 16 bits a channel, which Pillow cuts to 8 unless it is grey; None for others."""
     with path.open("rb") as file:
         head = file.read(26)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.inputs.images import Encoded
     from reportgen.network.shapes import GivenShapes
     from reportgen.report.leaves import Notice
     from reportgen.settings import Settings
@@ -35,12 +36,12 @@ class Item(NamedTuple):
     """One probe that may be shown.
 
     Attributes:
-        source: an image file, or arrays by input name; None is the key of the one to feed where no
+        source: an image file, its bytes, or arrays by input name; None is the key of the one to feed where no
             name is an input's.
     """
 
     name: str
-    source: Path | Mapping[str | None, NDArray[Any]]
+    source: Path | Encoded | Mapping[str | None, NDArray[Any]]
     label: Any | None = None
 
 
@@ -50,7 +51,8 @@ class Listing(NamedTuple):
     Attributes:
         class_names: from the names of class folders or from the data set; empty without them.
         total: how many there are; more than ``items`` where the source was cut short while reading.
-        stream: a ``tf.data.Dataset`` whose images are not listed yet: the network's input says what one is.
+        stream: a ``tf.data.Dataset`` whose images are not listed yet: the network's input says what one is; or
+            files of many images.
     """
 
     items: tuple[Item, ...]
@@ -93,7 +95,7 @@ class Listing(NamedTuple):
 
 def _shapes_in(dataset: Any) -> GivenShapes:
     """Return the shapes that a data set declares for its images."""
-    spec = dataset.element_spec
+    spec = getattr(dataset, "element_spec", {})
     spec = spec[0] if isinstance(spec, tuple) else spec
     shapes = {}
     for name, tensor in (spec if isinstance(spec, dict) else {None: spec}).items():

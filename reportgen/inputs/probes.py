@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from reportgen.inputs.fitting import (
     with_channels_last,
     with_zeros,
 )
-from reportgen.inputs.images import decode, fit, orientation_text
+from reportgen.inputs.images import Picture, decode, fit, orientation_text
 from reportgen.inputs.listing import Item
 from reportgen.numerics import even_sample
 from reportgen.report.leaves import Notice
@@ -110,7 +109,7 @@ def read_probes(listing: Listing, inputs: Sequence[InputShape], settings: Settin
     Raises:
         ProbeError: none can be read, or arrays do not fit.
     """
-    if isinstance(listing.items[0].source, Path):
+    if isinstance(listing.items[0].source, Picture):
         return _read_files(listing, inputs, settings)
     return _read_arrays(listing, inputs, settings)
 
@@ -128,10 +127,11 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
     variants: list[Variant] = []
     rows, notices, resized, tagged = [], list(listing.notices), 0, 0
     for item in sample(listing.items, settings.max_probes):
+        picture: Any = item.source
         try:
-            pixels = decode(Path(str(item.source)), upright=settings.orientation == "exif")
+            pixels = decode(picture, upright=settings.orientation == "exif")
             fitted = fit(pixels.array, (shape[0], shape[1], shape[2]), settings.resize)
-            others = _read_otherwise(Path(str(item.source)), pixels, target, settings)
+            others = _read_otherwise(picture, pixels, target, settings)
         except ProbeError as error:
             notices.append(_left_out(item, error, settings))
             continue
@@ -153,7 +153,7 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
 
 
 def _read_otherwise(
-    path: Path, pixels: Pixels, target: InputShape, settings: Settings
+    path: Picture, pixels: Pixels, target: InputShape, settings: Settings
 ) -> list[tuple[Reading, NDArray[Any]]]:
     """Return a file's image fitted with another aspect ratio and another way up, where it has them."""
     others = _fitted_otherwise(pixels.array, target, settings)
@@ -183,7 +183,7 @@ def _as_input(array: NDArray[Any], target: InputShape, resize: str) -> NDArray[A
 
 def _left_out(item: Item, error: ProbeError, settings: Settings) -> Notice:
     """Say which file was left out and why; not which where names are hidden."""
-    reason = str(error).removeprefix(f"{Path(str(item.source)).name}: ")
+    reason = str(error).removeprefix(f"{getattr(item.source, 'name', '')}: ")
     named = "a file" if settings.hide_names else item.name
     return Notice("warning", f"A probe was left out. {named}: {reason}.")
 

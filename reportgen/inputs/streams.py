@@ -11,6 +11,7 @@ from reportgen.errors import ProbeError
 from reportgen.inputs.classes import label_of_value
 from reportgen.inputs.fitting import called, main_input
 from reportgen.inputs.listing import Item, labelled
+from reportgen.inputs.sources.records import RecordSource
 from reportgen.network.shapes import is_batch
 from reportgen.report.leaves import Notice
 
@@ -69,16 +70,24 @@ def first_images(listing: Listing, inputs: Sequence[InputShape], settings: Setti
     """
     if listing.stream is None:
         return listing
-    images = islice(images_of(listing.stream, inputs), settings.max_probes)
-    items = [
-        Item(f"{called(inputs).one} {place}", arrays, _single(label))
-        for place, (arrays, label) in enumerate(images)
-    ]
+    if isinstance(listing.stream, RecordSource):
+        items = listing.stream.first(settings.max_probes)
+    else:
+        images = islice(images_of(listing.stream, inputs), settings.max_probes)
+        items = [
+            Item(f"{called(inputs).one} {place}", arrays, _single(label))
+            for place, (arrays, label) in enumerate(images)
+        ]
     if not items:
         raise ProbeError("The data set is empty.")
-    note = Notice("info", f"The first {len(items)} elements of the data set are shown.")
-    found = listing._replace(items=tuple(items), notices=(*listing.notices, note), stream=None)
+    notices = (*listing.notices, first_notice(len(items)))
+    found = listing._replace(items=tuple(items), notices=notices, stream=None)
     return labelled(found, settings)
+
+
+def first_notice(count: int) -> Notice:
+    """Say that the first elements of a data set are shown; what chooses others takes it back."""
+    return Notice("info", f"The first {count} elements of the data set are shown.")
 
 
 def _single(label: Any) -> Any:

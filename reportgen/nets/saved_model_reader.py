@@ -46,14 +46,14 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """
     at = 0
     while at < len(message):
-        key, at = _number(message, at)
+        key, at = number(message, at)
         kind = key & 7
         if kind == 0:
-            _, at = _number(message, at)
+            _, at = number(message, at)
         elif kind in _FIXED:
             at += _FIXED[kind]
         elif kind == _BYTES:
-            size, at = _number(message, at)
+            size, at = number(message, at)
             if size > len(message) - at:
                 raise DamagedError("a field is longer than the file")
             yield key >> 3, message[at : at + size]
@@ -62,7 +62,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise DamagedError("it is no protocol buffer")
 
 
-def _number(message: memoryview, at: int) -> tuple[int, int]:
+def number(message: memoryview, at: int) -> tuple[int, int]:
     """Return a number of one to ten bytes and where it ends."""
     value = 0
     for shift in range(0, 70, 7):

@@ -19,8 +19,9 @@ from reportgen.errors import (
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.label_files import read_table
 from reportgen.inputs.listing import natural
-from reportgen.remote.store import AT_ONCE, Store
+from reportgen.inputs.sources.files import find_files
 from reportgen.settings import MAX_REMOTE_BYTES, MAX_REMOTE_FILES
+from reportgen.stores import AT_ONCE, Store
 from reportgen.wording import bytes_text
 
 if TYPE_CHECKING:
@@ -110,8 +111,11 @@ class _Copies:
         return probes
 
     def of_data(self, data: Any) -> Any:
-        """Copy a folder of images, an array file, or a CSV with the files that it lists."""
-        if not is_address(data):
+        """Copy a folder of images, an array file, or a CSV with the files that it lists.
+
+        Files of many images stay where they are: they are read front to back from there.
+        """
+        if not is_address(data) or find_files(data) is not None:
             return data
         path = self._copy(data, DataError, _is_image)
         if path.suffix.lower() == ".csv" and path.is_file():

@@ -24,8 +24,8 @@ from reportgen.page.output import (
     is_page,
 )
 from reportgen.page.publish import ASSETS, is_asset, named_by_content, shown_assets
-from reportgen.remote.store import Store
 from reportgen.report.model import CARD_MD, INDEX_HTML, REPORT_JSON, SINGLE_HTML, SUMMARY_MD
+from reportgen.stores import Store
 from reportgen.wording import bytes_text, plural
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import sys
 import fsspec
 import models
 import pytest
+from datasets import WRITERS, samples
 from pages import check_page
 from PIL import Image
 from serving import free_port, served
@@ -210,3 +211,30 @@ def test_a_page_alone(s3):
     assert s3.find("bucket/pages") == ["bucket/pages/cats.html"]
     assert made.place == "s3://bucket/pages/cats.html"
     assert __version__ in json.dumps(s3.cat_file("bucket/pages/cats.html")[:2000].decode())
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_data_sets_in_large_files_are_read_from_the_store(s3, tmp_path, kind):
+    """Several by a pattern, and their folder; nothing is copied here, and a file that is cut off is counted."""
+    given = samples(40)
+    for number, part in enumerate((given[:15], given[15:])):
+        held = WRITERS[f"x.{kind}"](tmp_path / f"test-{number}.{kind}", part).read_bytes()
+        s3.pipe_file(f"bucket/large/test-{number}.{kind}", held)
+    options = {"sections": ("evaluation",), "output": tmp_path / "out", "cache": tmp_path / "cache"}
+    options["classes"] = CLASSES
+    model = models.saved("classifier")
+    made = [
+        build_report(model, data=f"s3://bucket/large{end}", **options) for end in ("", f"/*.{kind}")
+    ]
+    here = build_report(model, data=str(tmp_path / f"test-*.{kind}"), **options)
+    found = [next(s.content for s in one.report.sections) for one in (*made, here)]
+    assert found[0].images == 40
+    assert found[0] == found[1] == found[2]
+    if kind == "tar":
+        s3.pipe_file("bucket/large/test-1.tar", held[: len(held) // 2])
+        cut = build_report(model, data="s3://bucket/large", **options)
+        content = next(s.content for s in cut.report.sections)
+        assert 15 < content.images < 40
+        assert content.broken_count == 1
+    with pytest.raises(InputError, match="No file matches"):
+        build_report(model, data=f"s3://bucket/large/no-*.{kind}", **options)

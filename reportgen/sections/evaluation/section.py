@@ -51,7 +51,8 @@ def fold(context: Context) -> EvaluationFold:
     if context.data is None:
         raise NotApplicable(
             "No data set was given: --data PATH says how good the network is, on a folder of class folders, "
-            "a folder of images with a folder of masks beside it, a CSV of file,label or an .npz with x and y."
+            "a folder of images with a folder of masks beside it, a CSV of file,label, an .npz with x and y, "
+            "or .tar, .tfrecord and .parquet files."
         )
     data = context.data.set
     tasks = _labelled_tasks(context, data)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reportgen.errors import InputError, ReportgenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from reportgen.addresses import Address
@@ -22,6 +22,7 @@ _LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EROFS} if hasatt
 AT_ONCE = 64
 """Files that are asked for at once; fsspec sends fewer at a time where the system has few descriptors."""
 
+_READ_AHEAD = 4 * 2**20
 _MARKS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "created")
 """Where stores say that a file has changed."""
 
@@ -105,6 +106,14 @@ class Store:
                 return None
         return bytes(held)
 
+    def open(self, address: Address) -> BinaryIO:
+        """Open a file that is read front to back, a few mebibytes ahead."""
+        with self.asked(address):
+            opened: BinaryIO = self.system.open(
+                _path(address), "rb", block_size=_READ_AHEAD, cache_type="readahead"
+            )
+        return opened
+
     def below(self, address: Address) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield all that lies below a folder: its path from there, and what the store says of it."""
         with self.asked(address):
@@ -131,7 +140,7 @@ class Store:
             with self.asked(address):
                 found = {address.name: self.system.info(_path(address))}
         return [
-            (name, str(entry.get("size")), *(str(entry[key]) for key in _MARKS if key in entry))
+            (name, *state_of(entry))
             for name, entry in sorted(found.items())
             if entry["type"] != "directory"
         ]
@@ -158,6 +167,11 @@ class Store:
         with self.asked(address):
             for name in names:
                 self.system.rm_file(_path(address / name))
+
+
+def state_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return size and marks of what a store says of a file: they change with it."""
+    return (str(entry.get("size")), *(str(entry[key]) for key in _MARKS if key in entry))
 
 
 def _path(address: Address) -> str:
