@@ -348,6 +348,25 @@ _TABLE = (
         "fresh", "Start over: use nothing that a run before has finished", "switch",
         in_command=False,
     ),
+    Option(
+        "jobs", "Processes that the data set runs through the network in", "whole", "j", "N",
+        default="this one alone; of a cluster all workers", check=values.at_least_one, in_command=False,
+        named_only=True,
+    ),
+    Option(
+        "engine", "What runs them", "choice", choices=ENGINES, default="`local`", in_command=False,
+        named_only=True,
+        more="A cluster needs `pip install 'keras-reportgen[ray]'` or `'keras-reportgen[dask]'`; "
+        "see docs/scale.md",
+    ),
+    Option(
+        "address", "A cluster of Ray or Dask that runs already; without it one is started on this machine",
+        metavar="ADDRESS", in_command=False, named_only=True,
+    ),
+    Option(
+        "retries", "How often a part of the data set is run again after its worker was lost", "whole",
+        metavar="N", default="1", check=values.within(0, 100), in_command=False, named_only=True,
+    ),
     Option("strict", "Write nothing when a section fails", "switch"),
     Option(
         "config", "Options in a TOML file that you trust, in place of `pyproject.toml`'s", "path",
@@ -392,7 +411,8 @@ BATCH_OPTIONS: dict[str, Option] = {option.name: option for option in (
 """What only many reports need, in the order of the help; they are no settings of a report."""
 
 NOT_IN_BATCH = (
-    "output", "open", "junit", "mlflow", "mlflow_run", "quiet", "verbose", "fresh", "config",
+    "output", "open", "junit", "mlflow", "mlflow_run", "quiet", "verbose", "fresh", "config", "jobs", "engine",
+    "address", "retries",
 )  # fmt: skip
 """Options of a build that a table of a batch does not have."""
 NOT_FOR_ALL = (*NOT_IN_BATCH, "title", "base_url")
