@@ -4,8 +4,8 @@
 
 Pictures of 28×28 values in an ``.npz``, through a small convolutional network (or a model of such pictures), in
 ``reportgen build --sections evaluation,activations``. *Images a second* is over the stage of the survey, with
-the start of workers; *CPU* and *memory* (resident, summed, looked at 10 times a second) are of the whole tree of
-processes. It fails where the reports differ. Linux only.
+the start of workers; *CPU* and *memory* (resident, summed, looked at 10 times a second) are of the whole tree
+of processes. It fails where the reports differ. Linux only.
 """
 
 from __future__ import annotations

@@ -57,10 +57,10 @@ class Cache:
         """Keep a piece: arrays and numbers by name."""
         self.keep(kind, key, packed(arrays))
 
-    def keep(self, kind: str, key: str, piece: bytes) -> None:
-        """Keep a piece that is packed already."""
+    def keep(self, kind: str, key: str, piece: bytes) -> bool:
+        """Keep a piece that is packed already, and tell whether that could be done."""
         path = self._path(kind, key)
-        with contextlib.suppress(OSError):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
             try:
@@ -70,6 +70,9 @@ class Cache:
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
+        except OSError:
+            return False
+        return True
 
     def holds(self, kind: str, key: str) -> bool:
         """Tell whether there is a piece; whether it can be read shows in reading."""

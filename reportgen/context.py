@@ -144,6 +144,20 @@ class Piece(NamedTuple):
     identity: str | None
 
 
+class Driver(NamedTuple):
+    """What this process does while workers fold.
+
+    Attributes:
+        keep: puts a shard's piece into the cache as it comes, by its number; tells whether that was done.
+        kept: gives it back; None where it is lost.
+        fold: folds a shard here, and gives its piece as a worker does.
+    """
+
+    keep: Callable[[int, bytes], bool]
+    kept: Callable[[int], dict[str, NDArray[Any]] | None]
+    fold: Callable[[range], bytes]
+
+
 class Workers(Protocol):
     """Fold shards of the data set in other processes."""
 
@@ -155,7 +169,7 @@ class Workers(Protocol):
         context: Context,
         kinds: Sequence[str],
         pieces: Sequence[Piece],
-        keep: Callable[[int, bytes], None],
+        driver: Driver,
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield what each shard gave, in the order of ``pieces``.
 
@@ -163,7 +177,7 @@ class Workers(Protocol):
             context: with the data set.
             kinds: of the sections that fold.
             pieces: the shards.
-            keep: told the number of each shard that was folded, and its piece, as they come.
+            driver: what this process does for them.
 
         Raises:
             ReportgenError: what the fold of a shard raised, or its worker was lost too often.

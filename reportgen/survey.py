@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reportgen.cache import key_of
-from reportgen.context import Piece
-from reportgen.errors import DataError
+from reportgen.cache import key_of, packed
+from reportgen.context import Driver, Piece
+from reportgen.errors import DataError, ReportgenError
 from reportgen.inputs.dataset import Row
 from reportgen.inputs.listing import Listing
 from reportgen.inputs.preprocessing import is_function
 from reportgen.inputs.probes import read_probes
 from reportgen.report.leaves import Notice
-from reportgen.shards import ShardResult, fold_shard, restored
+from reportgen.shards import ShardResult, fold_shard, problems_as_arrays, restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -164,14 +164,23 @@ def _away(
         if not (cache and key and cache.holds(_KIND, key))
     ]
 
-    def keep(number: int, packed: bytes) -> None:
+    def keep(number: int, piece: bytes) -> bool:
         key = keys[number]
-        if cache and key:
-            cache.keep(_KIND, key, packed)
+        return bool(cache and key and cache.keep(_KIND, key, piece))
+
+    def kept(number: int) -> dict[str, NDArray[Any]] | None:
+        key = keys[number]
+        return cache.read(_KIND, key) if cache and key else None
+
+    def fold(shard: range) -> bytes:
+        try:
+            return packed(fold_shard(context, folds, shard, lambda _: None).arrays())
+        except ReportgenError as error:
+            return packed(problems_as_arrays({"": error}))
 
     if workers is None or not workers.worth(len(wanted)):
         return _Away()
-    found = workers.fold(context, tuple(folds), wanted, keep)
+    found = workers.fold(context, tuple(folds), wanted, Driver(keep, kept, fold))
     return _Away(frozenset(piece.number for piece in wanted), found)
 
 

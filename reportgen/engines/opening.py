@@ -32,8 +32,8 @@ def open_executor(
         address: of a cluster that runs already; None starts one on this machine, which listens to nobody else.
         retries: how often a task whose worker was lost is run again. A task that raises is not. The local
             engine leaves that to its caller.
-        processes: whether local tasks run in processes that live for many of them, and return bytes; else in
-            threads of this one.
+        processes: whether local tasks run in processes that live for many of them, and return bytes; this
+            process works beside them and is one of the jobs. Else they run in threads of this one.
 
     Raises:
         UsageError: the local engine has no address.
@@ -52,7 +52,7 @@ def open_executor(
     if processes:
         from reportgen.engines.processes import open_processes
 
-        return open_processes(jobs or processors())
+        return open_processes(max(1, (jobs or processors()) - 1))
     from reportgen.engines.local import open_threads
 
     return open_threads(jobs or processors())

@@ -28,11 +28,11 @@ _TAIL = 2_000
 
 @contextlib.contextmanager
 def open_processes(jobs: int) -> Iterator[Engine]:
-    """Open processes that share the processors; each begins with its first task, and all end with the block.
+    """Open processes beside this one; each begins with its first task, and all end with the block.
 
-    Functions must return bytes: nothing that a process says is unpickled here.
+    All share the processors. Functions must return bytes: nothing that a process says is unpickled here.
     """
-    share = str(max(1, processors() // jobs))
+    share = str(max(1, processors() // (jobs + 1)))
     threads = {
         "OMP_NUM_THREADS": share,
         "TF_NUM_INTEROP_THREADS": share,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, wait
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reportgen.context import Context, Piece
+    from reportgen.context import Context, Driver, Piece
     from reportgen.engines.engine import Engine
     from reportgen.settings import Settings
 
@@ -135,7 +135,7 @@ class ShardWorkers:
         context: Context,
         kinds: Sequence[str],
         pieces: Sequence[Piece],
-        keep: Callable[[int, bytes], None],
+        driver: Driver,
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield what each shard gave, in their order; see ``context.Workers``."""
         settings = self._settings
@@ -149,9 +149,11 @@ class ShardWorkers:
             retries=settings.retries,
             processes=True,
         ) as engine:
-            stage = f"Data through the network, on {plural(engine.workers, 'worker')}"
+            here = settings.engine == "local"
+            count = engine.workers + here
+            stage = f"Data through the network, on {plural(count, 'process', 'processes')}"
             context.tools.progress.stage(stage, context.data.set.total if context.data else None)
-            run = _Run(engine, recipe, digest, settings.retries, keep)
+            run = _Run(engine, recipe, digest, settings.retries, driver, helping=here)
             for number, arrays in run.in_order(pieces):
                 context.tools.progress.advance(len(pieces[number].shard))
                 yield arrays
@@ -212,7 +214,8 @@ class _Run:
         recipe: what workers rebuild.
         digest: of it.
         retries: how often a shard is run again whose worker was lost.
-        keep: told of each piece as it comes.
+        driver: what this process does.
+        helping: whether it folds shards too, while it waits.
         task: as ``fold_on_worker``.
     """
 
@@ -222,34 +225,59 @@ class _Run:
         recipe: Recipe,
         digest: str,
         retries: int,
-        keep: Callable[[int, bytes], None],
+        driver: Driver,
+        *,
+        helping: bool,
         task: Callable[..., bytes] = fold_on_worker,
     ) -> None:
-        self._engine, self._retries, self._keep, self._task = engine, retries, keep, task
+        self._engine, self._retries, self._task = engine, retries, task
+        self._driver, self._helping = driver, helping
+        self._window = max(1, engine.window)
         self._recipe = recipe
         self._sent = _Sent(engine.share(recipe), digest)
         self._lost: Counter[int] = Counter()
         self._running: dict[Future[bytes], tuple[int, Piece]] = {}
-        self._arrived: dict[int, bytes] = {}
+        self._arrived: dict[int, bytes | None] = {}
 
     def in_order(self, pieces: Sequence[Piece]) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
         """Yield the place of each piece in the list, and what it gave.
 
-        What waits for an earlier one counts in the window: memory is bounded by it.
+        At most a window of them is on its way, and as many wait in memory for an earlier one; the cache holds
+        more.
         """
-        waiting = iter(enumerate(pieces))
-        for place in range(len(pieces)):
+        waiting = deque(enumerate(pieces))
+        for place, piece in enumerate(pieces):
             while place not in self._arrived:
-                while len(self._running) + len(self._arrived) < max(1, self._engine.window):
-                    if (following := next(waiting, None)) is None:
-                        break
-                    self._submit(*following)
-                for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                while waiting and self._fits and len(self._running) < self._window:
+                    self._submit(*waiting.popleft())
+                helps = self._helping and self._fits and bool(waiting)
+                done = wait(self._running, 0 if helps else None, FIRST_COMPLETED).done
+                for future in done:
                     self._settle(future, *self._running.pop(future))
-            arrays = unpacked(self._arrived.pop(place))
+                if helps and not done:
+                    following, other = waiting.popleft()
+                    self._take(following, other, self._driver.fold(other.shard))
+            arrays = self._given(piece, self._arrived.pop(place))
             if (error := problems_in(arrays).get("")) is not None:
                 raise error
             yield place, arrays
+
+    @property
+    def _fits(self) -> bool:
+        """Whether more than what is on its way may wait in memory."""
+        return sum(packed is not None for packed in self._arrived.values()) < self._window
+
+    def _given(self, piece: Piece, packed: bytes | None) -> dict[str, NDArray[Any]]:
+        """Return a piece from memory or the cache; one that was lost there is folded here."""
+        if packed is not None:
+            return unpacked(packed)
+        kept = self._driver.kept(piece.number)
+        return kept if kept is not None else unpacked(self._driver.fold(piece.shard))
+
+    def _take(self, place: int, piece: Piece, packed: bytes) -> None:
+        """Note a piece that has come; what the cache has is not kept in memory too."""
+        kept = "problems" not in unpacked(packed) and self._driver.keep(piece.number, packed)
+        self._arrived[place] = None if kept else packed
 
     def _submit(self, place: int, piece: Piece) -> None:
         recipe, digest = self._sent
@@ -276,6 +304,4 @@ class _Run:
             self._sent = _Sent(self._engine.share(self._recipe), self._sent.digest)
             self._submit(place, piece)
             return
-        self._arrived[place] = packed
-        if "problems" not in unpacked(packed):
-            self._keep(piece.number, packed)
+        self._take(place, piece, packed)
