@@ -344,20 +344,14 @@ _TABLE = (
         "path", metavar="DIR", default="the user's cache folder", normalised=values.path_text,
         in_command=False, named_only=True,
     ),
-    Option(
-        "fresh", "Start over: use nothing that a run before has finished", "switch",
-        in_command=False,
-    ),
+    Option("fresh", "Start over: use nothing that a run before has finished", "switch", in_command=False),
     Option(
         "jobs", "Processes that the data set runs through the network in", "whole", "j", "N",
-        default="this one alone; of a cluster all workers", check=values.at_least_one, in_command=False,
-        named_only=True,
+        default="1; of a cluster all workers", check=values.at_least_one, in_command=False, named_only=True,
     ),
     Option(
-        "engine", "What runs them", "choice", choices=ENGINES, default="`local`", in_command=False,
-        named_only=True,
-        more="A cluster needs `pip install 'keras-reportgen[ray]'` or `'keras-reportgen[dask]'`; "
-        "see docs/scale.md",
+        "engine", "What runs them; a cluster needs the extra `[ray]` or `[dask]`", "choice", choices=ENGINES,
+        default="`local`", in_command=False, named_only=True, more="See docs/scale.md",
     ),
     Option(
         "address", "A cluster of Ray or Dask that runs already; without it one is started on this machine",
@@ -372,10 +366,7 @@ _TABLE = (
         "config", "Options in a TOML file that you trust, in place of `pyproject.toml`'s", "path",
         metavar="FILE", in_command=False, in_files=False,
     ),
-    Option(
-        "force", "Write into a folder that is no report", "switch",
-        in_command=False, named_only=True,
-    ),
+    Option("force", "Write into a folder that is no report", "switch", in_command=False, named_only=True),
     Option("open", "Show the page in the browser", "switch", in_command=False),
     Option("quiet", "Print nothing but errors", "switch", "q", in_command=False),
     Option("verbose", "Print TensorFlow's log and tracebacks", "switch", "v", in_command=False),

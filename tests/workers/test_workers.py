@@ -97,7 +97,7 @@ def batches_started(folder, out, *arguments, data="data.npz", model=None):
             yield process, mark
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
 
     return started()
 
