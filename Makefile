@@ -2,7 +2,7 @@
 # make test    installs what the tests need and runs lint, types, import contracts and tests
 # make test-all  that, and what takes longer: pages in Chromium, large real models, clusters, real trackers and viewers
 # make bench   measures speed and memory (see benchmarks/README.md); bench-check holds sections against the kept run,
-#              bench-scale measures many reports
+#              bench-scale measures many reports and large data sets
 # make zoo     makes a report of each of many architectures with random weights, some of keras-hub (half an hour)
 
 PYTHON ?= python3
@@ -73,9 +73,10 @@ bench: $(VENV)/.tested
 bench-check: $(VENV)/.tested
 	$(BIN)/python benchmarks/run.py --check
 
-# What an engine costs beside the reports that it makes.
+# What an engine costs beside the reports that it makes, and how fast a data set goes through a network.
 bench-scale: $(VENV)/.tested
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/scale.py
 
 # keras-hub brings a tokenizer, a client of a model hub and more: none of it belongs where the tests run.
 zoo: .venv-zoo/.zoo

@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import os
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
@@ -14,23 +13,16 @@ from msgspec.structs import replace
 
 from reportgen.configuration import call_text
 from reportgen.context import make_context
+from reportgen.engines.places import is_remote
 from reportgen.errors import (
     ConfigurationError,
-    NotBuiltError,
     SectionError,
-    UnfitError,
-    UsageError,
-    reason_text,
 )
 from reportgen.findings.judge import check_options, judge
 from reportgen.inputs.given import read_inputs
 from reportgen.inputs.images import quiet_decoders
-from reportgen.nets.bounds import in_time
-from reportgen.nets.engine import import_keras, on_device
-from reportgen.nets.gpu import open_gpu
-from reportgen.nets.loading import check_model_file, open_model, runnable
-from reportgen.nets.stored import read_stored
-from reportgen.network.calls import choose_calls
+from reportgen.nets.loading import check_model_file
+from reportgen.opened import asked_of, opened
 from reportgen.page.folder import ReportFolder
 from reportgen.page.look import read_look
 from reportgen.page.output import check_output, destination
@@ -42,27 +34,17 @@ from reportgen.pipeline import make_sections
 from reportgen.remote.fetching import Sources, fetched
 from reportgen.remote.sending import outgoing
 from reportgen.report.model import SCHEMA_MAJOR, SCHEMA_MINOR, Report
-from reportgen.settings import (
-    BUILD_RATE,
-    BUILD_SECONDS,
-    CHECKPOINT_SECONDS,
-    INSPECTION_RATE,
-    make_settings,
-)
+from reportgen.settings import make_settings
 from reportgen.terminal import Silence
 from reportgen.version import __version__
 from reportgen.wording import bytes_text
+from reportgen.workers.drive import chosen_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reportgen.context import Context, Progress
+    from reportgen.context import Context, Progress, Workers
     from reportgen.inputs.given import Inputs
-    from reportgen.nets.graph_network import GraphNetwork
-    from reportgen.nets.keras_network import KerasNetwork
-    from reportgen.nets.loading import LoadedModel
-    from reportgen.nets.stored_network import StoredNetwork
-    from reportgen.network.protocol import Network
     from reportgen.pipeline import SectionResults
     from reportgen.settings import BuildOptions, Settings
 
@@ -127,13 +109,10 @@ def build_report(
     look = read_look(settings.templates, settings.base_url)
     check_templates(look)
     with outgoing(output, settings, shown) as outbox, contextlib.ExitStack() as stack:
-        check_output(
-            outbox.local,
-            force=settings.force,
-            single=settings.single_file,
-            card=settings.card is not None,
-        )
+        _check_place(outbox.local, settings)
         given = stack.enter_context(fetched(Sources(model, probes, data, history), shown))
+        reached = data if is_remote(settings.address) else given.data
+        workers = chosen_workers(settings, given.model, reached, function)
         if isinstance(given.model, str | Path):
             check_model_file(Path(given.model), settings.architecture, settings.like)
         with destination(outbox.local) as place:
@@ -148,12 +127,17 @@ def build_report(
                 begun=begun,
             )
             with quiet_decoders():
-                built = _build(given.model, inputs, shown, created)
+                built = _build(given.model, inputs, shown, created, workers)
             shown.stage("Writing the report")
             size = publish(built.report, place, built.files, single=settings.single_file, look=look)
     if size > LARGE:
         shown.stage(f"The single file takes {bytes_text(size)}: viewers take seconds to show it")
     return ReportFolder(place, built.report, built.failed, look, outbox.url, outbox)
+
+
+def _check_place(place: str | Path | None, settings: Settings) -> None:
+    single, card = settings.single_file, settings.card is not None
+    check_output(place, force=settings.force, single=single, card=card)
 
 
 def _named_function(options: BuildOptions) -> Callable[[Any], Any] | None:
@@ -166,121 +150,12 @@ def _named_function(options: BuildOptions) -> Callable[[Any], Any] | None:
     return function
 
 
-def _build(model: Any, inputs: Inputs, progress: Progress, created: str) -> Built:
-    settings = inputs.settings
-    if settings.weights_only:
-        stored = _stored(model, settings, "--weights-only was asked for")
-        return _reported(stored, inputs, progress, created)
-    progress.stage("TensorFlow")
-    import_keras()
-    if settings.device == "gpu":
-        progress.stage(f"On {open_gpu()}")
-    progress.stage("Loading the model")
-    try:
-        loaded = open_model(
-            model,
-            custom_objects=settings.custom_objects,
-            allow_code=settings.allow_code,
-            architecture=settings.architecture,
-            like=settings.like,
-        )
-    except NotBuiltError as error:
-        found = _unbuilt(model, inputs, error, progress)
-        return _reported(found, inputs, progress, created)
-    loaded = runnable(loaded, settings.device)
-    with on_device(settings.device):
-        progress.stage("Tracing the forward pass")
-        network = _network(loaded, inputs)
-        problem = network.facts.run_problem
-        if loaded.unlike and problem and isinstance(model, str | Path):
-            stored = _stored(model, settings, f"The network cannot be run here: {problem}")
-            return _reported(stored, inputs, progress, created)
-        return _reported(network, inputs, progress, created)
-
-
-def _reported(network: Network, inputs: Inputs, progress: Progress, created: str) -> Built:
-    context = make_context(network, inputs, progress)
-    return _assemble(context, make_sections(context), created)
-
-
-def _unbuilt(
-    model: Any, inputs: Inputs, error: NotBuiltError, progress: Progress
-) -> StoredNetwork | GraphNetwork:
-    """Return what a file stores; of a SavedModel that is trusted its graph, where that can be run.
-
-    Args:
-        model: a file of which no network is built.
-        inputs: what the user gave.
-        error: why.
-        progress: told what is being done.
-    """
-    from reportgen.nets.graph_network import GraphNetwork
-
-    settings, reason = inputs.settings, reason_text(error)
-    stored = _stored(model, settings, reason, alone=isinstance(error, UnfitError))
-    if not settings.allow_code or not Path(model).is_dir():
-        return stored
-    progress.stage("Loading the graph")
-    try:
-        return GraphNetwork(
-            Path(model),
-            stored,
-            input_size=settings.input_size,
-            given=inputs.probes.shapes if inputs.probes is not None else {},
-            images=inputs.images_at_once,
-            device=settings.device,
-        )
-    except NotBuiltError as refused:
-        stored.explain(f"{reason}. {reason_text(refused)}")
-        return stored
-
-
-def _stored(model: Any, settings: Settings, reason: str, *, alone: bool = False) -> StoredNetwork:
-    """Return what a file stores, for a reason.
-
-    Args:
-        model: the file.
-        settings: name an architecture, where one was given for weights.
-        reason: why it is not more.
-        alone: without that architecture, which is not theirs.
-
-    Raises:
-        UsageError: the model is no file.
-    """
-    from reportgen.nets.stored_network import StoredNetwork
-
-    if not isinstance(model, str | Path):
-        raise UsageError("--weights-only reads a file; this model is none.")
-    path = Path(model)
-    given = (None, None) if alone else (settings.architecture, settings.like)
-    stored = read_stored(path, *given)
-    seconds = BUILD_SECONDS + stored.size / BUILD_RATE
-    if (
-        stored.kind == "savedmodel"
-    ):  # TensorFlow copies its weights in a process with its own limits
-        seconds += CHECKPOINT_SECONDS + stored.weights / INSPECTION_RATE
-    return in_time(seconds, "Reading it", partial(StoredNetwork, path, stored, reason))
-
-
-def _network(loaded: LoadedModel, inputs: Inputs) -> KerasNetwork:
-    """Trace the model at the size of the images, watching what the sections will look at."""
-    from reportgen.nets.keras_network import KerasNetwork
-
-    settings = inputs.settings
-    watched = inputs.probes is not None and "activations" in settings.chosen_sections
-    trace = partial(
-        KerasNetwork,
-        loaded.model,
-        compiled=loaded.compiled,
-        input_size=settings.input_size,
-        given=inputs.probes.shapes if inputs.probes is not None else {},
-        images=inputs.images_at_once,
-        device=settings.device,
-        watch=partial(choose_calls, globs=settings.layers) if watched else None,
-        origin=loaded.origin,
-        unlike=loaded.unlike,
-    )
-    return in_time(loaded.seconds, "Tracing the network", trace) if loaded.seconds else trace()
+def _build(
+    model: Any, inputs: Inputs, progress: Progress, created: str, workers: Workers | None
+) -> Built:
+    with opened(model, inputs.settings, asked_of(inputs), progress) as network:
+        context = make_context(network, inputs, progress, workers)
+        return _assemble(context, make_sections(context), created)
 
 
 def _assemble(context: Context, made: SectionResults, created: str) -> Built:

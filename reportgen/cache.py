@@ -55,20 +55,28 @@ class Cache:
 
     def write(self, kind: str, key: str, arrays: Mapping[str, Any]) -> None:
         """Keep a piece: arrays and numbers by name."""
+        self.keep(kind, key, packed(arrays))
+
+    def keep(self, kind: str, key: str, piece: bytes) -> bool:
+        """Keep a piece that is packed already, and tell whether that could be done."""
         path = self._path(kind, key)
-        buffer = io.BytesIO()
-        named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-        np.savez(buffer, **named)
-        with contextlib.suppress(OSError):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(buffer.getbuffer())
+                    file.write(piece)
                 Path(name).replace(path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
+        except OSError:
+            return False
+        return True
+
+    def holds(self, kind: str, key: str) -> bool:
+        """Tell whether there is a piece; whether it can be read shows in reading."""
+        return not self.fresh and self._path(kind, key).is_file()
 
     def remove(self, kind: str, key: str) -> None:
         """Remove a piece, where there is one."""
@@ -86,6 +94,27 @@ class Cache:
                 for path in self.folder.glob(pattern):
                     if path.stat().st_mtime < oldest:
                         path.unlink(missing_ok=True)
+
+
+def packed(arrays: Mapping[str, Any]) -> bytes:
+    """Return arrays and numbers by name as the bytes of an ``.npz`` file."""
+    buffer = io.BytesIO()
+    named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    np.savez(buffer, **named)
+    return buffer.getvalue()
+
+
+def unpacked(piece: bytes) -> dict[str, NDArray[Any]]:
+    """Return what was packed; no object is made but arrays of numbers and texts.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        with np.load(io.BytesIO(piece), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, KeyError, BadZipFile) as error:
+        raise ValueError(str(error)) from None
 
 
 def key_of(*parts: Any) -> str:

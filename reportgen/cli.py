@@ -27,7 +27,7 @@ from reportgen.terminal import say
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from reportgen.options import Option
     from reportgen.report.model import Report
@@ -41,17 +41,20 @@ def cli() -> None:
     """Turn a trained Keras model into a static HTML report that opens anywhere."""
 
 
-def _options(*names: str, **changed: Any) -> Callable[[Command], Command]:
+def _options(
+    *names: str, table: Mapping[str, Option] = OPTIONS, **changed: Any
+) -> Callable[[Command], Command]:
     """Add options of the table to a command.
 
     Args:
         names: of the options, in the order of the help.
+        table: that declares them.
         changed: what differs here from the table.
     """
 
     def add(command: Command) -> Command:
         for name in reversed(names):
-            command = _clicked((BATCH_OPTIONS | OPTIONS)[name]._replace(**changed))(command)
+            command = _clicked(table[name]._replace(**changed))(command)
         return command
 
     return add
@@ -174,7 +177,7 @@ def index_reports(root: Path, *, title: str | None, templates: str | None, force
 @cli.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL… | SPEC.toml")
 @_options("output", help="The folder that all reports go into; required", metavar="ROOT")
-@_options(*BATCH_OPTIONS)
+@_options(*BATCH_OPTIONS, table=BATCH_OPTIONS)
 @_options("fresh", help="Make all reports again, also those that are unchanged")
 @_options("title", help="Heading of the index", default="Model reports")
 @_options("quiet", "config")

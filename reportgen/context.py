@@ -27,7 +27,7 @@ from reportgen.terminal import Silence
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,6 +65,7 @@ class Tools(NamedTuple):
         cache: finished pieces of long work, None where none are kept.
         identity: gives the digest of the network's calls and weights.
         left_out: which images no picture may show.
+        workers: fold the data set; None where this process does.
     """
 
     store: AssetStore
@@ -72,6 +73,7 @@ class Tools(NamedTuple):
     cache: Cache | None = None
     identity: Callable[[], str] = str
     left_out: frozenset[Literal["probes", "data"]] = frozenset()
+    workers: Workers | None = None
 
     @property
     def images(self) -> AssetStore:
@@ -107,10 +109,79 @@ class Data(NamedTuple):
     Attributes:
         set: its images in order, before preprocessing.
         feed: preprocesses them.
+        way: how they are read and preprocessed, for who has to do the same.
     """
 
     set: DataSet
     feed: Callable[[NDArray[Any]], NDArray[Any]]
+    way: DataWay
+
+
+class DataWay(NamedTuple):
+    """How a data set is read and preprocessed, as a sample of it has shown.
+
+    Attributes:
+        mode: of preprocessing.
+        white: full scale of the images; None where there is none.
+        classes: names that labels of digits were held against.
+    """
+
+    mode: str
+    white: float | None
+    classes: tuple[str, ...]
+
+
+class Piece(NamedTuple):
+    """A shard to fold on a worker.
+
+    Attributes:
+        number: of the shard.
+        identity: digest of its images and labels.
+    """
+
+    number: int
+    shard: range
+    identity: str | None
+
+
+class Driver(NamedTuple):
+    """What this process does while workers fold.
+
+    Attributes:
+        keep: puts a shard's piece into the cache as it comes, by its number; tells whether that was done.
+        kept: gives it back; None where it is lost.
+        fold: folds a shard here, and gives its piece as a worker does.
+    """
+
+    keep: Callable[[int, bytes], bool]
+    kept: Callable[[int], dict[str, NDArray[Any]] | None]
+    fold: Callable[[range], bytes]
+
+
+class Workers(Protocol):
+    """Fold shards of the data set in other processes."""
+
+    def worth(self, count: int) -> bool:
+        """Tell whether so many shards are worth starting them."""
+
+    def fold(
+        self,
+        context: Context,
+        kinds: Sequence[str],
+        pieces: Sequence[Piece],
+        driver: Driver,
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield what each shard gave, in the order of ``pieces``.
+
+        Args:
+            context: with the data set.
+            kinds: of the sections that fold.
+            pieces: the shards.
+            driver: what this process does for them.
+
+        Raises:
+            ReportgenError: what the fold of a shard raised, or its worker was lost too often.
+        """
 
 
 class Context(NamedTuple):
@@ -161,27 +232,22 @@ class Context(NamedTuple):
         return shapes_of(self.network.facts.inputs, self.shapes)
 
 
-def make_context(network: Network, inputs: Inputs, progress: Progress) -> Context:
+def make_context(
+    network: Network, inputs: Inputs, progress: Progress, workers: Workers | None = None
+) -> Context:
     """Hold what was given against the network: tasks, class names, probes and data as it takes them.
 
     Raises:
         InputError: class names, probes or data do not fit the network.
     """
     settings = inputs.settings
-    tools = Tools(
-        AssetStore(),
-        progress,
-        Cache(settings.cache, fresh=settings.fresh),
-        functools.cache(
-            functools.partial(
-                identity_of, network, inputs.settings.device, _file_of(network, inputs)
-            )
-        ),
-        _left_out(inputs),
+    context = bare_context(network, inputs, progress)
+    tools = context.tools._replace(
+        cache=Cache(settings.cache, fresh=settings.fresh),
+        left_out=_left_out(inputs),
+        workers=workers,
     )
-    shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
-    tasks = guess_tasks(network.facts, inputs.classes)
-    context = Context(network, inputs, tools, inputs.classes, tasks, shapes)
+    context = context._replace(tools=tools)
     if "run" not in network.can:
         return context
     _check_bands(context)
@@ -191,6 +257,20 @@ def make_context(network: Network, inputs: Inputs, progress: Progress) -> Contex
     if inputs.data is not None and "evaluation" in settings.chosen_sections:
         context = _with_data(context, inputs.data)
     return context
+
+
+def bare_context(network: Network, inputs: Inputs, progress: Progress) -> Context:
+    """Return what is known before any image is read: neither probes nor data.
+
+    Raises:
+        LabelError: the class names fit no output.
+    """
+    file, device = _file_of(network, inputs), inputs.settings.device
+    identity = functools.cache(functools.partial(identity_of, network, device, file))
+    shapes = {tensor.name: network.input_shape(tensor.name) for tensor in network.facts.inputs}
+    tasks = guess_tasks(network.facts, inputs.classes)
+    tools = Tools(AssetStore(), progress, identity=identity)
+    return Context(network, inputs, tools, inputs.classes, tasks, shapes)
 
 
 def _file_of(network: Network, inputs: Inputs) -> str:
@@ -239,7 +319,8 @@ def _read(listing: Listing, context: Context) -> tuple[Probes, Context]:
         found = found._replace(notices=(*found.notices, Notice("info", text)))
         context = context._replace(folders=folders)
     prepared = prepare(found, network, inputs.settings.preprocess, inputs.preprocess)
-    return Probes(found, prepared, feeder(prepared, found, inputs.preprocess)), context
+    feed = feeder(prepared.facts.mode, found.full_scale, inputs.preprocess)
+    return Probes(found, prepared, feed), context
 
 
 def _with_class_numbers(listing: Listing, context: Context) -> Listing:
@@ -281,13 +362,29 @@ def _other_names(folders: tuple[str, ...], context: Context) -> bool:
 
 def _with_data(context: Context, source: DataSource) -> Context:
     """Add the data set, preprocessed as a sample of it asks for."""
-    listing = _with_class_numbers(
-        first_images(source.listing, context.specs, context.settings), context
-    )
-    source = source._replace(listing=listing)
-    sample, context = _read(listing.with_single_labels(), context)
-    data = DataSet(source, context.specs, context.settings)
-    return context._replace(data=Data(data, sample.feed))
+    numbered, before = _numbered(context, source), context.classes
+    sample, context = _read(numbered.listing.with_single_labels(), context)
+    way = DataWay(sample.prepared.facts.mode, sample.set.full_scale, before)
+    data = DataSet(numbered, context.specs, context.settings)
+    return context._replace(data=Data(data, sample.feed, way))
+
+
+def _numbered(context: Context, source: DataSource) -> DataSource:
+    first = first_images(source.listing, context.specs, context.settings)
+    return source._replace(listing=_with_class_numbers(first, context))
+
+
+def data_in_this_way(context: Context, source: DataSource, way: DataWay) -> Data:
+    """Return a data set read and preprocessed as another process does it.
+
+    Args:
+        context: without it.
+        source: the data set as it was listed.
+        way: of the other process.
+    """
+    numbered = _numbered(context._replace(classes=way.classes), source)
+    data = DataSet(numbered, context.specs, context.settings)
+    return Data(data, feeder(way.mode, way.white, context.inputs.preprocess), way)
 
 
 def identity_of(network: Network, device: str, file: str = "") -> str:

@@ -350,19 +350,29 @@ _TABLE = (
         "path", metavar="DIR", default="the user's cache folder", normalised=values.path_text,
         in_command=False, named_only=True,
     ),
+    Option("fresh", "Start over: use nothing that a run before has finished", "switch", in_command=False),
     Option(
-        "fresh", "Start over: use nothing that a run before has finished", "switch",
-        in_command=False,
+        "jobs", "Processes that the data set runs through the network in", "whole", "j", "N",
+        default="1; of a cluster all workers", check=values.at_least_one, in_command=False, named_only=True,
+    ),
+    Option(
+        "engine", "What runs them; a cluster needs the extra `[ray]` or `[dask]`", "choice", choices=ENGINES,
+        default="`local`", in_command=False, named_only=True, more="See docs/scale.md",
+    ),
+    Option(
+        "address", "A cluster of Ray or Dask that runs already; without it one is started on this machine",
+        metavar="ADDRESS", in_command=False, named_only=True,
+    ),
+    Option(
+        "retries", "How often a part of the data set is run again after its worker was lost", "whole",
+        metavar="N", default="1", check=values.within(0, 100), in_command=False, named_only=True,
     ),
     Option("strict", "Write nothing when a section fails", "switch"),
     Option(
         "config", "Options in a TOML file that you trust, in place of `pyproject.toml`'s", "path",
         metavar="FILE", in_command=False, in_files=False,
     ),
-    Option(
-        "force", "Write into a folder that is no report", "switch",
-        in_command=False, named_only=True,
-    ),
+    Option("force", "Write into a folder that is no report", "switch", in_command=False, named_only=True),
     Option("open", "Show the page in the browser", "switch", in_command=False),
     Option("quiet", "Print nothing but errors", "switch", "q", in_command=False),
     Option("verbose", "Print TensorFlow's log and tracebacks", "switch", "v", in_command=False),
@@ -398,7 +408,8 @@ BATCH_OPTIONS: dict[str, Option] = {option.name: option for option in (
 """What only many reports need, in the order of the help; they are no settings of a report."""
 
 NOT_IN_BATCH = (
-    "output", "open", "junit", "mlflow", "mlflow_run", "quiet", "verbose", "fresh", "config",
+    "output", "open", "junit", "mlflow", "mlflow_run", "quiet", "verbose", "fresh", "config", "jobs", "engine",
+    "address", "retries",
 )  # fmt: skip
 """Options of a build that a table of a batch does not have."""
 NOT_FOR_ALL = (*NOT_IN_BATCH, "title", "base_url")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
+from reportgen.engines.opening import EngineName
 from reportgen.errors import UsageError
 from reportgen.options import OPTIONS
 from reportgen.values import (
@@ -173,6 +174,10 @@ class BuildOptions(TypedDict, total=False):
     device: Device | None
     cache: str | PathLike[str] | None
     fresh: bool | None
+    jobs: int | None
+    engine: EngineName | None
+    address: str | None
+    retries: int | None
     strict: bool | None
     force: bool | None
 
@@ -239,6 +244,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     device: Device = "cpu"
     cache: str | None = None
     fresh: bool = False
+    jobs: int | None = None
+    engine: EngineName = "local"
+    address: str | None = None
+    retries: int = 1
     strict: bool = False
     force: bool = False
 

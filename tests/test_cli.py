@@ -596,6 +596,7 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         'relevance-baseline = "mean"\nsingle-file = false\n'
         'target = ["b"]\nquick = true\nunits = ["features:0"]\nfeature-method = "maco"\n'
         'feature-steps = 2\ndiversity = 2\ncaricature = "0"\nbudget = 9.5\nfull = true\n'
+        'jobs = 1\nengine = "local"\nretries = 0\n'
         'seed = 5\ndevice = "cpu"\ncache = "kept"\nfresh = true\n'
         'fail-on = "error"\nignore = ["int8-friendliness"]\njunit = "findings.xml"\n'
         "strict = true\nforce = true\nopen = false\nquiet = true\nverbose = false\nmlflow = false"
@@ -609,7 +610,8 @@ def test_configuration_takes_every_option_of_build(tmp_path):
         "like",
         "mlflow-run",
         "data-features",
-    }  # for weights alone; tested with a real server; for data sets in large files
+        "address",
+    }  # for weights alone; tested with a real server or a cluster; for data sets in large files
     assert given == known - {"config"} - elsewhere
     assert cli.run(["build", str(models.saved("classifier")), "--config", "trusted.toml"]) == 0
     report = pages.check_page(tmp_path / "made")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import ReportgenError
 
@@ -14,6 +14,15 @@ IN_FLIGHT = 4
 """Tasks a worker that are submitted at once: none waits for us, and a long list is not kept twice."""
 
 
+class LostError(Exception):
+    """The worker of a task was lost; the text says how."""
+
+
+def unchanged(value: Any) -> Any:
+    """Return what is to be shared as it is: it travels with each task."""
+    return value
+
+
 class Engine(NamedTuple):
     """An engine that is open.
 
@@ -23,12 +32,15 @@ class Engine(NamedTuple):
         window: tasks that are worth submitting at once.
         cancelled: for a task to ask, on its worker, whether nobody waits for it any more. Can be pickled where
             the executor needs that.
+        share: takes a value that many tasks need and sends it to each worker once. What it returns is given to
+            ``executor.submit`` as an argument of its own; the function gets the value.
     """
 
     executor: Executor
     workers: int
     window: int
     cancelled: Callable[[], bool]
+    share: Callable[[Any], Any] = unchanged
 
 
 def missing(engine: str) -> ReportgenError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from reportgen.engines.engine import IN_FLIGHT, Engine, missing, unreachable
 from reportgen.engines.processors import processors
@@ -57,9 +58,14 @@ def open_dask(jobs: int | None, address: str | None, retries: int) -> Iterator[E
         pool = client.get_executor(pure=False)  # its retries are for tasks that raise
         window = IN_FLIGHT * workers if jobs is None or address is None else jobs
         try:
-            yield Engine(pool, workers, window, is_cancelled)
+            yield Engine(pool, workers, window, is_cancelled, partial(_shared, client))
         finally:
             pool.shutdown(wait=False)  # it cancels what is left
+
+
+def _shared(client: Any, value: Any) -> Any:
+    """Copy a value to all workers, so that it is not lost with one of them."""
+    return client.scatter(value, broadcast=True, hash=False)
 
 
 def is_cancelled() -> bool:

@@ -60,9 +60,8 @@ def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[En
     workers = min(jobs or workers, workers)
     pool = _RayExecutor(ray, retries)
     try:
-        yield Engine(
-            pool, workers, IN_FLIGHT * workers if jobs is None or address is None else jobs, _never
-        )
+        window = IN_FLIGHT * workers if jobs is None or address is None else jobs
+        yield Engine(pool, workers, window, _never, ray.put)
     finally:
         pool.shutdown(cancel_futures=True)
         ray.shutdown()

@@ -106,8 +106,8 @@ def read_inputs(
         probes=listing,
         data=source,
         history=read_history(history),
-        preprocess=preprocess or _imported_function(settings.preprocess),
-        file=_file_facts(Path(model), settings) if isinstance(model, str | Path) else None,
+        preprocess=preprocess or imported_function(settings.preprocess),
+        file=file_facts(Path(model), settings) if isinstance(model, str | Path) else None,
         command=command,
         probes_from_data=probes is None and source is not None,
         notes=read_notes(Path(settings.notes)) if settings.notes else None,
@@ -116,7 +116,7 @@ def read_inputs(
     )
 
 
-def _imported_function(mode: str | None) -> Callable[[Any], Any] | None:
+def imported_function(mode: str | None) -> Callable[[Any], Any] | None:
     """Import ``module:function``, on the user's word."""
     if mode is None or ":" not in mode:
         return None
@@ -134,7 +134,7 @@ def _imported_function(mode: str | None) -> Callable[[Any], Any] | None:
     return function  # type: ignore[no-any-return]
 
 
-def _file_facts(path: Path, settings: Settings) -> ModelFile:
+def file_facts(path: Path, settings: Settings) -> ModelFile:
     """Return name, size and digest; of a folder over the names and the bytes of all that it holds."""
     hasher, size = hashlib.sha256(), 0
     parts = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]

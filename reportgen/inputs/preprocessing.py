@@ -85,16 +85,15 @@ def prepare(
 
 
 def feeder(
-    prepared: Prepared, probes: ProbeSet, function: Callable[[NDArray[Any]], Any] | None
+    mode: str, white: float | None, function: Callable[[NDArray[Any]], Any] | None
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return what preprocesses further images as ``probes`` were, and keeps their type.
+    """Return what preprocesses further images as a sample was, and keeps their type.
 
     Args:
-        prepared: of a sample, whose mode is kept.
-        probes: the sample.
+        mode: of the sample.
+        white: its full scale; None where it has none.
         function: what ``module:function`` names.
     """
-    mode, white = prepared.facts.mode, probes.full_scale
     if function is not None:
         return lambda raw: _typed(_called(function, raw, mode), raw)
     if mode == "none" or white is None:

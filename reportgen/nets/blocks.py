@@ -92,7 +92,8 @@ class ForwardBlocks:
         self._model = model
         self._watch = watch
         self._unlike = unlike
-        self._surveying: _BlockPass | None = None
+        self._surveying: dict[bool, _BlockPass] = {}
+        self._exactly = False
         self._channels: tuple[Traced, Mapping[CallId, tuple[int, int, int]]] | None = None
         self.problem: Exception | None = None
         self.size = model.block
@@ -181,8 +182,8 @@ class ForwardBlocks:
     @property
     def survey_size(self) -> int:
         """How many images a pass without maps takes: of small networks more, since calls cost too."""
-        if self._surveying is not None:
-            return self._surveying.size
+        if self._surveying:
+            return next(iter(self._surveying.values())).size
         if self.traced is None or self._model.fixed_batch or self.size < BLOCK:
             return self.size
         each = max(1, sum(call.bytes for call in self.traced.calls if call.leaf))
@@ -192,8 +193,13 @@ class ForwardBlocks:
         return size
 
     def survey(self, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Batch]:
-        """Run the pass without maps over blocks that come; see ``network.protocol.Network.survey``."""
-        return self._stream(blocks, 0, brief=False, maps=False)
+        """Run the pass without maps over blocks that come; see ``network.protocol.Network.survey``.
+
+        Moments leave out what is not finite from the first block on that has such values, whatever was
+        surveyed before: so a shard gives the same bytes after any other ones.
+        """
+        self._exactly = False
+        yield from self._stream(blocks, 0, brief=False, maps=False)
 
     def _stream(
         self,
@@ -244,7 +250,7 @@ class ForwardBlocks:
         """Yield a part's batch; where the pass has changed, or does now, those that it gives in the new one."""
         batch = None
         if part.made.function is self._pass(maps=maps).function:
-            batch = self._batch(part, answer)
+            batch = self._batch(part, answer, maps=maps)
         if batch is None:
             yield from self._stream([part.block], part.first, brief=brief, maps=maps)
         else:
@@ -277,12 +283,13 @@ class ForwardBlocks:
             return self._survey_pass(self.traced)
 
     def _survey_pass(self, traced: Traced) -> _BlockPass:
-        """Return the pass without maps: cut out of the traced one, or traced for larger blocks."""
-        if self._surveying is None:
+        """Return the pass without maps: cut out of the traced one, or traced for larger or exact blocks."""
+        exact = self._exactly
+        if exact not in self._surveying:
             size = self.survey_size
-            if size > self.size:
-                traced = self._model.trace(size, _no_maps, exact=traced.exact)
-                self._surveying = _BlockPass(traced, traced.function, size)
+            if size > self.size or exact != traced.exact:
+                traced = self._model.trace(size, _no_maps, exact=exact)
+                self._surveying[exact] = _BlockPass(traced, traced.function, size)
             else:
                 fetches = {
                     name: tensors
@@ -290,8 +297,8 @@ class ForwardBlocks:
                     if name != "maps"
                 }
                 function = cut_out(traced.function, [*traced.inputs.values()], fetches)
-                self._surveying = _BlockPass(traced, function, size)
-        return self._surveying
+                self._surveying[exact] = _BlockPass(traced, function, size)
+        return self._surveying[exact]
 
     def _answered(self, part: _Part, *, brief: bool) -> Any:
         """Return what the pass gives for a part, or the error where the memory does not suffice."""
@@ -307,9 +314,9 @@ class ForwardBlocks:
     def _start_again(self, *, exact: bool) -> None:
         """Trace anew, for another block or for exact moments."""
         self.traced = self._trace(exact=exact)
-        self._surveying = None
+        self._surveying = {}
 
-    def _batch(self, part: _Part, answer: Any) -> Batch | None:
+    def _batch(self, part: _Part, answer: Any, *, maps: bool) -> Batch | None:
         """Read a part's tensors; None after a change of the pass: to smaller blocks, or moments without NaN."""
         traced, block = part.made.traced, part.block
         if isinstance(answer, Exception):
@@ -327,11 +334,14 @@ class ForwardBlocks:
             return Batch(part.first, block, outputs, logits)
         columns = [np.asarray(column) for column in answer["columns"]]
         if columns and not traced.exact and not all_finite(columns):
-            self._start_again(exact=True)
+            if maps:
+                self._start_again(exact=True)
+            else:
+                self._exactly = True
             return None
-        maps = {name: np.asarray(value)[:size] for name, value in answer.get("maps", {}).items()}
+        grids = {name: np.asarray(value)[:size] for name, value in answer.get("maps", {}).items()}
         moments = Channels([column[:size] for column in columns], self._spans(traced))
-        return Batch(part.first, block, outputs, logits, moments, maps)
+        return Batch(part.first, block, outputs, logits, moments, grids)
 
     def _spans(self, traced: Traced) -> Mapping[CallId, tuple[int, int, int]]:
         """Return where each call's channels stand, and how many values an image each has."""

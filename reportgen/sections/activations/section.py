@@ -68,7 +68,7 @@ def fold(context: Context) -> ActivityFold:
     Raises:
         NotApplicable: no probes were given.
     """
-    if context.probes is None:
+    if context.inputs.probes is None:
         raise NotApplicable(
             "No probes were given: --probes PATH shows what the layers answer to "
             f"{context.sample.many}."

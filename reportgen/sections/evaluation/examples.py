@@ -79,7 +79,7 @@ def _fed(context: Context, row: Row) -> dict[str, NDArray[Any]]:
     """Return one image as the network receives it, without the batch dimension."""
     if context.data is None:
         return {}
-    data, feed = context.data
+    data, feed = context.data.set, context.data.feed
     arrays = data.inputs([row])
     fed = {**arrays, data.image: feed(arrays[data.image])}
     return {name: array[0] for name, array in fed.items()}

@@ -60,7 +60,7 @@ def _batches(context: Context, places: list[int]) -> Iterator[Batch]:
     """Run images the other way up, a block at a time, each batch with their places and labels."""
     if context.data is None:
         return
-    data, feed = context.data
+    data, feed = context.data.set, context.data.feed
     rows = (row for row in data.turned(places) if isinstance(row, Row))
     while read := list(islice(rows, context.network.block)):
         inputs = data.inputs(read)
