@@ -236,5 +236,8 @@ def test_data_sets_in_large_files_are_read_from_the_store(s3, tmp_path, kind):
         content = next(s.content for s in cut.report.sections)
         assert 15 < content.images < 40
         assert content.broken_count == 1
+    s3.pipe_file(f"bucket/large/test-2.{kind}", s3.cat_file(f"bucket/large/test-0.{kind}"))
+    with pytest.raises(InputError, match="are the same"):
+        build_report(model, data="s3://bucket/large", **options)
     with pytest.raises(InputError, match="No file matches"):
         build_report(model, data=f"s3://bucket/large/no-*.{kind}", **options)

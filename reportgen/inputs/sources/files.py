@@ -32,6 +32,8 @@ _KINDS: dict[Kind, re.Pattern[str]] = {
 }
 _SPLITS = ("train", "validation", "valid", "val", "dev", "test", "eval")
 _MARKS = "*?["
+_DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?$|[A-Za-z0-9+/]{22}==$")
+"""MD5 as S3's ETag and as Google's md5Hash; other marks of stores are no digests."""
 
 
 class RecordFile(NamedTuple):
@@ -199,8 +201,14 @@ def _same(one: RecordFile, other: RecordFile) -> bool:
     """Tell whether two files of one size hold the same bytes; of a store by its digests alone."""
     if isinstance(one.where, Path) and isinstance(other.where, Path):
         return filecmp.cmp(one.where, other.where, shallow=False)  # ends at the first difference
-    digests = [file.state[1].strip('"') if len(file.state) > 1 else "" for file in (one, other)]
-    return len(digests[0]) >= 32 and digests[0] == digests[1]
+    digests = [
+        {mark for mark in map(_unquoted, f.state) if _DIGEST.match(mark)} for f in (one, other)
+    ]
+    return bool(digests[0] & digests[1])
+
+
+def _unquoted(mark: str) -> str:
+    return mark.strip('"')
 
 
 def _missing(files: Sequence[RecordFile]) -> tuple[Notice, ...]:
