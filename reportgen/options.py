@@ -1,13 +1,11 @@
 """The options of a build, each declared once.
 
 The command line, the files of options, ``make_settings``, the command that a report shows and the README's
-table are read from here; ``python -m reportgen.options README.md`` writes the latter.
+table (``options_table``) are read from here.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from reportgen import values
@@ -17,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Kind = Literal["text", "path", "switch", "whole", "number", "choice"]
-
-TABLE_BEGINS = "<!-- Written by: python -m reportgen.options README.md -->"
-TABLE_ENDS = "<!-- The end of the options. -->"
 
 
 def _no_file(_: str) -> str:
@@ -414,41 +409,3 @@ NOT_IN_BATCH = (
 """Options of a build that a table of a batch does not have."""
 NOT_FOR_ALL = (*NOT_IN_BATCH, "title", "base_url")
 """Options that would say the same of every report."""
-
-
-def readme_table() -> str:
-    """Return the options as the README's table."""
-    rows = ["| option | what it does |", "|---|---|"]
-    for option in OPTIONS.values():
-        words = option.sentence()
-        if option.default:
-            words += f" (default: {option.default})"
-        if option.more:
-            words += f". {option.more}"
-        shown = f"`[tool.reportgen.{option.name}]`"
-        if option.has_flag:
-            value = option.metavar or "|".join(option.choices)
-            flag = option.opposite if option.on else option.flag
-            shown = f"`{' '.join(filter(None, (flag, value)))}`"
-        if option.short:
-            shown = f"`-{option.short}`, {shown}"
-        rows.append(f"| {_cell(shown)} | {_cell(words)} |")
-    return "\n".join(rows)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
-
-
-def with_table(text: str) -> str:
-    """Return a document with the options between its two marks."""
-    before, begin, rest = text.partition(TABLE_BEGINS)
-    _, end, after = rest.partition(TABLE_ENDS)
-    if not begin or not end:
-        raise ValueError(f"{TABLE_BEGINS} and {TABLE_ENDS} must stand in the document.")
-    return f"{before}{begin}\n\n{readme_table()}\n\n{end}{after}"
-
-
-if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:]):
-        path.write_text(with_table(path.read_text("utf-8")), "utf-8")

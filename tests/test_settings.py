@@ -16,7 +16,8 @@ import reportgen
 from reportgen import cli
 from reportgen.configuration import command_text
 from reportgen.errors import UsageError
-from reportgen.options import OPTIONS, with_table
+from reportgen.options import OPTIONS
+from reportgen.options_table import with_table
 from reportgen.settings import BuildOptions, Settings, make_settings
 from reportgen.values import DEFAULT_RELEVANCE
 
