@@ -92,18 +92,20 @@ def _check_reach(settings: Settings, data: str | Path) -> None:
         UsageError: one is named.
     """
     named = [("--data", str(data))]
+    named += [("--data-features", text) for text in [settings.data_features] if text]
     named += [
         ("--custom-objects", text) for text in settings.custom_objects if text.endswith(".py")
     ]
+    instead = {
+        "--data": "name it by an address such as s3://bucket/…",
+        "--data-features": "a features.toml beside the files is read there.",
+        "--custom-objects": "install it there as a module, and name that.",
+    }
     for flag, path in named:
         if not is_address(path):
             raise UsageError(
                 f"{flag} {path} lies on this machine, and workers at --address {settings.address} may not: "
-                + (
-                    "name it by an address such as s3://bucket/…"
-                    if flag == "--data"
-                    else "install it there as a module, and name that."
-                )
+                f"{instead[flag]}"
             )
 
 
@@ -154,8 +156,8 @@ class ShardWorkers:
             stage = f"Data through the network, on {plural(count, 'process', 'processes')}"
             context.tools.progress.stage(stage, context.data.set.total if context.data else None)
             run = _Run(engine, recipe, digest, settings.retries, driver, helping=here)
-            for number, arrays in run.in_order(pieces):
-                context.tools.progress.advance(len(pieces[number].shard))
+            for _, arrays in run.in_order(pieces):
+                context.tools.progress.advance(int(arrays["read"]) + int(arrays["broken"]))
                 yield arrays
 
     def _recipe(self, context: Context, kinds: tuple[str, ...]) -> Recipe:
@@ -293,9 +295,8 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - engines have errors of their own
             self._lost[place] += 1
             if self._lost[place] > self._retries:
-                first, last = piece.shard.start, piece.shard.stop - 1
                 raise ReportgenError(
-                    f"The worker that had images {first:,} to {last:,} of the data set was lost "
+                    f"The worker that had part {piece.number + 1} of the data set was lost "
                     f"({error_text(error)}). Run the same command again: what is finished is kept. --retries N "
                     "tries it more often."
                 ) from None

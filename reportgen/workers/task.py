@@ -137,22 +137,22 @@ class _Surveyor:
             DataError: it is not what the driver has seen.
         """
         data = self._context.data
-        if data is None or not (0 <= shard.start < shard.stop <= (data.set.total or 0)):
-            raise _changed(shard)
+        if data is None or shard not in data.set.shards(self._context.network.block):
+            raise _changed("its parts")
+        what = f"what follows {data.set.name(shard.start)}"
         if data.set.identity(shard) != identity:
-            raise _changed(shard)
+            raise _changed(what)
         with quiet_decoders():
             result = fold_shard(self._context, self._folds, shard, lambda _: None)
         if data.set.identity(shard) != identity:  # while it was read
-            raise _changed(shard)
+            raise _changed(what)
         return packed(result.arrays())
 
 
-def _changed(shard: range) -> DataError:
+def _changed(what: str) -> DataError:
     return DataError(
-        f"--data: images {shard.start:,} to {shard.stop - 1:,} are not those that were there when the build "
-        f"began, as the worker on {socket.gethostname()} sees them. Nothing was written: build again when the "
-        "data set does not change any more."
+        f"--data: {what} is not what was there when the build began, as the worker on {socket.gethostname()} "
+        "sees it. Nothing was written: build again when the data set does not change any more."
     )
 
 

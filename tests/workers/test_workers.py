@@ -180,7 +180,7 @@ def test_a_data_set_that_changes_meanwhile_is_refused(tmp_path):
         model=models.saved("binary"),
     )  # fmt: skip
     assert code == 6, err
-    assert "--data: images 0 to 1,023 are not those that were there when the build began" in err
+    assert "--data: what follows 0000.png is not what was there when the build began" in err
     assert not (tmp_path / "out" / "index.html").exists()
 
 
