@@ -340,7 +340,10 @@ class ForwardBlocks:
                 self._exactly = True
             return None
         grids = {name: np.asarray(value)[:size] for name, value in answer.get("maps", {}).items()}
-        moments = Channels([column[:size] for column in columns], self._spans(traced))
+        samples = np.asarray(answer["samples"])[:size] if "samples" in answer else None
+        sampled = traced.watched.samples
+        spans = self._spans(traced)
+        moments = Channels([column[:size] for column in columns], spans, samples, sampled)
         return Batch(part.first, block, outputs, logits, moments, grids)
 
     def _spans(self, traced: Traced) -> Mapping[CallId, tuple[int, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,14 +22,16 @@ class WatchedCalls(NamedTuple):
 
     Attributes:
         spans: first and last channel (exclusive) by call id; calls that hand a tensor on share one.
+        samples: first and last sample (exclusive) likewise.
     """
 
     spans: dict[str, tuple[int, int]]
+    samples: dict[str, tuple[int, int]]
 
 
 def reduce_calls(
     calls: Sequence[Call], size: int, *, exact: bool
-) -> tuple[WatchedCalls, list[Any]]:
+) -> tuple[WatchedCalls, list[Any], Any]:
     """Add the reductions of every call's first floating-point output to the graph.
 
     Args:
@@ -40,15 +43,18 @@ def reduce_calls(
 
     Returns:
         Where each call stands, and tensors (batch, channels of all calls): mean, mean square, minimum,
-        maximum, zeros and, where exact, non-finite values and the NaN among them.
+        maximum, zeros and, where exact, non-finite values and the NaN among them; and a tensor (batch, samples
+        of all calls): all channels at a few positions, None where there are none.
     """
     import tensorflow as tf
 
     spans: dict[str, tuple[int, int]] = {}
-    of_tensor: dict[str, tuple[int, int]] = {}
+    samples: dict[str, tuple[int, int]] = {}
+    taken: list[Any] = []
+    of_tensor: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     columns: list[list[Any]] = [[] for _ in range(7 if exact else 5)]
     shared = _Constants(tf.constant(1), tf.constant(0.0))
-    position = 0
+    position = sample = 0
     for call in calls:
         if not call.layer or not call.outputs:
             continue
@@ -60,14 +66,44 @@ def reduce_calls(
             continue
         if tensor.name not in of_tensor:
             width = int(tensor.shape[-1])
-            of_tensor[tensor.name] = (position, position + width)
+            channels = (position, position + width)
             position += width
             single = tensor if tensor.dtype == tf.float32 else tf.cast(tensor, tf.float32)
             flat = single if rank == 3 else tf.reshape(single, (size, -1, width))
             for column, value in zip(columns, _reductions(flat, shared, exact=exact), strict=True):
                 column.append(value)
-        spans[call.id] = of_tensor[tensor.name]
-    return WatchedCalls(spans), [tf.concat(column, axis=1) for column in columns if column]
+            taken.append(_sampled(single, size))
+            more = int(taken[-1].shape[1])
+            of_tensor[tensor.name] = channels, (sample, sample + more)
+            sample += more
+        spans[call.id], samples[call.id] = of_tensor[tensor.name]
+    joined = [tf.concat(column, axis=1) for column in columns if column]
+    return WatchedCalls(spans, samples), joined, tf.concat(taken, axis=1) if taken else None
+
+
+def _sampled(tensor: Any, size: int) -> Any:
+    """Return all channels at a fixed lattice of positions as (batch, samples): four of a picture.
+
+    Two along each axis of a picture, four of a sequence; of vectors all.
+    """
+    import tensorflow as tf
+
+    raw, axes = tf.raw_ops, tensor.shape.as_list()[1:-1]
+    several = 4 if len(axes) == 1 else 2
+    if axes and None not in axes:
+        steps = [max(1, -(-n // several)) for n in axes]
+        begin = [min(n // (2 * several), n - 1) for n in axes]
+        mask = (1 << len(axes) + 2) - 1
+        outer = 1 | 1 << len(axes) + 1
+        tensor = raw.StridedSlice(
+            input=tensor,
+            begin=[0, *begin, 0],
+            end=[0] * (len(axes) + 2),
+            strides=[1, *steps, 1],
+            begin_mask=outer,
+            end_mask=mask,
+        )
+    return raw.Reshape(tensor=tensor, shape=[size, math.prod(tensor.shape.as_list()[1:])])
 
 
 def _reductions(flat: Any, shared: _Constants, *, exact: bool) -> list[Any]:

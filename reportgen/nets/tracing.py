@@ -92,7 +92,9 @@ def trace_forward(
         returned: dict[str, Any] = {"outputs": readable, "logits": logits}
         if watch is not None:
             size = int(next(iter(signature.values())).shape[0])
-            spans, returned["columns"] = reduce_calls(recorder.calls, size, exact=exact)
+            spans, returned["columns"], samples = reduce_calls(recorder.calls, size, exact=exact)
+            if samples is not None:
+                returned["samples"] = samples
             watched.append(spans)
             returned["maps"] = _maps(recorder, watch, spans)
         return returned

@@ -24,13 +24,21 @@ class Channels(Mapping[CallId, Moments]):
             (n, channels of all calls) float32, as in ``Moments``.
         spans: first channel, the one behind the last, and values an image and channel, by call; calls that
             hand on the same tensor have the same channels.
+        samples: (n, samples of all calls) float32: all channels at a few positions, None where none were taken.
+        sampled: first sample, and the one behind the last, by call.
     """
 
     def __init__(
-        self, columns: Sequence[NDArray[Any]], spans: Mapping[CallId, tuple[int, int, int]]
+        self,
+        columns: Sequence[NDArray[Any]],
+        spans: Mapping[CallId, tuple[int, int, int]],
+        samples: NDArray[Any] | None = None,
+        sampled: Mapping[CallId, tuple[int, int]] | None = None,
     ) -> None:
         self.columns = tuple(columns)
         self.spans = spans
+        self.samples = samples
+        self.sampled = sampled or {}
 
     def __getitem__(self, call: CallId) -> Moments:
         """Return the moments of a call."""

@@ -118,7 +118,8 @@ class _Surveyor:
                 file=file_facts(model, settings),
             )
             asked = Asked(recipe.shapes, recipe.images, recipe.watched)
-            network = self._open.enter_context(opened(model, settings, asked, silent))
+            # The scope of its device belongs to this thread; the network sets it again for what it runs.
+            network = while_loading.enter_context(opened(model, settings, asked, silent))
         context = bare_context(network, inputs, silent)
         context = context._replace(classes=recipe.classes, folders=recipe.folders)
         context = context._replace(data=data_in_this_way(context, source, recipe.way))

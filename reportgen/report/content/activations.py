@@ -21,6 +21,11 @@ class CallRow(msgspec.Struct, frozen=True):
         below: for what only ReLUs read: channels whose largest value lies below zero by more than six
             standard deviations of the whole call.
         below_channels: the first of them, at most 16.
+        sampled: finite values that ``median`` and ``most`` are of: of every image all channels at a fixed
+            lattice of positions (four of a picture); 0 before 1.5.
+        median: half of these values are at most as large, within ``quantile_error``.
+        most: 99 % of them are at most as large, likewise.
+        quantile_error: largest relative error of these two; values below 1.2e-38 count as zero.
     """
 
     id: str
@@ -41,6 +46,10 @@ class CallRow(msgspec.Struct, frozen=True):
     below_channels: tuple[int, ...] = ()
     nan: int = 0
     absorbed: bool = False
+    sampled: int = 0
+    median: float | None = None
+    most: float | None = None
+    quantile_error: float = 0.0
 
     @property
     def broken(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from reportgen.network.channels import channels_of
 from reportgen.numerics import ExactSums
+from reportgen.sections.activations.bins import BINS, bins_of, finite_count, quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TOP = 4
 """Images that are remembered of each channel: those of its largest values."""
+WAITING_SAMPLES = 1 << 20
+"""Samples from which they are counted."""
 WAITING_SUMS = 1 << 16
 """Sums from which waiting blocks are added; more at once saves calls, and takes memory."""
 
@@ -42,6 +45,9 @@ class Activity(NamedTuple):
         top_values: (TOP, channels) largest values of different images, the largest first; -infinity where
             there are fewer images.
         top_places: (TOP, channels) which images they are of; -1 where there are fewer.
+        sampled: values that the quantiles are of; the finite ones among them.
+        median: of these, within ``bins.ERROR``; None where there are none.
+        most: what 99 % of them are at most; likewise.
     """
 
     total: float
@@ -59,6 +65,9 @@ class Activity(NamedTuple):
     fired: NDArray[Any]
     top_values: NDArray[Any]
     top_places: NDArray[Any]
+    sampled: int = 0
+    median: float | None = None
+    most: float | None = None
 
 
 class ActivityFold:
@@ -74,6 +83,10 @@ class ActivityFold:
         self._places = np.zeros((TOP, 0), np.int64)
         self._positions = np.zeros(0, np.int64)
         self._waiting: list[NDArray[Any]] = []
+        self._sampled: dict[CallId, int] = {}
+        self._bins = np.zeros((0, BINS), np.int64)
+        self._rows = np.zeros(0, np.int64)
+        self._binned: list[NDArray[Any]] = []
 
     def examples(self, count: int) -> None:
         """Say nothing: activations tell no image from another."""
@@ -116,6 +129,18 @@ class ActivityFold:
         self._high = np.maximum(self._high, highest)
         places = batch.places if batch.places is not None else batch.first + np.arange(count)
         self._remember(high, places, highest)
+        if found.samples is not None:
+            self._binned.append(bins_of(found.samples))
+            if sum(one.size for one in self._binned) >= WAITING_SAMPLES:
+                self._count_samples()
+
+    def _count_samples(self) -> None:
+        """Count the samples that wait."""
+        if self._binned:
+            ids = np.concatenate(self._binned) + self._rows
+            counts = np.bincount(ids.ravel(), minlength=self._bins.size)
+            self._bins += counts.reshape(self._bins.shape)
+            self._binned = []
 
     def _start(self, found: Channels) -> None:
         self._calls = dict(found.spans)
@@ -129,9 +154,16 @@ class ActivityFold:
         self._positions = np.ones(end, np.int64)
         for start, stop, positions in self._calls.values():
             self._positions[start:stop] = positions
+        starts = sorted({span for span in found.sampled.values() if span[1] > span[0]})
+        row = {span: index for index, span in enumerate(starts)}
+        self._sampled = {call: row[span] for call, span in found.sampled.items() if span in row}
+        self._bins = np.zeros((len(row), BINS), np.int64)
+        widths = [end - start for start, end in starts]
+        self._rows = np.repeat(np.arange(len(row)) * BINS, widths)
 
     def _take_in(self) -> None:
         """Add the blocks' sums that wait, exactly: the same bytes however many wait."""
+        self._count_samples()
         if self._waiting:
             self._sums.add(np.stack(self._waiting))
             self._waiting = []
@@ -168,6 +200,7 @@ class ActivityFold:
             return
         self._sums.merge(later._sums)
         self._counts += later._counts
+        self._bins += later._bins
         self._low = np.minimum(self._low, later._low)
         self._high = np.maximum(self._high, later._high)
         self._remember(later._top, later._places, later._top[0])
@@ -176,7 +209,13 @@ class ActivityFold:
         """Return all that was folded as arrays."""
         self._take_in()
         sums = {f"sums/{name}": array for name, array in self._sums.state().items()}
+        filled = np.flatnonzero(self._bins)
         return sums | {
+            "sampled": np.array(list(self._sampled), np.str_),
+            "rows": np.array(list(self._sampled.values()), np.int64),
+            "filled": filled,
+            "in_bins": self._bins.ravel()[filled],
+            "widths": np.bincount(self._rows // BINS, minlength=len(self._bins)),
             "images": np.array(self.images),
             "calls": np.array(list(self._calls), np.str_),
             "spans": np.array(list(self._calls.values()), np.int64).reshape(-1, 3),
@@ -200,15 +239,29 @@ class ActivityFold:
         self._low, self._high = state["low"].copy(), state["high"].copy()
         self._top, self._places = state["top"].copy(), state["places"].copy()
         self._positions = state["positions"].copy()
+        names, rows = state["sampled"].tolist(), state["rows"].tolist()
+        self._sampled = dict(zip(names, rows, strict=True))
+        self._bins = np.zeros((len(state["widths"]), BINS), np.int64)
+        self._bins.ravel()[state["filled"]] = state["in_bins"]
+        self._rows = np.repeat(np.arange(len(self._bins)) * BINS, state["widths"])
 
     def result(self) -> dict[CallId, Activity]:
         """Return what every call did."""
         self._take_in()
         sums = self._sums.values().reshape(2, -1)
         return {
-            call: self._activity(sums[:, start:end], slice(start, end), (end - start) * positions)
+            call: self._activity(
+                sums[:, start:end], slice(start, end), (end - start) * positions
+            )._replace(**self._quantiles(call))
             for call, (start, end, positions) in self._calls.items()
         }
+
+    def _quantiles(self, call: CallId) -> dict[str, Any]:
+        if call not in self._sampled:
+            return {}
+        counts = self._bins[self._sampled[call]]
+        median, most = quantiles(counts, (0.5, 0.99))
+        return {"sampled": finite_count(counts), "median": median, "most": most}
 
     def _activity(self, sums: NDArray[Any], span: slice, each: int) -> Activity:
         finite, zeros, missing, nan = self._counts[:, span]

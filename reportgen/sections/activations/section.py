@@ -16,6 +16,7 @@ from reportgen.observe import Collected, SectionMaker, probe_name
 from reportgen.report.content.activations import ActivationsContent, CallRow, MapRow, ShownCall
 from reportgen.report.leaves import Notice
 from reportgen.sections.activations.activity import ActivityFold
+from reportgen.sections.activations.bins import ERROR
 from reportgen.sections.activations.strongest import with_top_images
 from reportgen.wording import plural
 
@@ -229,6 +230,10 @@ def _row(
         below_channels=tuple(int(i) for i in below[:16]),
         nan=sums.nan,
         absorbed=absorbed,
+        sampled=sums.sampled,
+        median=six_digits(sums.median),
+        most=six_digits(sums.most),
+        quantile_error=ERROR if sums.sampled else 0.0,
     )
 
 

@@ -47,6 +47,7 @@ def context(maps, **settings):
         settings=make_settings(settings),
         tools=Tools(AssetStore()),
         data=None,
+        inputs=SimpleNamespace(probes=()),
         probes=SimpleNamespace(
             set=SimpleNamespace(
                 probes=tuple(SimpleNamespace(name=f"{i}.png") for i in range(count)),
@@ -413,7 +414,7 @@ def test_nesting_is_kept():
 
 def test_without_probes():
     about = context({"a": relu_maps(2)})
-    about.probes = None
+    about.probes = about.inputs.probes = None
     with pytest.raises(NotApplicable, match="--probes"):
         fold(about)
     with pytest.raises(NotApplicable):
