@@ -34,10 +34,14 @@ from reportgen.errors import (
     ReportgenError,
     UsageError,
 )
+from reportgen.inputs.data_source import list_data
+from reportgen.inputs.dataset import DataSet
+from reportgen.inputs.fitting import InputShape
 from reportgen.integrations.keras import ReportCallback
 from reportgen.remote import fetching
 from reportgen.remote.fetching import Sources, fetched
 from reportgen.remote.sending import send
+from reportgen.settings import make_settings
 from reportgen.stores import Store, _reason
 from reportgen.terminal import quieten
 
@@ -154,6 +158,22 @@ def test_no_argument_takes_another_scheme(tmp_path, scheme):
             build_report(models.saved("classifier"), **{"output": tmp_path / "r", **given})
     with pytest.raises(UsageError, match="are not taken: s3"):
         build_report(url, output=tmp_path / "r")
+
+
+def test_a_copied_data_set_is_told_by_what_the_store_says(store):
+    """Every machine, and the next run, has the same identity, until the store has another file."""
+    put_set(store)
+
+    def identity():
+        with fetched(Sources(None, data="memory://b/set"), Told()) as given:
+            source = list_data(given.data, make_settings({}))
+            data = DataSet(source, [InputShape("image", (8, 8, 1), "float32")], make_settings({}))
+            return data.identity(data.shards(4)[0])
+
+    first = identity()
+    assert identity() == first
+    store.pipe_file("/b/set/dog/2.png", png(3))
+    assert identity() != first
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from reportgen.engines.engine import IN_FLIGHT, Engine, missing, unreachable
-from reportgen.engines.places import check_listening
+from reportgen.engines.places import check_listening, is_loopback_alone
 from reportgen.engines.processors import processors
 
 if TYPE_CHECKING:
@@ -29,10 +29,9 @@ _HINT = "One that asks for a token needs RAY_AUTH_MODE=token, and the token, in 
 def open_ray(jobs: int | None, address: str | None, retries: int) -> Iterator[Engine]:
     """Join the cluster at an address, or start one of our own that listens on loopback only."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if (
-        address is None
-    ):  # read when Ray is imported: what is for other systems binds loopback on each
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    if address is None or is_loopback_alone(address):  # read when Ray is imported
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # binds and asks at loopback anywhere
+    if address is None:
         # Where memory runs out, Ray would end a worker and run its task again without end.
         os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     try:

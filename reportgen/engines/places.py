@@ -22,6 +22,24 @@ def is_remote(address: str | None) -> bool:
     return not _HERE.fullmatch(host)
 
 
+def is_loopback_alone(address: str) -> bool:
+    """Tell whether a cluster at loopback is reached there alone, and not at this machine's own address too.
+
+    Ray takes loopback for that address, where a cluster that was bound to loopback does not answer.
+    """
+    match = _PLACE.fullmatch(address)
+    if is_remote(address) or not match or not match["port"]:
+        return False
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            asked.connect(("192.0.2.1", 9))  # sends nothing, but says which address would
+            own = asked.getsockname()[0]
+        socket.create_connection((own, int(match["port"])), _ANSWERS).close()
+    except OSError:
+        return True
+    return False
+
+
 def check_listening(address: str) -> None:
     """See that somebody listens at an address that names a port.
 

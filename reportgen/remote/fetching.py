@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.addresses import is_address, parse_address
+from reportgen.cache import key_of
 from reportgen.errors import (
     DataError,
     HistoryError,
@@ -21,11 +23,11 @@ from reportgen.inputs.label_files import read_table
 from reportgen.inputs.listing import natural
 from reportgen.inputs.sources.files import find_files
 from reportgen.settings import MAX_REMOTE_BYTES, MAX_REMOTE_FILES
-from reportgen.stores import AT_ONCE, Store
+from reportgen.stores import AT_ONCE, Store, state_of
 from reportgen.wording import bytes_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reportgen.addresses import Address
     from reportgen.context import Progress
@@ -70,6 +72,26 @@ def fetched(given: Sources, progress: Progress) -> Iterator[Sources]:
             raise
 
 
+class _File(NamedTuple):
+    """A file to copy.
+
+    Attributes:
+        origin: where it is.
+        path: where it goes.
+        size: bytes.
+        state: what changes with it.
+    """
+
+    origin: Address
+    path: Path
+    size: int
+    state: tuple[str, ...] = ()
+
+
+def _file_of(origin: Address, path: Path, entry: Mapping[str, Any]) -> _File:
+    return _File(origin, path, int(entry["size"] or 0), state_of(entry))
+
+
 class _Copies:
     """Copies of what addresses name, each in a folder of its own below one.
 
@@ -82,6 +104,7 @@ class _Copies:
         self._place, self._progress = place, progress
         self._origins: dict[str, Address] = {}
         self._files = self._bytes = 0
+        self._dated = False
 
     def with_addresses(self, text: str) -> str:
         """Return a text that names the addresses in the place of their copies."""
@@ -117,6 +140,7 @@ class _Copies:
         """
         if not is_address(data) or find_files(data) is not None:
             return data
+        self._dated = True
         path = self._copy(data, DataError, _is_image)
         if path.suffix.lower() == ".csv" and path.is_file():
             self._listed(parse_address(data).parent, path)
@@ -142,7 +166,7 @@ class _Copies:
             if entry["type"] == "directory":
                 pairs += self._below(store, address._replace(path=whole), path, _is_image)
             else:
-                pairs.append((address._replace(path=whole), path, int(entry["size"] or 0)))
+                pairs.append(_file_of(address._replace(path=whole), path, entry))
         self._get(store, address, pairs)
         return paths
 
@@ -159,12 +183,10 @@ class _Copies:
             path.mkdir()
             self._get(store, address, self._below(store, address, path, wanted))
         else:
-            self._get(store, address, [(address, path, store.size(address))])
+            self._get(store, address, [_File(address, path, store.size(address))])
         return path
 
-    def _below(
-        self, store: Store, address: Address, path: Path, wanted: Wanted
-    ) -> list[tuple[Address, Path, int]]:
+    def _below(self, store: Store, address: Address, path: Path, wanted: Wanted) -> list[_File]:
         """List what is wanted of a folder, and make its folders: those without images count as classes too."""
         pairs = []
         for count, (inside, entry) in enumerate(store.below(address)):
@@ -175,7 +197,7 @@ class _Copies:
             target = path.joinpath(*parts)
             (target if folder else target.parent).mkdir(parents=True, exist_ok=True)
             if not folder and wanted(parts[-1]):
-                pairs.append((address / inside, target, int(entry["size"] or 0)))
+                pairs.append(_file_of(address / inside, target, entry))
         return pairs
 
     def _listed(self, folder: Address, csv: Path) -> None:
@@ -197,7 +219,7 @@ class _Copies:
                 if name in there and there[name]["type"] == "file":
                     target = csv.parent.joinpath(*parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    pairs.append((place / name, target, int(there[name]["size"] or 0)))
+                    pairs.append(_file_of(place / name, target, there[name]))
         self._get(store, folder, pairs)
 
     def _folder(self, origin: Address) -> Path:
@@ -207,12 +229,14 @@ class _Copies:
         self._origins[str(folder)] = origin
         return folder
 
-    def _get(
-        self, store: Store, address: Address, files: Sequence[tuple[Address, Path, int]]
-    ) -> None:
-        """Copy files, some at a time, where they are not too many and not too large."""
+    def _get(self, store: Store, address: Address, files: Sequence[_File]) -> None:
+        """Copy files, some at a time, where they are not too many and not too large.
+
+        Files of a data set are told apart by their time of change. That of a copy is made of what the store
+        says, so that it is the same on each machine and in the next run.
+        """
         self._files += len(files)
-        self._bytes += sum(size for *_, size in files)
+        self._bytes += sum(file.size for file in files)
         if self._files > MAX_REMOTE_FILES:
             raise InputError(
                 f"{address}: a build fetches at most {MAX_REMOTE_FILES:,} files from stores."
@@ -225,9 +249,13 @@ class _Copies:
         self._progress.stage(f"Fetching {address}", len(files))
         for start in range(0, len(files), AT_ONCE):
             part = files[start : start + AT_ONCE]
-            for _, path, _ in part:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            store.get(address, [(one, path) for one, path, _ in part])
+            for file in part:
+                file.path.parent.mkdir(parents=True, exist_ok=True)
+            store.get(address, [(file.origin, file.path) for file in part])
+            for file in part if self._dated else ():
+                if file.state and file.path.is_file():
+                    stamp = int(key_of(*file.state)[:12], 16)
+                    os.utime(file.path, ns=(stamp, stamp))
             self._progress.advance(len(part))
 
 

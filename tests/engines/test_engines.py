@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import models
 import pytest
 
 from reportgen.engines.opening import ENGINES, open_executor
-from reportgen.engines.places import is_remote
+from reportgen.engines.places import is_loopback_alone, is_remote
 from reportgen.errors import ReportgenError, UsageError
 
 BOTH = [pytest.param(name, marks=pytest.mark.engines) for name in ("ray", "dask")]
@@ -130,6 +131,13 @@ def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch, name):
     ):
         pass
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("bound", "alone"), [("127.0.0.1", True), ("0.0.0.0", False)])  # noqa: S104
+def test_what_is_bound_to_loopback_alone_is_told_from_what_is_not(bound, alone):
+    with socket.create_server((bound, 0)) as server:
+        assert is_loopback_alone(f"127.0.0.1:{server.getsockname()[1]}") is alone
+    assert not is_loopback_alone("10.0.0.7:6379")
 
 
 @pytest.mark.parametrize("name", BOTH)

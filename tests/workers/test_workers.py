@@ -184,6 +184,40 @@ def test_a_data_set_that_changes_meanwhile_is_refused(tmp_path):
     assert not (tmp_path / "out" / "index.html").exists()
 
 
+TWO_NODES = """
+import sys
+from ray.cluster_utils import Cluster
+
+node = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
+cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+cluster.add_node(**node)
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.engines
+def test_two_nodes_of_ray_at_an_address_give_the_same_bytes(place, monkeypatch):
+    """A cluster that runs already, bound to loopback; one worker a node."""
+    folder, alone = place
+    for name, value in (("RAY_AUTH_MODE", "disabled"), ("RAY_USAGE_STATS_ENABLED", "0")):
+        monkeypatch.setenv(name, value)
+    with subprocess.Popen(
+        [sys.executable, "-c", TWO_NODES], env=models.environment(), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as cluster:  # fmt: skip
+        try:
+            lines = iter(cluster.stdout.readline, "")
+            address = next(line.strip() for line in lines if line.startswith("127.0.0.1:"))
+            there = ("--engine", "ray", "--address", address)
+            assert built(folder, "two-nodes", *there) == alone
+        finally:
+            cluster.stdin.close()
+            cluster.wait(60)
+
+
 @pytest.fixture(scope="module")
 def overflowing(tmp_path_factory):
     """A network that gives infinities for the brightest pictures, which stand in the second shard alone."""
