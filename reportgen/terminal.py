@@ -215,6 +215,8 @@ def quieten(*, verbose: bool, device: str) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         # Blocks of images run side by side, which costs less than split operations (``nets.engine.lanes``).
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    else:
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as the driver counts cards
     if not verbose:
         warnings.simplefilter("ignore")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 from typing import Any, NamedTuple
@@ -51,10 +50,12 @@ def open_gpu() -> Gpu:
         raise ModelError(
             "--device gpu was asked for, but TensorFlow sees no GPU here. --device cpu needs none."
         )
-    for device in devices:
-        with contextlib.suppress(RuntimeError, ValueError):  # a notebook has begun already
-            tf.config.experimental.set_memory_growth(device, True)  # noqa: FBT003
     found = of_driver(_which()) or Gpu(_named(devices[0]), None, None)
+    try:
+        for device in devices:
+            tf.config.experimental.set_memory_growth(device, True)  # noqa: FBT003
+    except (RuntimeError, ValueError):
+        return found  # a notebook has begun already, and what is not free may be its own
     if found.free is not None and found.free < LEAST_FREE:
         raise ModelError(
             f"--device gpu was asked for, but others hold its memory ({found}). --device cpu needs none of it; "
