@@ -37,18 +37,21 @@ class Asked(NamedTuple):
         shapes: of the arrays, for what the model leaves open.
         images: at once.
         watched: whether what its layers answer is looked at.
+        sampled: whether values of it are taken for quantiles: of a data set.
     """
 
     shapes: GivenShapes
     images: int
     watched: bool
+    sampled: bool
 
 
 def asked_of(inputs: Inputs) -> Asked:
     """Return what the user's inputs ask of the network."""
     probes = inputs.probes
     watched = probes is not None and "activations" in inputs.settings.chosen_sections
-    return Asked(probes.shapes if probes is not None else {}, inputs.images_at_once, watched)
+    shapes = probes.shapes if probes is not None else {}
+    return Asked(shapes, inputs.images_at_once, watched, inputs.data is not None)
 
 
 @contextlib.contextmanager
@@ -175,6 +178,7 @@ def _network(loaded: LoadedModel, settings: Settings, asked: Asked) -> KerasNetw
         images=asked.images,
         device=settings.device,
         watch=partial(choose_calls, globs=settings.layers) if asked.watched else None,
+        sampled=asked.sampled,
         origin=loaded.origin,
         unlike=loaded.unlike,
     )

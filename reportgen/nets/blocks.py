@@ -80,6 +80,7 @@ class ForwardBlocks:
         watch: from the recorded calls to those whose maps are wanted; with it, batches carry
             moments and maps.
         unlike: why there is no copy with channels last of a network that takes them first.
+        sampled: whether moments come with values of every channel; see ``moments.reduce_calls``.
 
     Attributes:
         size: images in a block.
@@ -88,9 +89,16 @@ class ForwardBlocks:
         problem: why it cannot be traced, or no image can be run here; None where it can.
     """
 
-    def __init__(self, model: TraceableModel, watch: Watch | None, unlike: str = "") -> None:
+    def __init__(
+        self,
+        model: TraceableModel,
+        watch: Watch | None,
+        unlike: str = "",
+        *,
+        sampled: bool = False,
+    ) -> None:
         self._model = model
-        self._watch = watch
+        self._watch, self._sampled = watch, sampled
         self._unlike = unlike
         self._surveying: dict[bool, _BlockPass] = {}
         self._exactly = False
@@ -124,7 +132,7 @@ class ForwardBlocks:
     def _trace(self, *, exact: bool = False) -> Traced | None:
         """Trace the forward pass; a model that cannot be traced keeps what it declares."""
         try:
-            return self._model.trace(self.size, self._watch, exact=exact)
+            return self._model.trace(self.size, self._watch, exact=exact, sampled=self._sampled)
         except ReportgenError:
             raise
         except Exception as error:  # noqa: BLE001 - the weights can be reported all the same

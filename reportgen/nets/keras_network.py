@@ -59,6 +59,7 @@ class KerasNetwork:
         device: ``cpu`` or ``gpu``.
         watch: from the recorded calls to those whose maps are wanted; with it, batches carry
             moments and maps.
+        sampled: whether moments come with values of every channel, for quantiles.
         origin: the file that it comes from, and the way.
         unlike: why there is no copy with channels last of a model that takes them first.
 
@@ -78,6 +79,7 @@ class KerasNetwork:
         images: int = BLOCK,
         device: str = "cpu",
         watch: Watch | None = None,
+        sampled: bool = False,
         origin: Origin | None = None,
         unlike: str = "",
     ) -> None:
@@ -89,7 +91,7 @@ class KerasNetwork:
             block=max(1, min(BLOCK, images)),
             device=device,
         )
-        self._blocks = ForwardBlocks(self._traceable, watch, unlike)
+        self._blocks = ForwardBlocks(self._traceable, watch, unlike, sampled=sampled)
         self._normalization: FirstNormalization | None = None
         self._picture_traces: dict[int, Traced] = {}
         facts = network_facts(self._traceable, self._blocks, dict(compiled or {}))

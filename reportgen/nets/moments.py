@@ -30,7 +30,7 @@ class WatchedCalls(NamedTuple):
 
 
 def reduce_calls(
-    calls: Sequence[Call], size: int, *, exact: bool
+    calls: Sequence[Call], size: int, *, exact: bool, sampled: bool = False
 ) -> tuple[WatchedCalls, list[Any], Any]:
     """Add the reductions of every call's first floating-point output to the graph.
 
@@ -40,6 +40,7 @@ def reduce_calls(
             rows, and is left out.
         exact: leave NaN and infinity out of the sums and count them; three times as dear, and only
             needed where there are any.
+        sampled: take values of every channel too, which a data set is worth.
 
     Returns:
         Where each call stands, and tensors (batch, channels of all calls): mean, mean square, minimum,
@@ -72,10 +73,11 @@ def reduce_calls(
             flat = single if rank == 3 else tf.reshape(single, (size, -1, width))
             for column, value in zip(columns, _reductions(flat, shared, exact=exact), strict=True):
                 column.append(value)
-            taken.append(_sampled(single, size))
-            more = int(taken[-1].shape[1])
-            of_tensor[tensor.name] = channels, (sample, sample + more)
-            sample += more
+            begun = sample
+            if sampled:
+                taken.append(_sampled(single, size))
+                sample += int(taken[-1].shape[1])
+            of_tensor[tensor.name] = channels, (begun, sample)
         spans[call.id], samples[call.id] = of_tensor[tensor.name]
     joined = [tf.concat(column, axis=1) for column in columns if column]
     return WatchedCalls(spans, samples), joined, tf.concat(taken, axis=1) if taken else None

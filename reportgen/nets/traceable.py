@@ -114,10 +114,13 @@ class TraceableModel:
             for index, (name, (_, dtype)) in enumerate(self.specs.items())
         }
 
-    def trace(self, size: int, watch: Watch | None, *, exact: bool = False) -> Traced:
+    def trace(
+        self, size: int, watch: Watch | None, *, exact: bool = False, sampled: bool = False
+    ) -> Traced:
         """Trace the forward pass for blocks of ``size`` images; see ``trace_forward``."""
         with on_device(self.device):
-            return trace_forward(self, self.signature(size), watch, exact=exact)
+            signature = self.signature(size)
+            return trace_forward(self, signature, watch, exact=exact, sampled=sampled)
 
     def tensors(self, block: Mapping[str, NDArray[Any]], size: int) -> dict[str, Any]:
         """Return a block as tensors, padded to the block's size so that nothing is traced again."""

@@ -61,6 +61,7 @@ def trace_forward(
     watch: Watch | None,
     *,
     exact: bool = False,
+    sampled: bool = False,
 ) -> Traced:
     """Trace a model in inference mode while its layers' calls are recorded.
 
@@ -69,6 +70,7 @@ def trace_forward(
         signature: tensor specifications by input name.
         watch: from the recorded calls to those whose maps are wanted; None to watch nothing.
         exact: see ``Traced``.
+        sampled: see ``moments.reduce_calls``.
     """
     import tensorflow as tf
 
@@ -92,7 +94,9 @@ def trace_forward(
         returned: dict[str, Any] = {"outputs": readable, "logits": logits}
         if watch is not None:
             size = int(next(iter(signature.values())).shape[0])
-            spans, returned["columns"], samples = reduce_calls(recorder.calls, size, exact=exact)
+            spans, returned["columns"], samples = reduce_calls(
+                recorder.calls, size, exact=exact, sampled=sampled
+            )
             if samples is not None:
                 returned["samples"] = samples
             watched.append(spans)

@@ -117,7 +117,7 @@ class _Surveyor:
                 preprocess=imported_function(settings.preprocess),
                 file=file_facts(model, settings),
             )
-            asked = Asked(recipe.shapes, recipe.images, recipe.watched)
+            asked = Asked(recipe.shapes, recipe.images, recipe.watched, sampled=True)
             # The scope of its device belongs to this thread; the network sets it again for what it runs.
             network = while_loading.enter_context(opened(model, settings, asked, silent))
         context = bare_context(network, inputs, silent)
