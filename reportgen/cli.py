@@ -75,10 +75,18 @@ def _clicked(option: Option) -> Callable[[Command], Command]:
         *short,
         option.flag,
         type=types.get(option.kind, str),
-        multiple=option.several,
+        multiple=True,
+        callback=None if option.several else _once,
         metavar=option.metavar or None,
         help=about,
     )
+
+
+def _once(_context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Return the one value of an option; click would take the last of several, and say nothing."""
+    if len(values) > 1:
+        raise click.BadParameter("it is given twice, and takes one value.", param=parameter)
+    return values[0] if values else None
 
 
 def _typed(given: dict[str, Any]) -> dict[str, Any]:
@@ -424,7 +432,11 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         if "unexpected extra argument" in error.format_message():
-            say("Several values of an option are given one by one: -p A.png -p B.png.", err=True)
+            say(
+                "A pattern is quoted, so that the shell leaves it alone: 'x-*.tar'; several images are given "
+                "one by one: -p A.png -p B.png.",
+                err=True,
+            )
         return 2
     except (KeyboardInterrupt, click.Abort) as stop:
         say("reportgen: interrupted; nothing was changed.", err=True)

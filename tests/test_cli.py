@@ -831,3 +831,10 @@ def test_unexpected_error_is_one_line(tmp_path, capsys, old, monkeypatch):
     monkeypatch.setattr(build, "make_context", broken)
     line = refused(capsys, 1, "build", models.saved("classifier"), "-o", old, "-q")
     assert "RuntimeError: two lines" in line
+
+
+def test_an_option_of_one_value_is_not_given_twice(capsys):
+    assert cli.run(["build", "model.keras", "--data", "x-0.tar", "--data", "x-1.tar"]) == 2
+    assert "'--data': it is given twice, and takes one value" in capsys.readouterr().err
+    assert cli.run(["build", "model.keras", "--data", "x-0.tar", "x-1.tar"]) == 2
+    assert "A pattern is quoted" in capsys.readouterr().err

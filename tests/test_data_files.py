@@ -12,6 +12,7 @@ import fsspec
 import keras
 import msgspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from datasets import NAMES, WRITERS, as_folder, as_parquet, as_tar, as_tfrecord, samples
 from keras import layers
@@ -21,6 +22,7 @@ from PIL import Image
 import reportgen
 from reportgen.errors import DataError
 from reportgen.inputs.data_source import list_data
+from reportgen.inputs.sources.protocol import Broken
 from reportgen.settings import Settings
 
 SECTIONS = ("overview", "evaluation", "probes", "activations")
@@ -254,3 +256,22 @@ def test_another_machine_lists_the_same_shards(tmp_path):
     assert [a == b for a, b in zip(digests, map(changed.identity, changed.shards(4)), strict=True)] == [
         True, False, True,
     ]  # fmt: skip
+
+
+def test_a_shard_that_cannot_be_begun_is_counted_image_by_image(tmp_path):
+    """The second row group is damaged from its first byte: its images are missing, and are told."""
+    given = samples(60)
+    path = as_parquet(tmp_path / "x.parquet", given, groups=20)
+    held = bytearray(path.read_bytes())
+    group = pq.ParquetFile(path).metadata.row_group(1)
+    begun = min(
+        group.column(k).dictionary_page_offset or group.column(k).data_page_offset for k in range(2)
+    )
+    held[begun : begun + 400] = bytes(400)
+    path.write_bytes(held)
+    source = list_data(str(path), Settings())
+    places = [range(20), range(20, 40), range(40, 60)]
+    found = [list(source.stream.read(span)) for span in places]
+    assert [sum(isinstance(one, Broken) for one in some) for some in found] == [0, 20, 0]
+    assert [one.place for one in found[1]] == list(range(20, 40))
+    assert "What follows in the file is not read" in found[1][0].reason

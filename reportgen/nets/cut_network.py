@@ -56,6 +56,7 @@ class CutNetwork:
         inside = traced.function.inputs[len(traced.function.inputs) - len(captured) :]
         pairs = zip(inside, captured, strict=True)
         self._captured = [(mine, theirs) for mine, theirs in pairs if mine.op.name in kept]
+        self._kept = kept
         self._inputs, self._image = traced.inputs, image
         self._held = {k: v for k, v in held.items() if traced.inputs[k].op.name in kept}
         self._count = int(traced.inputs[image].shape[0])
@@ -79,7 +80,11 @@ class CutNetwork:
         fed = tf.einsum("nhwc,cd->nhwd", pictures, tf.constant(self._matrix)) + self._offset
         if spec.shape.rank == 3:
             fed = fed[..., 0]
-        given = {spec.name: tf.cast(fed, spec.dtype)}
+        given = {}
+        if (
+            spec.op.name in self._kept
+        ):  # what does not look at the image has no gradient there, and is told
+            given[spec.name] = tf.cast(fed, spec.dtype)
         for name, array in self._held.items():
             tiled = np.repeat(array[None], self._count, axis=0)
             given[self._inputs[name].name] = tf.constant(tiled)

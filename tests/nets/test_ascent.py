@@ -250,3 +250,15 @@ def test_a_module_that_is_read_again_registers_its_gradients_again():
     first = relu_gradients._register_leaky_gradient("Relu")
     again = importlib.reload(relu_gradients)._register_leaky_gradient("Relu")
     assert first != again
+
+
+def test_what_does_not_look_at_the_image_says_that_it_has_no_gradient():
+    picture, other = keras.Input((16, 16, 3), name="picture"), keras.Input((4,), name="other")
+    aside = layers.Dense(5, activation="relu", name="aside")(other)
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(picture))
+    model = keras.Model([picture, other], layers.Dense(2)(layers.Concatenate()([x, aside])))
+    network = KerasNetwork(model, images=1)
+    held = {"other": np.zeros(4, np.float32)}
+    made = network.ascent("aside", "picture", held, UNIT, count=1)
+    with pytest.raises(NotApplicable, match="no gradient in its input"):
+        made.optimise("channel", np.ones((1, 5), np.float32), [7], Recipe(), nothing)

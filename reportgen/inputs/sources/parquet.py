@@ -66,7 +66,9 @@ class ParquetFormat:
                     self._groups[file] = tuple(groups)
                     columns = columns or _columns(opened.schema_arrow, features, file)
             except Damage as damage:
-                raise DataError(f"--data: {file.where}: {damage}.") from None
+                raise DataError(
+                    f"--data: {file.where}: {damage}: it was cut off, or is no Parquet file."
+                ) from None
             if not sum(self._groups[file]):
                 raise DataError(f"--data: {file.where}: the file has no rows.")
         self._columns = columns or _Columns("", "", ())
@@ -189,9 +191,12 @@ def _columns(schema: Any, features: Features, file: RecordFile) -> _Columns:
     label = features.label or (labels[0] if labels else "")
     if image not in holds or label not in schema.names or image == label:
         what = "image" if image not in holds else "label"
+        given = features.image if what == "image" else features.label
+        wrong = f" features.toml says {given!r}, which is none." if given else ""
         names = ", ".join(repr(name[:100]) for name in schema.names[:20])
         raise DataError(
-            f"--data: {file.name}: it cannot be told which column is the {what}. Its columns are {names}. A "
+            f"--data: {file.name}: it cannot be told which column is the {what}.{wrong} Its columns are "
+            f"{names}. A "
             'features.toml beside the files names two: image = "image" (bytes of image files, or a struct with '
             'them) and label = "label". Masks are not read from it.'
         )

@@ -110,24 +110,30 @@ class RecordSource:
                     yield found
 
     def _of_file(self, number: int, places: range) -> Iterator[Sample | Broken]:
-        file, base, inside = self._files[number], number << _BITS, -1
+        file, base = self._files[number], number << _BITS
         span = range(places.start - base, places.stop - base)
+        following, reason = span.start, "the file has fewer images than it says"
         try:
             for inside, found in self._form.read(file, span):
                 if inside >= span.stop:
                     return
                 if inside not in span:
                     continue
+                following = inside + 1
                 if isinstance(found, Unreadable):
                     yield Broken(base + inside, found.reason)
                 else:
                     yield Sample(base + inside, found)
+            if self.total is None and following:
+                return
+            if not following and 0 in span:
+                reason = "the file holds no image"
         except Damage as damage:
-            if inside + 1 in span:
-                yield Broken(base + inside + 1, f"{damage}. What follows in the file is not read")
-            return
-        if inside < 0 and 0 in span:
-            yield Broken(base, "the file holds no image")
+            reason = f"{damage}. What follows in the file is not read"
+        # What is missing is counted where the file says how many there are; else it is one, with the reason.
+        missing = range(following, span.stop)
+        for inside in missing[:1] if self.total is None else missing:
+            yield Broken(base + inside, reason)
 
     def first(self, count: int) -> list[Item]:
         """Return the first images that are records, at most ``count``."""

@@ -92,7 +92,10 @@ class TarFormat:
         name = _shown(key)
         if not chosen:
             kinds = ", ".join(sorted(parts)) or "nothing"
-            return Unreadable(f"{name}: it has no image ({kinds})")
+            asked = (
+                f" {self._features.image!r}, as features.toml says" if self._features.image else ""
+            )
+            return Unreadable(f"{name}: it has no image{asked} ({kinds})")
         if len(chosen) > 1:
             raise DataError(
                 f"--data: {file.name}: {name} has several images ({', '.join(sorted(chosen))}). A features.toml"
@@ -115,6 +118,9 @@ class TarFormat:
             )
         ending = ending or next((one for one in _LABELS if one in parts), "")
         if ending not in parts:
+            if wanted:
+                held = ", ".join(sorted(parts))
+                raise ValueError(f"features.toml says {wanted!r}, and there is none: {held}")
             return None
         text = parts[ending].decode("utf-8").strip()
         if ending != "json":
@@ -123,6 +129,12 @@ class TarFormat:
         if not isinstance(held, dict):
             return _plain(held)
         key = key or next((one for one in _KEYS if one in held), "")
+        if key not in held and held:
+            some = ", ".join(map(repr, list(held)[:8]))
+            first = next(iter(held))
+            raise ValueError(
+                f"its keys are {some}; features.toml says which: label = 'json.{first}'"[:300]
+            )
         return _plain(held.get(key))
 
 
