@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reportgen.addresses import is_address
+from reportgen.click_options import options, typed
 from reportgen.errors import (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
@@ -27,12 +28,7 @@ from reportgen.terminal import say
 from reportgen.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from reportgen.options import Option
     from reportgen.report.model import Report
-
-    Command = Callable[..., Any]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,72 +37,17 @@ def cli() -> None:
     """Turn a trained Keras model into a static HTML report that opens anywhere."""
 
 
-def _options(
-    *names: str, table: Mapping[str, Option] = OPTIONS, **changed: Any
-) -> Callable[[Command], Command]:
-    """Add options of the table to a command.
-
-    Args:
-        names: of the options, in the order of the help.
-        table: that declares them.
-        changed: what differs here from the table.
-    """
-
-    def add(command: Command) -> Command:
-        for name in reversed(names):
-            command = _clicked(table[name]._replace(**changed))(command)
-        return command
-
-    return add
-
-
-def _clicked(option: Option) -> Callable[[Command], Command]:
-    """Return an option as click declares it."""
-    about = f"{option.sentence()}.".replace("`", "")
-    if option.default:
-        about += f"  [default: {option.default.replace('`', '')}]"
-    short = (f"-{option.short}",) if option.short else ()
-    if option.kind == "switch":
-        switch = f"{option.flag}/{option.opposite}"
-        return click.option(option.name, *short, switch, default=option.on, help=about)
-    types = {"whole": int, "number": float, "choice": click.Choice(option.choices)}
-    return click.option(
-        option.name,
-        *short,
-        option.flag,
-        type=types.get(option.kind, str),
-        multiple=True,
-        callback=None if option.several else _once,
-        metavar=option.metavar or None,
-        help=about,
-    )
-
-
-def _once(_context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
-    """Return the one value of an option; click would take the last of several, and say nothing."""
-    if len(values) > 1:
-        raise click.BadParameter("it is given twice, and takes one value.", param=parameter)
-    return values[0] if values else None
-
-
-def _typed(given: dict[str, Any]) -> dict[str, Any]:
-    """Return what stands on the command line: a switch that is off there counts, a default does not."""
-    context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    return {n: v for n, v in given.items() if context.get_parameter_source(n) is not default}
-
-
 @cli.command()
 @click.argument("model", type=str)
-@_options(*(option.name for option in OPTIONS.values() if option.has_flag))
+@options(*(option.name for option in OPTIONS.values() if option.has_flag))
 def build(config: str | None, **given: Any) -> int:
     """Make a report about MODEL: .keras, .h5, a file of weights, or a SavedModel's folder."""
-    return _build({**_configured(config), **_typed(given)})
+    return _build({**_configured(config), **typed(given)})
 
 
 @cli.command()
-@_options("output", help="The report folder", default="`reportgen-demo`")
-@_options("force", "open", "quiet", "verbose", "single_file")
+@options("output", help="The report folder", default="`reportgen-demo`")
+@options("force", "open", "quiet", "verbose", "single_file")
 @click.option(
     "--example",
     type=click.Choice(["photographs", "fashion"]),
@@ -137,12 +78,12 @@ def demo(*, example: str, **given: Any) -> int:
         "probes": (str(root / "probes"),),
         "classes": str(root / "classes.txt"),
     }
-    return _build({**files, **examples[example], **_typed(given)})
+    return _build({**files, **examples[example], **typed(given)})
 
 
 @cli.command("render")
 @click.argument("folder", type=Path)
-@_options("notes", "card", "templates", "base_url", "open", "single_file")
+@options("notes", "card", "templates", "base_url", "open", "single_file")
 def render_again(folder: Path, **given: Any) -> int:
     """Make the page of FOLDER again from its report.json, without the model."""
     from reportgen.page.folder import ReportFolder
@@ -169,9 +110,9 @@ def render_again(folder: Path, **given: Any) -> int:
 
 @cli.command("index")
 @click.argument("root", type=Path)
-@_options("title", help="Heading of the page", default="Model reports")
-@_options("templates")
-@_options("force", help="Write over an index.html that reportgen did not write")
+@options("title", help="Heading of the page", default="Model reports")
+@options("templates")
+@options("force", help="Write over an index.html that reportgen did not write")
 def index_reports(root: Path, *, title: str | None, templates: str | None, force: bool) -> int:
     """Make one page over all reports in the folders below ROOT: ROOT/index.html."""
     from reportgen.page.index import write_index
@@ -184,14 +125,12 @@ def index_reports(root: Path, *, title: str | None, templates: str | None, force
 
 @cli.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL… | SPEC.toml")
-@_options("output", help="The folder that all reports go into; required", metavar="ROOT")
-@_options(*BATCH_OPTIONS, table=BATCH_OPTIONS)
-@_options("fresh", help="Make all reports again, also those that are unchanged")
-@_options("title", help="Heading of the index", default="Model reports")
-@_options("quiet", "config")
-@_options(
-    *(name for name, option in OPTIONS.items() if option.has_flag and name not in NOT_FOR_ALL)
-)
+@options("output", help="The folder that all reports go into; required", metavar="ROOT")
+@options(*BATCH_OPTIONS, table=BATCH_OPTIONS)
+@options("fresh", help="Make all reports again, also those that are unchanged")
+@options("title", help="Heading of the index", default="Model reports")
+@options("quiet", "config")
+@options(*(name for name, option in OPTIONS.items() if option.has_flag and name not in NOT_FOR_ALL))
 def batch(
     models: tuple[str, ...], output: str | None, title: str | None, config: str | None, **given: Any
 ) -> int:
@@ -211,10 +150,10 @@ def batch(
     from reportgen.page.look import read_look
     from reportgen.terminal import progress
 
-    typed = _typed(given)
-    own = {name: typed.pop(name, None) for name in (*BATCH_OPTIONS, "fresh", "quiet")}
+    said = typed(given)
+    own = {name: said.pop(name, None) for name in (*BATCH_OPTIONS, "fresh", "quiet")}
     configured = _configured(config)
-    jobs = plan(models, typed, configured)
+    jobs = plan(models, said, configured)
     how = How(
         engine=own["engine"] or "local",
         address=own["address"],
@@ -223,9 +162,9 @@ def batch(
         memory=1_000_000 * _checked("memory", own["memory"]) if own["memory"] is not None else None,
         retries=1 if own["retries"] is None else _checked("retries", own["retries"]),
         fresh=bool(own["fresh"]),
-        force=bool(typed.get("force")),
+        force=bool(said.get("force")),
         title=_checked("title", title),
-        look=read_look(typed.get("templates") or configured.get("templates")),
+        look=read_look(said.get("templates") or configured.get("templates")),
     )
     quiet = bool(own["quiet"] or (own["quiet"] is None and configured.get("quiet")))
     try:
@@ -242,7 +181,7 @@ def batch(
 
 @cli.command()
 @click.argument("folder", type=Path)
-@_options("base_url")
+@options("base_url")
 def comment(folder: Path, base_url: str | None) -> int:
     """Print the summary of the report in FOLDER as Markdown, for a comment on a pull request."""
     from reportgen.page.look import Look
@@ -291,8 +230,8 @@ def _with_texts(report: Report, notes: str | None, card: str | None) -> Report:
 
 @cli.command()
 @click.argument("folder", type=Path)
-@_options("fail_on", "ignore", "junit", "config")
-@_options("quiet", help="Print the verdict only")
+@options("fail_on", "ignore", "junit", "config")
+@options("quiet", help="Print the verdict only")
 def check(
     folder: Path,
     *,
