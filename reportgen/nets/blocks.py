@@ -296,7 +296,7 @@ class ForwardBlocks:
         if exact not in self._surveying:
             size = self.survey_size
             if size > self.size or exact != traced.exact:
-                traced = self._model.trace(size, _no_maps, exact=exact)
+                traced = self._model.trace(size, _no_maps, exact=exact, sampled=self._sampled)
                 self._surveying[exact] = _BlockPass(traced, traced.function, size)
             else:
                 fetches = {

@@ -110,3 +110,37 @@ def test_a_network_gives_all_channels_at_four_positions_of_a_picture():
         assert np.array_equal(batch.moments.samples[:, start:end], expected)
         seen.append(end - start)
     assert set(seen) == {4 * maps.shape[-1]}
+
+
+def test_a_report_has_the_quantiles_of_the_whole_data_set(tmp_path):
+    """Of all images, in blocks larger than those of the probes; of the probes alone there are none."""
+    import keras
+
+    from reportgen import build_report
+
+    start = keras.Input((8, 8, 1))
+    hidden = keras.layers.Conv2D(3, 3, padding="same", activation="relu", name="hidden")(start)
+    end = keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(hidden))
+    keras.utils.set_random_seed(5)
+    model = keras.Model(start, end)
+    x = np.random.default_rng(2).uniform(0, 1, (300, 8, 8, 1)).astype(np.float32)
+    options = {
+        "sections": "evaluation,activations",
+        "preprocess": "none",
+        "cache": tmp_path / "cache",
+    }
+    made = build_report(model, data=(x, np.arange(300) % 4), output=tmp_path / "data", **options)
+
+    def hidden_of(report):
+        content = next(s.content for s in report.sections if s.kind == "activations")
+        return next(call for call in content.calls if call.id == "hidden")
+
+    found = hidden_of(made.report)
+    maps = keras.Model(start, hidden).predict(x, verbose=0)[:, 2::4, 2::4]
+    values = np.sort(maps.ravel())
+    assert found.sampled == values.size == 300 * 2 * 2 * 3
+    for told, share in ((found.median, 0.5), (found.most, 0.99)):
+        exact = values[int(np.ceil(share * values.size)) - 1]
+        assert told == pytest.approx(exact, rel=found.quantile_error, abs=1e-30)
+    shown = build_report(model, probes=x[:4], output=tmp_path / "probes", **options)
+    assert hidden_of(shown.report).median is None
