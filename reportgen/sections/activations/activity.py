@@ -260,7 +260,11 @@ class ActivityFold:
         if call not in self._sampled:
             return {}
         counts = self._bins[self._sampled[call]]
-        median, most = quantiles(counts, (0.5, 0.99))
+        start, end, _ = self._calls[call]
+        low, high = float(self._low[start:end].min()), float(self._high[start:end].max())
+        found = quantiles(counts, (0.5, 0.99))
+        # The middle of a bin may lie beyond the extremes, which are exact.
+        median, most = (None if q is None else min(max(q, low), high) for q in found)
         return {"sampled": finite_count(counts), "median": median, "most": most}
 
     def _activity(self, sums: NDArray[Any], span: slice, each: int) -> Activity:

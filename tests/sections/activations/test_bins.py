@@ -131,9 +131,11 @@ def test_a_report_has_the_quantiles_of_the_whole_data_set(tmp_path):
     }
     made = build_report(model, data=(x, np.arange(300) % 4), output=tmp_path / "data", **options)
 
+    def content_of(report):
+        return next(s.content for s in report.sections if s.kind == "activations").calls
+
     def hidden_of(report):
-        content = next(s.content for s in report.sections if s.kind == "activations")
-        return next(call for call in content.calls if call.id == "hidden")
+        return next(call for call in content_of(report) if call.id == "hidden")
 
     found = hidden_of(made.report)
     maps = keras.Model(start, hidden).predict(x, verbose=0)[:, 2::4, 2::4]
@@ -142,5 +144,6 @@ def test_a_report_has_the_quantiles_of_the_whole_data_set(tmp_path):
     for told, share in ((found.median, 0.5), (found.most, 0.99)):
         exact = values[int(np.ceil(share * values.size)) - 1]
         assert told == pytest.approx(exact, rel=found.quantile_error, abs=1e-30)
+    assert all(call.min <= call.median <= call.most <= call.max for call in content_of(made.report))
     shown = build_report(model, probes=x[:4], output=tmp_path / "probes", **options)
     assert hidden_of(shown.report).median is None
