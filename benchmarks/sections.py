@@ -66,6 +66,7 @@ def main(model: str, output: str, probes: str) -> None:
         data=labelled(probes),
         history={"loss": loss.tolist(), "val_loss": (loss + 0.1).tolist()},
         progress=stages,
+        fresh=True,  # what an earlier run has kept costs nothing
     )
     stages.stage("end")
     pairs = zip(stages.marks, stages.marks[1:], strict=False)

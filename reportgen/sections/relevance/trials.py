@@ -76,7 +76,10 @@ def verdict_of(made: Explanation) -> Verdict | None:
 
 
 RANDOM, MIDDLE = "random", "middle"
-_BLOBS = ("the middle of the images", *["beside the middle"] * (len(pt.MIDDLES) - 1))
+_BLOBS = (
+    "the middle of the images",
+    *(f"beside the middle, blob {number}" for number in range(1, len(pt.MIDDLES))),
+)
 """The blobs, one after the other, as stages of the work."""
 _OrdersOf: TypeAlias = "Callable[[pt.Cells, list[Explanation]], list[tuple[str, NDArray[Any]]]]"
 
