@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,13 +153,8 @@ def run_guarded(
                         child.stdin.flush()
                 reason = _awaited(child, begun, seconds, memory, cancelled)
             finally:
-                _end_group(child)
-        problems.seek(max(0, problems.seek(0, os.SEEK_END) - _TAIL))
-        lines = problems.read().decode("utf-8", "replace").strip().splitlines()
-    if not reason and child.returncode < 0:
-        reason = f"signal {_signal_name(-child.returncode)}"
-    elif not reason and child.returncode:
-        reason = ": ".join([f"exit {child.returncode}", *lines[-1:]])
+                end_group(child)
+        reason = reason or reason_of_end(child.returncode, problems)
     return Ended(reason, time.monotonic() - begun)
 
 
@@ -183,7 +178,23 @@ def _awaited(
             return f"used more than {memory / 1e6:,.0f} MB"
 
 
-def _end_group(child: subprocess.Popen[bytes]) -> None:
+def reason_of_end(code: int, problems: IO[bytes]) -> str:
+    """Say how a process ended: nothing where all was well, else a signal, or its code and its last line.
+
+    Args:
+        code: as ``subprocess`` returns it.
+        problems: what it wrote on stderr, as a file.
+    """
+    if code < 0:
+        return f"signal {_signal_name(-code)}"
+    if not code:
+        return ""
+    problems.seek(max(0, problems.seek(0, os.SEEK_END) - _TAIL))
+    lines = problems.read().decode("utf-8", "replace").strip().splitlines()
+    return ": ".join([f"exit {code}", *lines[-1:]])
+
+
+def end_group(child: subprocess.Popen[bytes]) -> None:
     """End a child and its own children; what has ended already does not matter."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(OSError):

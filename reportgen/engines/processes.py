@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reportgen.children import end_group, reason_of_end
 from reportgen.engines.child import read_frame, write_frame
 from reportgen.engines.engine import Engine, LostError
 from reportgen.engines.processors import processors
@@ -21,9 +21,6 @@ from reportgen.engines.processors import processors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
-
-_TAIL = 2_000
-"""Bytes of what a process wrote last on stderr that are read."""
 
 
 @contextlib.contextmanager
@@ -156,22 +153,13 @@ class _Process:
         code = self._child.returncode
         if code is None:
             return "it does not answer"
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return f"signal {signal.Signals(-code).name}"
-            return f"signal {-code}"
         with contextlib.suppress(OSError, ValueError):
-            self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - _TAIL))
-            lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
-            return ": ".join([f"exit {code}", *lines[-1:]])
+            return reason_of_end(code, self._said) or "exit 0"
         return f"exit {code}"
 
     def end(self) -> None:
         """End it and what it has started."""
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(OSError):
-                os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.kill()
+        end_group(self._child)
         self._child.wait()
         for stream in (self._child.stdin, self._child.stdout, self._said):
             with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from reportgen.addresses import is_address
-from reportgen.cache import unpacked
+from reportgen.cache import names_in, unpacked
 from reportgen.engines.opening import open_executor
 from reportgen.engines.places import is_remote
 from reportgen.errors import ModelError, ReportgenError, UsageError, error_text
@@ -278,7 +278,7 @@ class _Run:
 
     def _take(self, place: int, piece: Piece, packed: bytes) -> None:
         """Note a piece that has come; what the cache has is not kept in memory too."""
-        kept = "problems" not in unpacked(packed) and self._driver.keep(piece.number, packed)
+        kept = "problems" not in names_in(packed) and self._driver.keep(piece.number, packed)
         self._arrived[place] = None if kept else packed
 
     def _submit(self, place: int, piece: Piece) -> None:
