@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -211,6 +212,9 @@ def quieten(*, verbose: bool, device: str) -> None:
     for client in _CLIENTS:  # they log headers that carry signatures, and keys
         logging.getLogger(client).setLevel(logging.CRITICAL)
     gc.set_threshold(50_000, 50, 100)  # tracing makes many objects, and few of them are garbage
+    atexit.register(
+        gc.freeze
+    )  # the process ends: looking once more for garbage takes more than a second
     if device == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         # Blocks of images run side by side, which costs less than split operations (``nets.engine.lanes``).
