@@ -16,7 +16,8 @@ from reportgen.nets.axes import takes_channels_first
 from reportgen.nets.engine import lanes, on_device, without_graph_optimizer
 from reportgen.nets.failures import cause
 from reportgen.nets.moments import all_finite
-from reportgen.nets.tensorflow_internals import cut_out, run_flat
+from reportgen.nets.subgraph import cut_out
+from reportgen.nets.tensorflow_internals import run_flat
 from reportgen.network.channels import Channels
 from reportgen.network.facts import peak_bytes
 from reportgen.network.protocol import Batch

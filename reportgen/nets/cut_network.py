@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.errors import NotApplicable
-from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
 from reportgen.nets.relu_gradients import before_relu, redirect_gradients
-from reportgen.nets.tensorflow_internals import captured_here
-from reportgen.nets.transforms import transform_randomly
+from reportgen.nets.subgraph import Subgraph
+from reportgen.nets.transforms import traced_transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,23 +42,12 @@ class CutNetwork:
         held: Mapping[str, NDArray[Any]],
         scaling: InputScaling,
     ) -> None:
-        import tensorflow as tf
-
         before, behind = before_relu(tensor), tensor
-        whole = traced.function.graph.as_graph_def()
-        operations = [before.op.name, behind.op.name]
-        self._definition = tf.compat.v1.graph_util.extract_sub_graph(whole, operations)
-        redirect_gradients(self._definition, behind.op.name)
+        self._part = Subgraph(traced.function, [before, behind])
+        redirect_gradients(self._part.definition, behind.op.name)
         self.channels = int(behind.shape[-1])
-        self._outputs = [before.name, behind.name]
-        kept = {node.name for node in self._definition.node}
-        captured = traced.function.captured_inputs
-        inside = traced.function.inputs[len(traced.function.inputs) - len(captured) :]
-        pairs = zip(inside, captured, strict=True)
-        self._captured = [(mine, theirs) for mine, theirs in pairs if mine.op.name in kept]
-        self._kept = kept
         self._inputs, self._image = traced.inputs, image
-        self._held = {k: v for k, v in held.items() if traced.inputs[k].op.name in kept}
+        self._held = {k: v for k, v in held.items() if self._part.needs(traced.inputs[k])}
         self._count = int(traced.inputs[image].shape[0])
         self._matrix = scaling.matrix.astype(np.float32)
         self._offset = scaling.offset.astype(np.float32)
@@ -81,18 +70,14 @@ class CutNetwork:
         if spec.shape.rank == 3:
             fed = fed[..., 0]
         given = {}
-        if (
-            spec.op.name in self._kept
+        if self._part.needs(
+            spec
         ):  # what does not look at the image has no gradient there, and is told
             given[spec.name] = tf.cast(fed, spec.dtype)
         for name, array in self._held.items():
             tiled = np.repeat(array[None], self._count, axis=0)
             given[self._inputs[name].name] = tf.constant(tiled)
-        for inside, outside in self._captured:
-            given[inside.name] = captured_here(outside)
-        before, behind = tf.graph_util.import_graph_def(
-            self._definition, input_map=given, return_elements=self._outputs, name="cut"
-        )
+        before, behind = self._part.put(given)
         if before.shape.rank is None or before.shape[0] != self._count:
             raise ValueError("The batch is not kept.")
         return tf.cast(before, tf.float32), tf.cast(behind, tf.float32)
@@ -142,7 +127,9 @@ class PictureRunner:
             with on_device(self._device), without_graph_optimizer():
                 fed = tf.constant(padded, tf.float32)
                 if seed is not None:
-                    fed = transform_randomly(fed, tf.constant([seed, first]), self._canvas)
+                    with tracing:
+                        transform = traced_transform(self._canvas, self._device)
+                    fed = transform(fed, tf.constant([seed, first]))
                 before, behind = map(np.asarray, self._run(fed))
             found.append((before[: len(block)], behind[: len(block)]))
         return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])

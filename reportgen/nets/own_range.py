@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.graph_walks import HANDS_ON, before, needed_by
 from reportgen.nets.keras_internals import layer_variables
-from reportgen.nets.tensorflow_internals import cut_out, run_flat
+from reportgen.nets.subgraph import cut_out
+from reportgen.nets.tensorflow_internals import run_flat
 from reportgen.network.facts import InputRescaling
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from reportgen.lanes import in_order
 from reportgen.nets.engine import on_device, without_graph_optimizer
 from reportgen.nets.keras_internals import layer_variables, raw_variable
 from reportgen.nets.structure import to_numpy
-from reportgen.nets.tensorflow_internals import cut_out, exchange_captures, run_flat
+from reportgen.nets.subgraph import cut_out
+from reportgen.nets.tensorflow_internals import exchange_captures, run_flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

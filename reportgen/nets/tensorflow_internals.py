@@ -38,16 +38,6 @@ def _call_publicly(function: Any, tensors: Sequence[Any]) -> Any:
     return function(*tensors)
 
 
-def cut_out(function: Any, feeds: Sequence[Any], fetches: Any) -> Any:
-    """Cut a pass out of a traced one, by ``WrappedFunction.prune`` of TensorFlow's first version.
-
-    ``tf.function`` gives no way to the tensors between: what is wanted later would be traced again.
-
-    Seen in TensorFlow 2.18 to 2.21; nothing stands in.
-    """
-    return function.prune(list(feeds), fetches)
-
-
 def exchange_captures(function: Any, captures: Sequence[Any]) -> None:
     """Let a traced function read other variables, by ``ConcreteFunction.set_external_captures``.
 

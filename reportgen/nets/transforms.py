@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from reportgen.nets.engine import on_device
 
 if TYPE_CHECKING:
     from reportgen.nets.parametrisation import Canvas
@@ -40,6 +43,20 @@ def transform_randomly(pictures: Any, seed: Any, canvas: Canvas, strength: float
     source_y = cos * y + sin * x - first[0] + (canvas.height - 1) / 2
     source_x = cos * x - sin * y - first[1] + (canvas.width - 1) / 2
     return _sample_bilinearly(pictures, source_y, source_x, canvas)
+
+
+@lru_cache(maxsize=8)
+def traced_transform(canvas: Canvas, device: str) -> Any:
+    """Trace ``transform_randomly`` at full strength, for any number of pictures."""
+    import tensorflow as tf
+
+    def transform(pictures: Any, seed: Any) -> Any:
+        return transform_randomly(pictures, seed, canvas)
+
+    with tf.init_scope(), on_device(device):  # it outlives what is being traced
+        return tf.function(transform, autograph=False).get_concrete_function(
+            tf.TensorSpec((None, *canvas), tf.float32), tf.TensorSpec((2,), tf.int32)
+        )
 
 
 def _sample_bilinearly(pictures: Any, y: Any, x: Any, canvas: Canvas) -> Any:

@@ -20,6 +20,7 @@ from reportgen.errors import ModelError
 from reportgen.nets import keras_internals, structure, tensorflow_internals
 from reportgen.nets.axes import channels_first_inputs
 from reportgen.nets.keras_network import KerasNetwork
+from reportgen.nets.subgraph import cut_out
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = (
@@ -286,9 +287,7 @@ def doubled(variable):
 
 def test_a_function_is_run_flat_and_by_its_call_with_the_same_answer(monkeypatch):
     function = doubled(tf.Variable(2.0))
-    cut = tensorflow_internals.cut_out(
-        function, function.inputs[:1], [function.structured_outputs["twice"]]
-    )
+    cut = cut_out(function, function.inputs[:1], [function.structured_outputs["twice"]])
     given = [tf.ones((2, 3))]
     flat = tensorflow_internals.run_flat(cut, given)[0].numpy()
     np.testing.assert_array_equal(flat, np.full((2, 3), 2.0))

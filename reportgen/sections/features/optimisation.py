@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from contextlib import closing
@@ -13,6 +14,7 @@ import numpy as np
 from reportgen.cache import key_of
 from reportgen.errors import NotApplicable
 from reportgen.lanes import in_order
+from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import OptimisedPicture
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from reportgen.cache import Cache
     from reportgen.network.facts import UnitKind, UnitTensor
     from reportgen.network.protocol import Ascent, InputScaling, Network, Recipe
+    from reportgen.sections.features.scoring import Measured
     from reportgen.sections.features.units import Unit
+
+    Measure = Callable[[Unit, Ascent, Sequence[OptimisedPicture]], Measured]
 
 CANVAS_SIDE = 128
 """Side of the canvas where the cut network takes it.
@@ -65,12 +70,20 @@ class _Prepared(NamedTuple):
     goals: NDArray[Any]
 
 
+class _Finished(NamedTuple):
+    """The units of a group with their pictures, and those whose answers are NaN or infinite."""
+
+    units: list[OptimisedUnit]
+    refused: list[Unit]
+
+
 class OptimisedUnit(NamedTuple):
-    """A unit with its pictures."""
+    """A unit with its pictures, and what it answers to them and to others."""
 
     unit: Unit
     ascent: Ascent
     pictures: tuple[OptimisedPicture, ...]
+    answers: Measured
 
 
 class Outcome(NamedTuple):
@@ -176,13 +189,14 @@ class PictureCache:
 
 
 class UnitOptimiser:
-    """Optimises pictures for units, group by group.
+    """Optimises pictures for units, group by group, and asks each unit about its own.
 
     Args:
         ascents: the network cut at the groups' tensors.
         kept: the finished groups of earlier runs.
         recipe_of: gives a group's recipe.
         goal_of: gives a unit's goal.
+        measure: asks a unit about its pictures.
         copies: pictures of each unit.
         lanes: groups side by side.
         advance: told how many units are done.
@@ -194,12 +208,13 @@ class UnitOptimiser:
         kept: PictureCache,
         recipe_of: Callable[[Group], Recipe],
         goal_of: Callable[[Unit, Ascent], NDArray[Any]],
+        measure: Measure,
         copies: int,
         lanes: int,
         advance: Callable[[int], None],
     ) -> None:
         self._ascents, self._kept = ascents, kept
-        self._recipe_of, self._goal_of = recipe_of, goal_of
+        self._recipe_of, self._goal_of, self._measure = recipe_of, goal_of, measure
         self._copies, self._lanes, self._advance = copies, lanes, advance
 
     def optimise(self, groups: Sequence[Group], deadline: float) -> Outcome:
@@ -212,22 +227,31 @@ class UnitOptimiser:
         """
         outcome, stop = Outcome([], [], {}, {}), Event()
 
-        def work(one: _Prepared) -> tuple[_Prepared, list[OptimisedPicture] | NotApplicable | None]:
+        def work(one: _Prepared) -> tuple[_Prepared, _Finished | NotApplicable | None]:
             try:
-                return one, self._pictures(one, deadline, stop)
+                pictures = self._pictures(one, deadline, stop)
+                return one, None if pictures is None else self._sorted_out(one, pictures)
             except NotApplicable as error:
                 return one, error
 
-        prepared = self._prepared(groups, outcome)
+        # Of an output the whole network is traced; meanwhile the first pictures of layers are made. Only where
+        # time ends does the order say what is left out.
+        hurried = deadline < math.inf
+        order = sorted(groups, key=lambda g: not hurried and isinstance(g.target, OutputRef))
+        prepared = self._prepared(order, outcome)
         with closing(in_order(work, prepared, self._lanes, stop)) as done:
-            for (group, ascent, _), pictures in done:
-                if isinstance(pictures, NotApplicable):
-                    outcome.uncut[group.target] = str(pictures)
-                elif pictures is None:
+            for (group, _, _), found in done:
+                if isinstance(found, NotApplicable):
+                    outcome.uncut[group.target] = str(found)
+                elif found is None:
                     outcome.left_out.extend(group.units)
                 else:
-                    self._sort_out(group, ascent, pictures, outcome)
+                    outcome.optimised.extend(found.units)
+                    reason = "its answers are NaN or infinite, so nothing can be climbed."
+                    outcome.refused.update((unit.id, reason) for unit in found.refused)
                     self._advance(len(group.units))
+        place = {unit.id: k for k, unit in enumerate(u for group in groups for u in group.units)}
+        outcome.optimised.sort(key=lambda one: place[one.unit.id])
         return outcome
 
     def _prepared(self, groups: Sequence[Group], outcome: Outcome) -> Iterator[_Prepared]:
@@ -263,21 +287,17 @@ class UnitOptimiser:
         self._kept.write(key, pictures)
         return pictures
 
-    def _sort_out(
-        self,
-        group: Group,
-        ascent: Ascent,
-        pictures: Sequence[OptimisedPicture],
-        outcome: Outcome,
-    ) -> None:
-        """Add each unit of a group to the outcome with its own pictures."""
-        for place, unit in enumerate(group.units):
-            own = pictures[place * self._copies : (place + 1) * self._copies]
-            if all(np.isfinite(one.pixels).all() for one in own):
-                outcome.optimised.append(OptimisedUnit(unit, ascent, tuple(own)))
-            else:
-                reason = "its answers are NaN or infinite, so nothing can be climbed."
-                outcome.refused[unit.id] = reason
+    def _sorted_out(self, prepared: _Prepared, pictures: Sequence[OptimisedPicture]) -> _Finished:
+        """Give each unit of a group its own pictures, and ask it about them."""
+        found = _Finished([], [])
+        for place, unit in enumerate(prepared.group.units):
+            own = tuple(pictures[place * self._copies : (place + 1) * self._copies])
+            if not all(np.isfinite(one.pixels).all() for one in own):
+                found.refused.append(unit)
+                continue
+            answers = self._measure(unit, prepared.ascent, own)
+            found.units.append(OptimisedUnit(unit, prepared.ascent, own, answers))
+        return found
 
 
 class _OutOfTimeError(Exception):

@@ -67,11 +67,11 @@ def read_answers(
         goal: of the unit; of a caricature shaped as one image's tensor.
         size: height and width of the pictures, for the grid of tokens.
     """
-    values = behind.astype(np.float64).reshape(len(behind), -1, behind.shape[-1])
-    front = before.astype(np.float64).reshape(values.shape)
     if unit.channel is not None:
-        per_place, peaks = values[..., unit.channel], front[..., unit.channel]
+        per_place = behind[..., unit.channel].astype(np.float64).reshape(len(behind), -1)
+        peaks = before[..., unit.channel].astype(np.float64).reshape(per_place.shape)
     else:
+        front = before.astype(np.float64).reshape(len(behind), -1, behind.shape[-1])
         aim = goal.astype(np.float64).reshape(1, -1, behind.shape[-1])
         same = aim.shape[1] in {1, front.shape[1]}
         aim = aim if same else aim.mean(axis=1, keepdims=True)

@@ -9,7 +9,6 @@ import numpy as np
 from reportgen.drawing.pictures import as_rgb, lossless, photograph
 from reportgen.errors import NotApplicable, UsageError
 from reportgen.inputs.fitting import image_input
-from reportgen.lanes import in_order
 from reportgen.network.facts import OutputRef
 from reportgen.network.protocol import Recipe
 from reportgen.numerics import resize_bilinear, six_digits
@@ -48,14 +47,14 @@ from reportgen.settings import GROUP_SIZE
 from reportgen.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from reportgen.context import Context
     from reportgen.inputs.fitting import InputShape
     from reportgen.network.facts import NetworkFacts, UnitTensor
-    from reportgen.network.protocol import Ascent, Batch
+    from reportgen.network.protocol import Ascent, Batch, OptimisedPicture
     from reportgen.network.tasks import Task
     from reportgen.sections.features.optimisation import Group, OptimisedUnit
     from reportgen.sections.features.scoring import Measured
@@ -134,10 +133,13 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
             held[unit.id] = _goal(unit, ascent, probes)
         return held[unit.id]
 
+    def measure(unit: Unit, ascent: Ascent, pictures: Sequence[OptimisedPicture]) -> Measured:
+        return measured(ascent, unit, pictures, goal(unit, ascent), probes)
+
     optimiser = UnitOptimiser(
         ascents, PictureCache(context.tools.cache, context.tools.identity, feed),
-        lambda group: _recipe(context, group, min(spec.shape[:2])), goal, settings.diversity,
-        context.network.lanes, context.tools.progress.advance,
+        lambda group: _recipe(context, group, min(spec.shape[:2])), goal, measure,
+        settings.diversity, context.network.lanes, context.tools.progress.advance,
     )  # fmt: skip
     outcome = optimiser.optimise(groups, context.inputs.deadline)
     uncut = {t.name if isinstance(t, OutputRef) else t: why for t, why in outcome.uncut.items()}
@@ -147,7 +149,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     ]
     if not outcome.optimised and not outcome.left_out:
         raise NotApplicable(" ".join(notice.text for notice in notices) or "No unit was chosen.")
-    units = _units(context, outcome.optimised, goal, probes)
+    units = tuple(_unit(context, one, probes) for one in outcome.optimised)
     content = FeaturesContent(
         units=units,
         method=settings.feature_method,
@@ -315,38 +317,15 @@ def _tensor_names(facts: NetworkFacts, tensor: UnitTensor) -> tuple[str, str]:
     return tensor, next(call.layer for call in facts.calls if call.id == tensor)
 
 
-def _units(
-    context: Context,
-    optimised: Sequence[OptimisedUnit],
-    goal: Callable[[Unit, Ascent], NDArray[Any]],
-    probes: NDArray[Any] | None,
-) -> tuple[UnitFeature, ...]:
-    """Return what is shown of units, which are asked side by side."""
-
-    def work(one: OptimisedUnit) -> Measured:
-        return measured(one.ascent, one.unit, one.pictures, goal(one.unit, one.ascent), probes)
-
-    found = in_order(work, optimised, context.network.lanes)
-    pairs = zip(optimised, found, strict=True)
-    return tuple(_unit(context, one, answers, probes) for one, answers in pairs)
-
-
-def _unit(
-    context: Context,
-    optimised: OptimisedUnit,
-    found: Measured,
-    probes: NDArray[Any] | None,
-) -> UnitFeature:
-    unit, ascent = optimised.unit, optimised.ascent
-    reached, noise, sees, answers = found
+def _unit(context: Context, optimised: OptimisedUnit, probes: NDArray[Any] | None) -> UnitFeature:
+    """Return what is shown of a unit."""
+    unit, ascent, pictures, (reached, noise, sees, answers) = optimised
     best = max(range(len(answers)), key=lambda k: answers[k].value) if answers else None
     value = max(value for value, _ in reached)
     fired = any(fired for _, fired in reached) or any(one.fired for one in answers)
     strongest = answers[best].value if best is not None else None
     name, layer = _tensor_names(context.network.facts, unit.target)
-    images = tuple(
-        _image_of(context, unit, one.pixels, k) for k, one in enumerate(optimised.pictures)
-    )
+    images = tuple(_image_of(context, unit, one.pixels, k) for k, one in enumerate(pictures))
     return UnitFeature(
         id=unit.id,
         kind=unit.kind,
@@ -361,7 +340,7 @@ def _unit(
         strongest_probe=probe_name(context, best) if best is not None else "",
         noise=six_digits(noise),
         verdict=verdict_of_unit(value, strongest, noise, fired=fired),
-        curve=kept_curve(optimised.pictures[0].curve),
+        curve=kept_curve(pictures[0].curve),
         crops=_crops(context, unit, answers, sees, probes),
         sees=sees if unit.kind != "logit" else None,
     )
