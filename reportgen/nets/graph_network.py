@@ -269,7 +269,7 @@ class GraphPasses:
 
     @contextlib.contextmanager
     def randomised(
-        self, _stages: int, seed: int, redraws: int = 0
+        self, _stages: int, seed: int, redraw: Callable[[], bool] = lambda: False
     ) -> Iterator[Iterator[tuple[str, ...]]]:
         """Randomise all weights at once: of which layer is called last nothing is known.
 
@@ -277,15 +277,16 @@ class GraphPasses:
             NotApplicable: its answers do not rest on weights that could be exchanged.
         """
         with self._network.other_weights() as change:
-            yield self._draws(change, seed, redraws)
+            yield self._draws(change, seed, redraw)
 
     def _draws(
-        self, change: Callable[[Draw], None], seed: int, redraws: int
+        self, change: Callable[[Draw], None], seed: int, redraw: Callable[[], bool]
     ) -> Iterator[tuple[str, ...]]:
-        for again in range(1 + redraws):
-            rng = np.random.default_rng([seed, again])
-            change(partial(_drawn, rng))
+        again = 0
+        while not again or redraw():
+            change(partial(_drawn, np.random.default_rng([seed, again])))
             yield () if again else self._network.weighted
+            again += 1
 
 
 def _drawn(rng: np.random.Generator, key: str, values: NDArray[Any]) -> NDArray[Any]:

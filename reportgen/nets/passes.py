@@ -223,7 +223,7 @@ class KerasPasses:
 
     @contextlib.contextmanager
     def randomised(
-        self, stages: int, seed: int, redraws: int = 0
+        self, stages: int, seed: int, redraw: Callable[[], bool] = lambda: False
     ) -> Iterator[Iterator[tuple[str, ...]]]:
         """Randomise the copy layer by layer, the one called last first.
 
@@ -232,12 +232,14 @@ class KerasPasses:
         variables are exchanged for the copies, so that nothing is traced again.
         """
         try:
-            yield self._cascade(stages, seed, redraws)
+            yield self._cascade(stages, seed, redraw)
         finally:
             self._copies = {}
             self._use_copies()
 
-    def _cascade(self, stages: int, seed: int, redraws: int) -> Iterator[tuple[str, ...]]:
+    def _cascade(
+        self, stages: int, seed: int, redraw: Callable[[], bool]
+    ) -> Iterator[tuple[str, ...]]:
         layers = self._from_the_output()
         count = min(stages, len(layers))
         ends = [1 + round(k * (len(layers) - 1) / max(count - 1, 1)) for k in range(count)]
@@ -247,7 +249,9 @@ class KerasPasses:
             self._draw(layers, range(begun, end), seed, 0)
             yield tuple(path for path, _ in layers[begun:end])
             begun = end
-        for again in range(1, 1 + redraws):
+        again = 0
+        while redraw():
+            again += 1
             self._draw(layers, range(len(layers)), seed, again)
             yield ()
 
@@ -257,14 +261,18 @@ class KerasPasses:
         """Give the passes random copies of some layers' variables."""
         import tensorflow as tf
 
-        for index in which:
-            for place, variable in enumerate(layers[index][1]):
-                rng = np.random.default_rng([seed, index, place, again])
-                original = raw_variable(variable)
-                with on_device(self._device):
-                    drawn = random_like(to_numpy(original), variable.name, rng)
-                    copy = tf.Variable(tf.cast(drawn, original.dtype), trainable=False)
-                self._copies[id(original.handle)] = copy
+        def draw(place: tuple[int, int, Any]) -> NDArray[Any]:
+            index, number, variable = place
+            rng = np.random.default_rng([seed, index, number, again])
+            return random_like(to_numpy(raw_variable(variable)), variable.name, rng)
+
+        places = [(i, k, v) for i in which for k, v in enumerate(layers[i][1])]
+        drawn = in_order(draw, places, self._lanes)
+        for (_, _, variable), values in zip(places, drawn, strict=True):
+            original = raw_variable(variable)
+            with on_device(self._device):
+                copy = tf.Variable(tf.cast(values, original.dtype), trainable=False)
+            self._copies[id(original.handle)] = copy
         self._use_copies()
 
     def _use_copies(self) -> None:

@@ -145,7 +145,7 @@ class Passes(Protocol):
         """Yield each sample's attention probabilities by call, (heads, queries, keys) float32."""
 
     def randomised(
-        self, stages: int, seed: int, redraws: int = 0
+        self, stages: int, seed: int, redraw: Callable[[], bool] = lambda: False
     ) -> AbstractContextManager[Iterator[tuple[str, ...]]]:
         """Randomise a copy of the weights from the output down, stage by stage of the iterator.
 
@@ -154,7 +154,7 @@ class Passes(Protocol):
         Args:
             stages: at most so many; the first randomises the last layer alone, with the last stage all are.
             seed: of the draw.
-            redraws: how often all weights are drawn anew behind the last stage.
+            redraw: asked behind the last stage, and behind each new draw, whether all weights are drawn anew.
 
         Returns:
             The paths of the layers that each stage randomised; nothing for a new draw.

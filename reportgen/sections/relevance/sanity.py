@@ -70,10 +70,14 @@ def randomisation_test(
     found: dict[str, list[Stage]] = {method.name: [] for method in methods}
     layers, deepest = 0, ""
     moved: dict[str, list[tuple[float, ...]]] = {method.name: [] for method in methods}
-    with passes.randomised(stages, seed, DRAWS - 1) as cascade:
+    redraws = iter(range(DRAWS - 1))
+
+    def resembles() -> bool:
+        unmoved = any(some[-1].rank_correlation >= UNMOVED for some in found.values())
+        return unmoved and next(redraws, None) is not None
+
+    with passes.randomised(stages, seed, resembles) as cascade:
         for paths in cascade:
-            if not paths and not any(s[-1].rank_correlation >= UNMOVED for s in found.values()):
-                break  # all have moved: no further draw is needed
             layers, deepest = layers + len(paths), paths[-1] if paths else deepest
             for method in methods:
                 if paths:

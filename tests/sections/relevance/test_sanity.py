@@ -10,7 +10,7 @@ from reportgen.context import Silence
 from reportgen.sections.relevance import proof
 from reportgen.sections.relevance.methods import METHODS, Map, Question
 from reportgen.sections.relevance.proof import Explanation, ProbeTarget
-from reportgen.sections.relevance.sanity import reacts
+from reportgen.sections.relevance.sanity import DRAWS, reacts
 
 SETTINGS = SimpleNamespace(full=False, seed=0)
 
@@ -20,14 +20,16 @@ class Weights:
 
     def __init__(self):
         self.random = False
-        self.asked = []
+        self.asked, self.draws = [], 0
 
     @contextlib.contextmanager
-    def randomised(self, _stages, _seed, redraws):
+    def randomised(self, _stages, _seed, redraw):
         def cascade():
             self.random = True
+            self.draws += 1
             yield ("layer",)
-            for _ in range(redraws):
+            while redraw():
+                self.draws += 1
                 yield ()
 
         yield cascade()
@@ -74,6 +76,7 @@ def test_the_first_probe_whose_maps_can_be_compared_tells(constant, flat, follow
     (stages,) = found.values()
     assert [probe for probe, random in passes.asked if not random] == followed
     assert reacts(stages, 64) is told
+    assert passes.draws == len(followed), "maps that have moved need no further draw"
     assert not notices
 
 
@@ -85,3 +88,4 @@ def test_a_method_that_does_not_look_at_the_weights_fails_on_one_probe():
     assert stage.rank_correlation == pytest.approx(1)
     assert reacts([stage], 64) is False
     assert {probe for probe, _ in passes.asked} == {0}
+    assert passes.draws == DRAWS
