@@ -66,6 +66,7 @@ class Tools(NamedTuple):
         identity: gives the digest of the network's calls and weights.
         left_out: which images no picture may show.
         workers: fold the data set; None where this process does.
+        stopped: whether nobody waits any more for what is being made; asked by long work beside other work.
     """
 
     store: AssetStore
@@ -74,6 +75,7 @@ class Tools(NamedTuple):
     identity: Callable[[], str] = str
     left_out: frozenset[Literal["probes", "data"]] = frozenset()
     workers: Workers | None = None
+    stopped: Callable[[], bool] = lambda: False
 
     @property
     def images(self) -> AssetStore:

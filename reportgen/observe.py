@@ -100,6 +100,8 @@ class SectionMaker(NamedTuple):
         observe: makes the observer of the probes; raises NotApplicable where there is nothing to observe.
         fold: makes the fold of the survey, likewise; ``context.folds`` holds it when content is made.
         after: sections whose content this one looks at, in ``context.made``.
+        beside: a section as long as which this one takes, and beside which it may be made: where one of them
+            waits for Python, the other one computes. It asks ``context.tools.stopped`` now and then.
     """
 
     kind: SectionKind
@@ -108,6 +110,7 @@ class SectionMaker(NamedTuple):
     observe: Callable[[Context], Observer] | None = None
     fold: Callable[[Context], Any] | None = None
     after: tuple[SectionKind, ...] = ()
+    beside: SectionKind | None = None
 
 
 def run_round(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from reportgen.errors import (
     InputError,
@@ -18,12 +22,14 @@ from reportgen.report.leaves import Notice
 from reportgen.report.model import Section
 from reportgen.sections import SECTIONS
 from reportgen.survey import run_survey, with_chosen_probes
+from reportgen.terminal import Silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from reportgen.context import Context
-    from reportgen.observe import Fold, Observer, SectionMaker
+    from reportgen.observe import Collected, Fold, Observer, SectionMaker
 
 log = logging.getLogger("reportgen")
 
@@ -71,23 +77,74 @@ def make_sections(context: Context) -> SectionResults:
     made: dict[str, Section] = {}
     failed: list[str] = []
     told = _told_by_overview(context)
-    for maker in _in_order(makers):
-        if not _is_missing(maker.kind, context, problems):
-            context.tools.progress.stage(maker.title)
-        observed, problem = results.get(maker.kind), problems.get(maker.kind)
-        section, problem = _make(context, maker, observed, problem, told)
-        made[maker.kind] = section
-        context = context._replace(made={**context.made, maker.kind: section.content})
-        if problem is not None:
-            failed.append(maker.kind)
-            if context.settings.strict:
-                raise SectionError(
-                    f"The section {maker.title} failed: {error_text(problem)}"
-                ) from problem
+    with _Beside() as beside:
+        for maker in _in_order(makers):
+            if not _is_missing(maker.kind, context, problems):
+                context.tools.progress.stage(maker.title)
+            beside.begin(_made_beside(maker, makers, context, problems), context, results)
+            collect = beside.collect(maker) or partial(
+                maker.collect, context, results.get(maker.kind)
+            )
+            section, problem = _make(collect, maker, problems.get(maker.kind), told)
+            made[maker.kind] = section
+            context = context._replace(made={**context.made, maker.kind: section.content})
+            if problem is not None:
+                failed.append(maker.kind)
+                if context.settings.strict:
+                    raise SectionError(
+                        f"The section {maker.title} failed: {error_text(problem)}"
+                    ) from problem
     kinds = [maker.kind for maker in makers]
     return SectionResults(
         tuple(made[kind] for kind in kinds), tuple(kind for kind in kinds if kind in failed)
     )
+
+
+class _Beside:
+    """Makes sections in a thread of its own while others are made; where it is left, it ends."""
+
+    def __init__(self) -> None:
+        self._pool, self._left = ThreadPoolExecutor(1), Event()
+        self._begun: dict[str, Future[Collected]] = {}
+
+    def __enter__(self) -> Self:
+        """Begin with nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Tell what runs that nobody waits for it, and wait for its end."""
+        self._left.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin(
+        self, makers: Sequence[SectionMaker], context: Context, observed: Mapping[str, Any]
+    ) -> None:
+        """Begin sections; only what is made in front of everybody shows its progress."""
+        tools = context.tools._replace(progress=Silence(), stopped=self._left.is_set)
+        own = context._replace(tools=tools)
+        for maker in makers:
+            found = self._pool.submit(maker.collect, own, observed.get(maker.kind))
+            self._begun[maker.kind] = found
+
+    def collect(self, maker: SectionMaker) -> Callable[[], Collected] | None:
+        """Return what waits for a section, or None where it was not begun."""
+        begun = self._begun.get(maker.kind)
+        return begun.result if begun is not None else None
+
+
+def _made_beside(
+    maker: SectionMaker,
+    makers: Sequence[SectionMaker],
+    context: Context,
+    problems: Mapping[str, Exception],
+) -> list[SectionMaker]:
+    """Return what is made beside a section: on several cores, and where nothing is to be cut for time."""
+    if context.network.lanes < 2 or context.inputs.deadline < math.inf:
+        return []
+    others = [other for other in makers if other.beside == maker.kind]
+    kinds = {maker.kind, *(other.kind for other in others)}
+    hindered = any(kind in problems or _is_missing(kind, context, problems) for kind in kinds)
+    return [] if hindered else others
 
 
 def _without_a_run(makers: Sequence[SectionMaker], context: Context) -> dict[str, Exception]:
@@ -198,9 +255,8 @@ def _failure(error: Exception, title: str, told: dict[str, str]) -> str:
 
 
 def _make(
-    context: Context,
+    collect: Callable[[], Collected],
     maker: SectionMaker,
-    observed: Any,
     problem: Exception | None,
     told: dict[str, str],
 ) -> tuple[Section, Exception | None]:
@@ -208,7 +264,7 @@ def _make(
     try:
         if problem is not None:
             raise problem  # noqa: TRY301 - the observer's failure is the section's
-        collected = maker.collect(context, observed)
+        collected = collect()
     except (UsageError, InputError):
         raise
     except NotApplicable as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from reportgen.errors import ModelError, NotApplicable
 from reportgen.lanes import in_order
-from reportgen.nets.engine import on_device, without_graph_optimizer
+from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
 from reportgen.nets.keras_internals import layer_variables, raw_variable
 from reportgen.nets.structure import to_numpy
 from reportgen.nets.subgraph import cut_out
@@ -156,9 +156,10 @@ class KerasPasses:
             feeds = [*self._traced.inputs.values()]
             if self._weights is not None and name != "attention":
                 feeds.append(self._weights)
-            with wrapped.graph.as_default(), on_device(self._device):
-                fetches = self._fetches(name)
-            function = cut_out(wrapped, feeds, fetches)
+            with tracing, on_device(self._device):
+                with wrapped.graph.as_default():
+                    fetches = self._fetches(name)
+                function = cut_out(wrapped, feeds, fetches)
             self._functions[name] = function
             self._captured[name] = list(function.captured_inputs)
             self._use_copies()

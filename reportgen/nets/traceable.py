@@ -9,7 +9,7 @@ import numpy as np
 from reportgen.errors import ModelError
 from reportgen.nets import structure
 from reportgen.nets.axes import as_taken, channels_first_inputs, channels_last, input_kinds
-from reportgen.nets.engine import on_device
+from reportgen.nets.engine import on_device, tracing
 from reportgen.nets.failures import cause
 from reportgen.nets.signature import input_specs, is_graph, pack
 from reportgen.nets.tracing import trace_forward
@@ -118,7 +118,7 @@ class TraceableModel:
         self, size: int, watch: Watch | None, *, exact: bool = False, sampled: bool = False
     ) -> Traced:
         """Trace the forward pass for blocks of ``size`` images; see ``trace_forward``."""
-        with on_device(self.device):
+        with tracing, on_device(self.device):
             signature = self.signature(size)
             return trace_forward(self, signature, watch, exact=exact, sampled=sampled)
 

@@ -200,6 +200,7 @@ class UnitOptimiser:
         copies: pictures of each unit.
         lanes: groups side by side.
         advance: told how many units are done.
+        stopped: whether nobody waits for them any more.
     """
 
     def __init__(
@@ -212,10 +213,12 @@ class UnitOptimiser:
         copies: int,
         lanes: int,
         advance: Callable[[int], None],
+        stopped: Callable[[], bool],
     ) -> None:
         self._ascents, self._kept = ascents, kept
         self._recipe_of, self._goal_of, self._measure = recipe_of, goal_of, measure
         self._copies, self._lanes, self._advance = copies, lanes, advance
+        self._stopped = stopped
 
     def optimise(self, groups: Sequence[Group], deadline: float) -> Outcome:
         """Optimise the groups, some side by side, as far as there is time.
@@ -275,11 +278,11 @@ class UnitOptimiser:
         recipe = self._recipe_of(group)
         key = self._kept.key(group, ascent, goals, recipe)
         pictures = self._kept.read(key, len(goals))
-        if pictures is not None or time.monotonic() > deadline:
+        if pictures is not None or time.monotonic() > deadline or self._stopped():
             return pictures
         copies = range(self._copies)
         seeds = [_seed(unit, recipe.seed, copy) for unit in group.units for copy in copies]
-        watch = _Watch(recipe.steps, deadline, stop)
+        watch = _Watch(recipe.steps, deadline, lambda: stop.is_set() or self._stopped())
         try:
             pictures = ascent.optimise(group.kind, goals, seeds, recipe, watch.advance)
         except _OutOfTimeError:
@@ -310,11 +313,11 @@ class _Watch:
     Args:
         steps: of the whole.
         deadline: by ``time.monotonic``.
-        stop: whether nobody waits for it any more.
+        stopped: whether nobody waits for it any more.
     """
 
-    def __init__(self, steps: int, deadline: float, stop: Event) -> None:
-        self._steps, self._deadline, self._stop = steps, deadline, stop
+    def __init__(self, steps: int, deadline: float, stopped: Callable[[], bool]) -> None:
+        self._steps, self._deadline, self._stopped = steps, deadline, stopped
         self._done = 0
         self._first: tuple[int, float] | None = None
 
@@ -331,7 +334,7 @@ class _Watch:
         else:
             done, begun = self._first
             rest = (self._steps - self._done) * (now - begun) / (self._done - done)
-        given_up = now + rest > self._deadline or self._stop.is_set()
+        given_up = now + rest > self._deadline or self._stopped()
         if given_up and self._done < self._steps:
             raise _OutOfTimeError
 

@@ -140,6 +140,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
         ascents, PictureCache(context.tools.cache, context.tools.identity, feed),
         lambda group: _recipe(context, group, min(spec.shape[:2])), goal, measure,
         settings.diversity, context.network.lanes, context.tools.progress.advance,
+        context.tools.stopped,
     )  # fmt: skip
     outcome = optimiser.optimise(groups, context.inputs.deadline)
     uncut = {t.name if isinstance(t, OutputRef) else t: why for t, why in outcome.uncut.items()}
@@ -425,4 +426,4 @@ def _notices(content: FeaturesContent) -> list[Notice]:
     return notices
 
 
-SECTION = SectionMaker("features", "Features", collect, observe)
+SECTION = SectionMaker("features", "Features", collect, observe, beside="relevance")

@@ -1,7 +1,6 @@
 """The section Features: which units, in what range, what is said of them, and what is kept of a run."""
 
 import shutil
-import threading
 import time
 from types import SimpleNamespace
 
@@ -304,12 +303,12 @@ def test_a_group_that_would_end_behind_the_deadline_is_given_up_and_the_next_run
 
 def test_steps_that_will_not_fit_are_told_from_the_second_call_on():
     """Ten of a hundred steps a call, at least 10 ms each: 80 more would take 0.08 s."""
-    watch = _Watch(100, time.monotonic() + 0.05, threading.Event())
+    watch = _Watch(100, time.monotonic() + 0.05, lambda: False)
     watch.advance(10)  # traces too: it tells nothing
     time.sleep(0.01)
     with pytest.raises(_OutOfTimeError):
         watch.advance(10)
-    watch = _Watch(100, time.monotonic() + 60, threading.Event())
+    watch = _Watch(100, time.monotonic() + 60, lambda: False)
     for _ in range(10):
         watch.advance(10)
 

@@ -1,0 +1,138 @@
+"""Two long sections are made side by side, and nothing of that is seen in a report."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import models
+import pytest
+
+import reportgen
+from reportgen import pipeline
+from reportgen.errors import NotApplicable, SectionError
+
+BOTH = ("overview", "relevance", "features")
+QUICK = {"units": ("class:0",), "feature_steps": 32, "relevance": ("gradcam",)}
+
+
+def built(tmp_path, sections=BOTH, **options):
+    model, probes = models.model("plain"), models.images(2)
+    given = {**QUICK, "sections": sections, **options}
+    return reportgen.build_report(model, probes=probes, output=tmp_path / "report", **given)
+
+
+def made_by(monkeypatch, **collect):
+    """Let sections be collected by other functions."""
+    makers = tuple(
+        maker._replace(collect=collect.get(maker.kind, maker.collect))
+        for maker in pipeline.SECTIONS
+    )
+    monkeypatch.setattr(pipeline, "SECTIONS", makers)
+
+
+def waiting(event, seconds=20):
+    if not event.wait(seconds):
+        raise TimeoutError
+
+
+def collector(kind):
+    return next(maker.collect for maker in pipeline.SECTIONS if maker.kind == kind)
+
+
+def test_both_are_under_way_at_once(tmp_path, monkeypatch):
+    meet, relevance, features = threading.Barrier(2), collector("relevance"), collector("features")
+
+    def first(context, observed):
+        meet.wait(20)
+        return relevance(context, observed)
+
+    def second(context, observed):
+        meet.wait(20)
+        return features(context, observed)
+
+    made_by(monkeypatch, relevance=first, features=second)
+    assert built(tmp_path).failed == ()
+
+
+def test_the_report_is_the_one_of_sections_made_alone(tmp_path):
+    both = built(tmp_path / "both").report
+    for kind in ("relevance", "features"):
+        alone = built(tmp_path / kind, ("overview", kind)).report
+        assert both.section(kind) == alone.section(kind)
+
+
+def test_one_that_fails_fails_in_its_place(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("by us")
+
+    made_by(monkeypatch, features=broken)
+    folder = built(tmp_path)
+    assert folder.failed == ("features",)
+    notices = folder.report.section("features").notices
+    assert "ZeroDivisionError" in notices[0].text or "by us" in notices[0].text
+    assert folder.report.section("relevance").content is not None
+
+
+def test_where_both_fail_for_one_reason_the_first_of_the_page_tells_it(tmp_path, monkeypatch):
+    late = threading.Event()
+
+    def slowly(*_):
+        waiting(late)
+        raise NotImplementedError("the reason")
+
+    def at_once(*_):
+        late.set()
+        raise NotImplementedError("the reason")
+
+    made_by(monkeypatch, relevance=slowly, features=at_once)
+    report = built(tmp_path).report
+    texts = [report.section(kind).notices[0].text for kind in ("relevance", "features")]
+    assert "the reason" in texts[0]
+    assert "Relevance says why" in texts[1]
+
+
+def test_who_does_not_wait_for_it_ends_it(tmp_path, monkeypatch):
+    """A build that ends early leaves no thread behind, and does not wait for all steps of all units."""
+    begun, ended, features = threading.Event(), threading.Event(), collector("features")
+
+    def second(context, observed):
+        begun.set()
+        try:
+            return features(context, observed)
+        finally:
+            ended.set()
+
+    def first(*_):
+        waiting(begun)
+        raise ZeroDivisionError
+
+    made_by(monkeypatch, relevance=first, features=second)
+    before = time.monotonic()
+    with pytest.raises(SectionError, match="Relevance"):
+        built(tmp_path, strict=True, feature_steps=1_000_000)
+    assert ended.is_set()
+    assert time.monotonic() - before < 60
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("how", ["budget", "inapplicable"])
+def test_it_is_made_behind_the_other_one_where_time_counts_or_there_is_no_other(
+    tmp_path, monkeypatch, how
+):
+    where, features = [], collector("features")
+
+    def second(context, observed):
+        where.append(threading.current_thread())
+        return features(context, observed)
+
+    def first(*_):
+        raise NotApplicable("not here")
+
+    made_by(monkeypatch, features=second)
+    if how == "budget":
+        built(tmp_path, budget=600)
+    else:
+        made_by(monkeypatch, relevance=first)
+        built(tmp_path, ("overview", "features"))
+    assert where == [threading.main_thread()]
