@@ -122,7 +122,6 @@ def _results(
     cache, progress = context.tools.cache, context.tools.progress
     away = _away(context, folds, pieces, keys)
     for piece, key in zip(pieces, keys, strict=True):
-        shard = piece.shard
         if piece.number in away.numbers:
             given = restored(next(away.found), folds)
             if given is None:
@@ -135,7 +134,7 @@ def _results(
             yield kept
             continue
         wanted = {kind: fold for kind, fold in folds.items() if kind not in problems}
-        result = fold_shard(context, wanted, shard, progress.advance)
+        result = fold_shard(context, wanted, piece.shard, piece.identity, progress.advance)
         if cache and key and wanted.keys() == folds.keys() and not result.problems:
             cache.write(_KIND, key, result.arrays())
         yield result
@@ -175,9 +174,10 @@ def _away(
         key = keys[number]
         return cache.read(_KIND, key) if cache and key else None
 
-    def fold(shard: range) -> bytes:
+    def fold(piece: Piece) -> bytes:
         try:
-            return packed(fold_shard(context, folds, shard, lambda _: None).arrays())
+            result = fold_shard(context, folds, piece.shard, piece.identity, lambda _: None)
+            return packed(result.arrays())
         except ReportgenError as error:
             return packed(problems_as_arrays({"": error}))
 

@@ -1,11 +1,14 @@
 """Files of many images on workers: a file, or some row groups of one, is a part of its own."""
 
 import datasets
+import fsspec
 import keras
 import pages
 import pytest
 from keras import layers
-from test_workers import built
+from test_workers import SECTIONS, built
+
+from reportgen import cli
 
 WRITERS = {
     "x.tar": datasets.as_tar,
@@ -49,3 +52,22 @@ def test_a_file_that_ends_too_soon_is_told_by_a_worker_as_without(tmp_path, mode
     assert built(tmp_path, "beside", "--jobs", "2", data="x-*.tar", model=model) == alone
     text = (tmp_path / "beside" / "report.json").read_text("utf-8")
     assert "What follows in the file is not read" in text
+
+
+def test_a_folder_in_a_store_is_read_by_workers_and_what_is_kept_of_it_is_found_again(
+    tmp_path, model, monkeypatch
+):
+    """Each build copies it anew; the files are told apart by what the store says of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")
+    system = fsspec.filesystem("memory")
+    for key, png, label in datasets.samples(1500):
+        system.pipe_file(f"/pictures/{label}/{key}.png", png)
+    build = ["build", str(model), "--data", "memory://pictures", "--cache", "kept", *SECTIONS]
+    assert cli.run([*build, "-o", "beside", "--jobs", "2"]) == 0
+    kept = [path.name for path in (tmp_path / "kept").rglob("*.npz")]
+    assert cli.run([*build, "-o", "alone"]) == 0
+    assert [path.name for path in (tmp_path / "kept").rglob("*.npz")] == kept
+    assert len(kept) == 1
+    assert pages.tree(tmp_path / "alone") == pages.tree(tmp_path / "beside")
+    system.rm("/pictures", recursive=True)
