@@ -20,7 +20,7 @@ import pages
 import pytest
 from keras import layers
 from PIL import Image
-from test_workers import SECTIONS, batches_started
+from surveys import SECTIONS, started
 
 from reportgen import cli
 
@@ -82,7 +82,7 @@ def killed(tmp_path_factory, model):
         (folder / "data").mkdir()
         write(folder / "data")
         kept = folder / "kept-out"
-        with batches_started(folder, "out", "--jobs", 2, data=data, model=model) as (process, mark):
+        with started(folder, "out", "--jobs", 2, data=data, model=model) as (process, mark):
             batches.wait_for(lambda: list(kept.rglob("*.npz")))
             process.kill()
             process.wait()

@@ -6,7 +6,7 @@ import keras
 import pages
 import pytest
 from keras import layers
-from test_workers import SECTIONS, built
+from surveys import SECTIONS, built
 
 from reportgen import cli
 
