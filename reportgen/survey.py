@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.cache import key_of, packed
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context
     from reportgen.observe import Fold
+
+log = logging.getLogger("reportgen")
 
 _KIND = "survey"
 
@@ -182,6 +185,11 @@ def _away(
             return packed(problems_as_arrays({"": error}))
 
     if workers is None or not workers.worth(len(wanted)):
+        if workers is not None and wanted and len(pieces) == 1:
+            log.warning(
+                "--jobs: the data set is one part, so it runs through the network in this process alone; a "
+                ".tar or TFRecord file is not divided, nor is a small data set"
+            )
         return _Away()
     found = workers.fold(context, tuple(folds), wanted, Driver(keep, kept, fold))
     return _Away(frozenset(piece.number for piece in wanted), found)

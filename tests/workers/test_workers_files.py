@@ -43,6 +43,20 @@ def test_several_files_give_the_same_bytes_on_workers(tmp_path, model, name):
     assert evaluation["images"] == 120
 
 
+def test_one_file_is_not_divided_and_a_line_says_so(tmp_path, model, caplog, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        datasets.as_tar(tmp_path / f"x-{number}.tar", datasets.samples(40, seed=number))
+    build = ["build", str(model), "--cache", "kept", *SECTIONS, "--jobs", "2"]
+    assert cli.run([*build, "--data", "x-*.tar", "-o", "two"]) == 0
+    assert "--jobs" not in caplog.text
+    said = "--jobs: the data set is one part, so it runs through the network in this process alone"
+    assert cli.run([*build, "--data", "x-0.tar", "-o", "one"]) == 0
+    assert caplog.text.count(said) == 1
+    assert cli.run([*build, "--data", "x-0.tar", "-o", "one"]) == 0
+    assert caplog.text.count(said) == 1  # nothing had to run
+
+
 def test_a_file_that_ends_too_soon_is_told_by_a_worker_as_without(tmp_path, model):
     for number in range(2):
         datasets.as_tar(tmp_path / f"x-{number}.tar", datasets.samples(40, seed=number))
