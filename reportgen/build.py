@@ -125,6 +125,7 @@ def build_report(
                 preprocess=function,
                 command=command or call_text(model, settings),
                 begun=begun,
+                copied=given.data is not data,
             )
             with quiet_decoders():
                 built = _build(given.model, inputs, shown, created, workers)

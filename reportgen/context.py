@@ -157,7 +157,7 @@ class Driver(NamedTuple):
 
     keep: Callable[[int, bytes], bool]
     kept: Callable[[int], dict[str, NDArray[Any]] | None]
-    fold: Callable[[range], bytes]
+    fold: Callable[[Piece], bytes]
 
 
 class Workers(Protocol):

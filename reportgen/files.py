@@ -53,3 +53,16 @@ def read_regular(path: str | Path, most: int | None = None) -> bytes:
             limit = f"{most / 2**20:,.0f} MiB"
             raise OSError(errno.EFBIG, f"it is larger than {limit}", str(path))
         return file.read()
+
+
+def state_here(path: Path) -> tuple[int, int, int]:
+    """Return size and times of change of a file.
+
+    The first time can be set, as by whatever unpacks or copies files; the second one the system alone sets,
+    when content or name change.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -77,6 +77,7 @@ def fold_shard(
     context: Context,
     folds: Mapping[str, Fold],
     shard: range,
+    identity: str | None,
     advance: Callable[[int], None],
 ) -> ShardResult:
     """Run the images of a shard through the network.
@@ -85,10 +86,11 @@ def fold_shard(
         context: with the data set.
         folds: by section; new ones of their kinds are filled.
         shard: the images' places.
+        identity: digest of what they are to be read from.
         advance: told how many images a block had.
 
     Raises:
-        InputError: images or labels that cannot be used.
+        InputError: images or labels that cannot be used, or files that were changed meanwhile.
     """
     if context.data is None:
         raise ValueError("there is no data set")
@@ -106,6 +108,7 @@ def fold_shard(
     try:
         run_round(_batches(context, data, shard), takers, problems, count)
         told = tuple(data.broken), data.broken_count, tuple(data.tagged)
+        data.check_unchanged(shard, identity)
     finally:
         data.broken, data.broken_count, data.tagged = held
     return ShardResult(parts, problems, sum(counts), *told)

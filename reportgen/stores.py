@@ -85,6 +85,14 @@ class Store:
         with self.asked(address):
             return int(self.system.info(_path(address))["size"] or 0)
 
+    def state(self, address: Address) -> tuple[str, ...]:
+        """Return size and marks of a file, nothing where there is none."""
+        with self.asked(address):
+            try:
+                return state_of(self.system.info(_path(address)))
+            except FileNotFoundError:
+                return ()
+
     def within(self, address: Address) -> dict[str, dict[str, Any]]:
         """Return what lies directly in a folder, by name; nothing where there is no folder."""
         with self.asked(address):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.cache import key_of, packed
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context
     from reportgen.observe import Fold
+
+log = logging.getLogger("reportgen")
 
 _KIND = "survey"
 
@@ -122,7 +125,6 @@ def _results(
     cache, progress = context.tools.cache, context.tools.progress
     away = _away(context, folds, pieces, keys)
     for piece, key in zip(pieces, keys, strict=True):
-        shard = piece.shard
         if piece.number in away.numbers:
             given = restored(next(away.found), folds)
             if given is None:
@@ -135,7 +137,7 @@ def _results(
             yield kept
             continue
         wanted = {kind: fold for kind, fold in folds.items() if kind not in problems}
-        result = fold_shard(context, wanted, shard, progress.advance)
+        result = fold_shard(context, wanted, piece.shard, piece.identity, progress.advance)
         if cache and key and wanted.keys() == folds.keys() and not result.problems:
             cache.write(_KIND, key, result.arrays())
         yield result
@@ -175,13 +177,19 @@ def _away(
         key = keys[number]
         return cache.read(_KIND, key) if cache and key else None
 
-    def fold(shard: range) -> bytes:
+    def fold(piece: Piece) -> bytes:
         try:
-            return packed(fold_shard(context, folds, shard, lambda _: None).arrays())
+            result = fold_shard(context, folds, piece.shard, piece.identity, lambda _: None)
+            return packed(result.arrays())
         except ReportgenError as error:
             return packed(problems_as_arrays({"": error}))
 
     if workers is None or not workers.worth(len(wanted)):
+        if workers is not None and wanted and len(pieces) == 1:
+            log.warning(
+                "--jobs: the data set is one part, so it runs through the network in this process alone; a "
+                ".tar or TFRecord file is not divided, nor is a small data set"
+            )
         return _Away()
     found = workers.fold(context, tuple(folds), wanted, Driver(keep, kept, fold))
     return _Away(frozenset(piece.number for piece in wanted), found)

@@ -166,7 +166,7 @@ def test_a_copied_data_set_is_told_by_what_the_store_says(store):
 
     def identity():
         with fetched(Sources(None, data="memory://b/set"), Told()) as given:
-            source = list_data(given.data, make_settings({}))
+            source = list_data(given.data, make_settings({}), copied=True)
             data = DataSet(source, [InputShape("image", (8, 8, 1), "float32")], make_settings({}))
             return data.identity(data.shards(4)[0])
 

@@ -26,13 +26,15 @@ class DataSource(NamedTuple):
         listing: its images; those of a ``tf.data.Dataset`` are listed when the network is known.
         stream: the ``tf.data.Dataset``, or the ``RecordSource`` of files of many images; None for image files
             and arrays.
+        copied: whether image files are copies of a store's.
     """
 
     listing: Listing
     stream: Any = None
+    copied: bool = False
 
 
-def list_data(source: Any, settings: Settings) -> DataSource:
+def list_data(source: Any, settings: Settings, *, copied: bool = False) -> DataSource:
     """List the images of a data set with their labels, without reading image files.
 
     Args:
@@ -41,6 +43,7 @@ def list_data(source: Any, settings: Settings) -> DataSource:
             output name to labels), a ``tf.data.Dataset``, read element by element, or files of many images
             (WebDataset's ``.tar``, ``.tfrecord``, ``.parquet``), by path, pattern, folder or address.
         settings: for ``labels``, ``data_features`` and ``max_probes``.
+        copied: whether it is a copy of what a store holds.
 
     Raises:
         DataError: nothing there, or no labels.
@@ -58,7 +61,7 @@ def list_data(source: Any, settings: Settings) -> DataSource:
             "--data: the images have no labels. A folder of class folders, a folder of images with a folder "
             "of masks beside it, a CSV of file,label, an .npz with x and y, or an (x, y) pair have them."
         )
-    return given
+    return given._replace(copied=copied)
 
 
 def _gathered(source: Any, settings: Settings) -> DataSource:

@@ -138,6 +138,20 @@ class DataSet:
         """Return the digest of a shard's images and labels; None where only reading would tell."""
         return self._source.identity(places)
 
+    def check_unchanged(self, places: range, identity: str | None) -> None:
+        """See that the files of a shard, which was read, are still those whose digest ``identity`` is.
+
+        Raises:
+            DataError: they are others.
+        """
+        if identity is None or not self._source.pictures:
+            return
+        if self._source.identity(places, anew=True) != identity:
+            raise DataError(
+                f"--data: what follows {self.name(places.start)} is not what was there when the build began. "
+                "Nothing was written: build again when the data set does not change any more."
+            )
+
     # -- reading ---------------------------------------------------------------------------------
 
     def rows(

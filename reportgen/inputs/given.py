@@ -79,6 +79,7 @@ def read_inputs(
     preprocess: Callable[[Any], Any] | None,
     command: str,
     begun: float,
+    copied: bool = False,
 ) -> Inputs:
     """Read what the user gave, as far as that needs no network.
 
@@ -91,12 +92,13 @@ def read_inputs(
         preprocess: the user's function; what ``settings.preprocess`` names is imported without one.
         command: that makes this report.
         begun: when the build began, by ``time.monotonic``.
+        copied: whether the data is a copy of what a store holds.
 
     Raises:
         InputError: something that was given cannot be used; its subclass says what.
     """
     classes = read_classes(settings.classes)
-    source = list_data(data, settings) if data is not None else None
+    source = list_data(data, settings, copied=copied) if data is not None else None
     listing = list_images(probes, settings) if probes is not None else None
     if listing is None and source is not None:
         listing = source.listing.with_single_labels()

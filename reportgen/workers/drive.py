@@ -185,6 +185,7 @@ class ShardWorkers:
             kinds=kinds,
             here=None if is_remote(settings.address) else os.getcwd(),  # noqa: PTH109
             paths={n: str(p) if local else f"{n}/{p.name}" for n, p in named.items()},
+            copied=context.inputs.data is not None and context.inputs.data.copied,
             files=tuple(file for files in sent for file in files),
         )
 
@@ -258,7 +259,7 @@ class _Run:
                     self._settle(future, *self._running.pop(future))
                 if helps and not done:
                     following, other = waiting.popleft()
-                    self._take(following, other, self._driver.fold(other.shard))
+                    self._take(following, other, self._driver.fold(other))
             arrays = self._given(piece, self._arrived.pop(place))
             if (error := problems_in(arrays).get("")) is not None:
                 raise error
@@ -274,7 +275,7 @@ class _Run:
         if packed is not None:
             return unpacked(packed)
         kept = self._driver.kept(piece.number)
-        return kept if kept is not None else unpacked(self._driver.fold(piece.shard))
+        return kept if kept is not None else unpacked(self._driver.fold(piece))
 
     def _take(self, place: int, piece: Piece, packed: bytes) -> None:
         """Note a piece that has come; what the cache has is not kept in memory too."""

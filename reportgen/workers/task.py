@@ -53,6 +53,7 @@ class Recipe(NamedTuple):
         kinds: of the sections that fold.
         here: the driver's working folder, where modules are looked for; None on another machine.
         paths: model files by ``MODEL_FILES``, where the worker can read them; relative ones are in ``files``.
+        copied: whether the data set's files are copies of a store's.
         files: folder below a temporary one, name and bytes of what was sent.
     """
 
@@ -70,6 +71,7 @@ class Recipe(NamedTuple):
     kinds: tuple[str, ...]
     here: str | None
     paths: Mapping[str, str]
+    copied: bool = False
     files: tuple[tuple[str, NDArray[Any]], ...] = ()
 
 
@@ -108,7 +110,7 @@ class _Surveyor:
                 settings, architecture=paths.get("architecture"), like=paths.get("like")
             )
             model = Path(paths["model"])
-            source = list_data(given.data, settings)
+            source = list_data(given.data, settings, copied=recipe.copied)
             inputs = Inputs(
                 settings,
                 recipe.names,
@@ -140,13 +142,10 @@ class _Surveyor:
         data = self._context.data
         if data is None or shard not in data.set.shards(self._context.network.block):
             raise _changed("its parts")
-        what = f"what follows {data.set.name(shard.start)}"
         if data.set.identity(shard) != identity:
-            raise _changed(what)
+            raise _changed(f"what follows {data.set.name(shard.start)}")
         with quiet_decoders():
-            result = fold_shard(self._context, self._folds, shard, lambda _: None)
-        if data.set.identity(shard) != identity:  # while it was read
-            raise _changed(what)
+            result = fold_shard(self._context, self._folds, shard, identity, lambda _: None)
         return packed(result.arrays())
 
 

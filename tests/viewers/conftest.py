@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import fsspec
 import models
 import numpy as np
 import pytest
+from serving import KEY, SECRET, free_port, served
 
 from reportgen import build_report
 
@@ -41,3 +44,30 @@ def page(browser, request):
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
         tab.screenshot(path=str(Path(SHOTS) / f"{request.node.name}.png"))
     context.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A server that speaks S3 and lives as long as the tests, and its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with served(command, f"{url}/moto-api/", tmp_path_factory.mktemp("moto")):
+        yield url
+
+
+@pytest.fixture
+def bucket(server, monkeypatch):
+    """A bucket that holds nothing; processes that a test starts find it too."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    system = fsspec.filesystem("s3")
+    system.mkdir("bucket")
+    yield system
+    system.rm("bucket", recursive=True)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()

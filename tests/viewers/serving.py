@@ -13,6 +13,9 @@ import models
 
 from reportgen.page.view import make_view
 
+KEY, SECRET = "AKIADUMMYDUMMYDUMMY", "dummysecretdummysecret"
+"""Of a store that asks for none."""
+
 
 def free_port():
     with contextlib.closing(socket.socket()) as found:

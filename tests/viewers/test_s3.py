@@ -15,49 +15,27 @@ import pytest
 from datasets import WRITERS, samples
 from pages import check_page
 from PIL import Image
-from serving import free_port, served
+from serving import KEY, SECRET
 
 from reportgen import build_report
 from reportgen.errors import InputError, ModelError, OutputError
 from reportgen.version import __version__
 
-KEY, SECRET = "AKIADUMMYDUMMYDUMMY", "dummysecretdummysecret"
 LEAN = {"sections": ("overview", "probes")}
 CLASSES = ["cat", "dog", "elk", "gnu", "hen", "owl", "pig"]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A server that lives as long as the tests, and its address."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with served(command, f"{url}/moto-api/", tmp_path_factory.mktemp("moto")):
-        yield url
-
-
 @pytest.fixture
-def s3(server, monkeypatch):
+def s3(bucket):
     """A bucket with a model, a labelled data set and a CSV of it."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    system = fsspec.filesystem("s3")
-    system.mkdir("bucket")
-    system.pipe_file("bucket/model.keras", models.saved("classifier").read_bytes())
+    bucket.pipe_file("bucket/model.keras", models.saved("classifier").read_bytes())
     for k, (label, image) in enumerate(zip(("cat", "dog") * 3, models.images(6), strict=True)):
-        with system.open(f"bucket/set/{label}/{k}.png", "wb") as file:
+        with bucket.open(f"bucket/set/{label}/{k}.png", "wb") as file:
             Image.fromarray(image).save(file, "PNG")
-    system.touch("bucket/set/elk/")  # a folder that somebody made in the console
-    system.pipe_file("bucket/set/labels.csv", b"file,label\ncat/0.png,cat\ndog/1.png,dog\n")
-    system.pipe_file("bucket/log.csv", b"epoch,loss,val_loss\n0,1.0,1.1\n1,0.5,0.7\n")
-    yield system
-    system.rm("bucket", recursive=True)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    bucket.touch("bucket/set/elk/")  # a folder that somebody made in the console
+    bucket.pipe_file("bucket/set/labels.csv", b"file,label\ncat/0.png,cat\ndog/1.png,dog\n")
+    bucket.pipe_file("bucket/log.csv", b"epoch,loss,val_loss\n0,1.0,1.1\n1,0.5,0.7\n")
+    return bucket
 
 
 def down(s3, folder, place):

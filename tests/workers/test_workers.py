@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ import pages
 import pytest
 from keras import layers
 from PIL import Image
+from surveys import built, cluster, started
 
 import reportgen
 from reportgen.cache import packed
@@ -34,7 +33,6 @@ ENGINES = [
     pytest.param("ray", marks=pytest.mark.engines),
     pytest.param("dask", marks=pytest.mark.engines),
 ]
-SECTIONS = ("--sections", "overview,evaluation,activations", "--quiet")
 # In a worker, but not in the process that was started by hand, something happens once.
 ONCE = """
 import os, pathlib
@@ -68,40 +66,6 @@ def array_set(folder, *, copies=1, bad_label=False):
     return folder / "data.npz"
 
 
-def built(folder, out, *arguments, data="data.npz", model=None, check=True):
-    """Build as the command line does, and return the report's bytes; nothing that it started lives on."""
-    with batches_started(folder, out, *arguments, data=data, model=model) as (process, mark):
-        _, err = process.communicate(timeout=300)
-    assert batches.gone(mark, seconds=70) == []
-    if not check:
-        return process.returncode, err
-    assert process.returncode == 0, err
-    return pages.tree(folder / out)
-
-
-def batches_started(folder, out, *arguments, data="data.npz", model=None):
-    from contextlib import contextmanager
-
-    @contextmanager
-    def started():
-        mark = f"{time.monotonic_ns()}"
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "reportgen", "build", model or models.saved("plain"), "-o", out,
-                "--data", data, "--cache", f"kept-{out}", *SECTIONS, *map(str, arguments),
-            ],
-            env=models.environment(**{batches.MARK: mark, "SOURCE_DATE_EPOCH": "1750000000"}),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        )  # fmt: skip
-        try:
-            yield process, mark
-        finally:
-            process.kill()
-            process.communicate()
-
-    return started()
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A data set, and the report of it that one process has made."""
@@ -124,15 +88,25 @@ def test_the_same_bytes_on_a_cluster(place, engine):
     assert built(folder, engine, "--jobs", 2, "--engine", engine) == alone
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_worker_that_is_killed_costs_nothing_but_time(place, engine):
-    folder, _ = place
-    mark = folder / f"killed-{engine}"
+def killing(folder, name):
+    """Return the options of a build in which a worker kills itself once, and what is there once it has.
+
+    What one process makes with them lies in ``prepared``.
+    """
+    mark = folder / f"killed-{name}"
     deed = "os.kill(os.getpid(), 9)"
     (folder / "once.py").write_text(once(mark=str(mark), deed=deed))
     prepare = ("--preprocess", "once:prepare")
     if not (folder / "prepared").exists():
         built(folder, "prepared", *prepare)
+        assert not mark.exists()
+    return prepare, mark
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_worker_that_is_killed_costs_nothing_but_time(place, engine):
+    folder, _ = place
+    prepare, mark = killing(folder, engine)
     found = built(folder, f"survived-{engine}", *prepare, "--jobs", 2, "--engine", engine)
     assert mark.exists()
     assert found == pages.tree(folder / "prepared")
@@ -155,7 +129,7 @@ def test_a_driver_that_is_killed_goes_on(tmp_path):
     """What was finished is not run again, nothing that it started lives on, and the bytes are the same."""
     array_set(tmp_path, copies=5)
     kept = tmp_path / "kept-killed"
-    with batches_started(tmp_path, "killed", "--jobs", 2) as (process, mark):
+    with started(tmp_path, "killed", "--jobs", 2) as (process, mark):
         batches.wait_for(lambda: list(kept.rglob("*.npz")))
         process.kill()
         process.wait()
@@ -184,38 +158,32 @@ def test_a_data_set_that_changes_meanwhile_is_refused(tmp_path):
     assert not (tmp_path / "out" / "index.html").exists()
 
 
-TWO_NODES = """
-import sys
-from ray.cluster_utils import Cluster
-
-node = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
-cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-cluster.add_node(**node)
-cluster.wait_for_nodes()
-print(cluster.address, flush=True)
-sys.stdin.read()
-cluster.shutdown()
-"""
+@pytest.fixture(scope="module", params=["ray", "dask"])
+def running(request):
+    """A cluster that runs already, bound to loopback: two nodes of Ray, or two workers of Dask."""
+    with cluster(request.param) as address:
+        yield request.param, address
 
 
 @pytest.mark.engines
-def test_two_nodes_of_ray_at_an_address_give_the_same_bytes(place, monkeypatch):
-    """A cluster that runs already, bound to loopback; one worker a node."""
+def test_a_cluster_at_an_address_gives_the_same_bytes(place, running, monkeypatch):
     folder, alone = place
-    for name, value in (("RAY_AUTH_MODE", "disabled"), ("RAY_USAGE_STATS_ENABLED", "0")):
-        monkeypatch.setenv(name, value)
-    with subprocess.Popen(
-        [sys.executable, "-c", TWO_NODES], env=models.environment(), stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as cluster:  # fmt: skip
-        try:
-            lines = iter(cluster.stdout.readline, "")
-            address = next(line.strip() for line in lines if line.startswith("127.0.0.1:"))
-            there = ("--engine", "ray", "--address", address)
-            assert built(folder, "two-nodes", *there) == alone
-        finally:
-            cluster.stdin.close()
-            cluster.wait(60)
+    engine, address = running
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    there = ("--engine", engine, "--address", address)
+    assert built(folder, f"at-{engine}", *there) == alone
+
+
+@pytest.mark.engines
+def test_a_worker_at_an_address_that_is_killed_costs_nothing_but_time(place, running, monkeypatch):
+    folder, _ = place
+    engine, address = running
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    prepare, mark = killing(folder, f"at-{engine}")
+    there = ("--engine", engine, "--address", address)
+    found = built(folder, f"survived-at-{engine}", *prepare, *there)
+    assert mark.exists()
+    assert found == pages.tree(folder / "prepared")
 
 
 @pytest.fixture(scope="module")

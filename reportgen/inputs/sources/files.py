@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from reportgen.addresses import Address, is_address, parse_address
 from reportgen.errors import DataError
+from reportgen.files import state_here
 from reportgen.inputs.images import SUFFIXES
 from reportgen.inputs.listing import natural
 from reportgen.report.leaves import Notice
@@ -129,10 +130,8 @@ def _has_images(folder: Path) -> bool:
 
 
 def _file_here(path: Path) -> RecordFile:
-    stat = path.stat()
-    return RecordFile(
-        path, readable_name(path.name), stat.st_size, (str(stat.st_size), str(stat.st_mtime_ns))
-    )
+    state = state_here(path)
+    return RecordFile(path, readable_name(path.name), state[0], tuple(map(str, state)))
 
 
 def _in_store(address: Address) -> _Listed:
@@ -201,14 +200,28 @@ def _same(one: RecordFile, other: RecordFile) -> bool:
     """Tell whether two files of one size hold the same bytes; of a store by its digests alone."""
     if isinstance(one.where, Path) and isinstance(other.where, Path):
         return filecmp.cmp(one.where, other.where, shallow=False)  # ends at the first difference
-    digests = [
-        {mark for mark in map(_unquoted, f.state) if _DIGEST.match(mark)} for f in (one, other)
-    ]
-    return bool(digests[0] & digests[1])
+    return bool(_digests(one.state) & _digests(other.state))
 
 
-def _unquoted(mark: str) -> str:
-    return mark.strip('"')
+def _digests(state: tuple[str, ...]) -> set[str]:
+    return {mark for mark in (one.strip('"') for one in state) if _DIGEST.match(mark)}
+
+
+def unchanged(file: RecordFile) -> bool:
+    """Tell whether a file is what was listed; in a store by its size, and where there are some by its digests.
+
+    Stores do not write their other marks alike when they list files and when one is asked for.
+
+    Raises:
+        DataError: the store fails.
+    """
+    if isinstance(file.where, Path):
+        try:
+            return _file_here(file.where) == file
+        except OSError:
+            return False
+    state = Store(file.where, DataError).state(file.where)
+    return state[:1] == file.state[:1] and _digests(state) == _digests(file.state)
 
 
 def _missing(files: Sequence[RecordFile]) -> tuple[Notice, ...]:

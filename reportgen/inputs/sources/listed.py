@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reportgen.cache import key_of
+from reportgen.files import state_here
 from reportgen.inputs.fitting import one_by_input
 from reportgen.inputs.images import Picture
 from reportgen.inputs.sources.protocol import Sample, cut
@@ -26,14 +27,17 @@ class ListedSource:
     Args:
         items: its images.
         inputs: of the network.
+        copied: whether they are copies of a store's files, with a time of change that tells these apart.
 
     Attributes:
         pictures: whether they are files.
         total: how many there are.
     """
 
-    def __init__(self, items: Sequence[Item], inputs: Sequence[InputShape]) -> None:
-        self._items, self._inputs = items, inputs
+    def __init__(
+        self, items: Sequence[Item], inputs: Sequence[InputShape], *, copied: bool = False
+    ) -> None:
+        self._items, self._inputs, self._copied = items, inputs, copied
         self.pictures = isinstance(items[0].source, Picture)
         self.total: int | None = len(items)
 
@@ -45,11 +49,11 @@ class ListedSource:
         """Return the places cut into runs that end where blocks do."""
         return cut(len(self._items), block)
 
-    def identity(self, places: range) -> str | None:
-        """Return the digest of arrays; files are told apart by name, size and time of change."""
+    def identity(self, places: range, *, anew: bool = False) -> str | None:  # noqa: ARG002 - each time
+        """Return the digest of arrays; files are told apart by name, size and times of change."""
         rows = [self._items[place] for place in places]
         if self.pictures:
-            return key_of(*map(_stamp, rows))
+            return key_of(*(_stamp(row, copied=self._copied) for row in rows))
         return key_of(
             *(np.asarray(array) for row in rows for array in dict(row.source).values()),  # type: ignore[arg-type]
             *(np.asarray(row.label).astype(np.str_) for row in rows),
@@ -65,13 +69,12 @@ class ListedSource:
             yield Sample(place, item)
 
 
-def _stamp(item: Item) -> list[Any]:
+def _stamp(item: Item, *, copied: bool) -> list[Any]:
     found = []
     for path in (item.source, item.label):
         if isinstance(path, Path):
             try:
-                stat = path.stat()
-                found.append([item.name, stat.st_size, stat.st_mtime_ns])
+                found.append([item.name, *state_here(path)[: 2 if copied else None]])
             except OSError:
                 found.append([item.name, -1, -1])
         elif path is not None:

@@ -34,5 +34,5 @@ def open_source(given: DataSource, inputs: Sequence[InputShape]) -> Source:
         return StreamedSource(given.stream, inputs)
     items = given.listing.items
     if len(items) > 1 or isinstance(items[0].source, Picture):
-        return ListedSource(items, inputs)
+        return ListedSource(items, inputs, copied=given.copied)
     return StackedSource(items[0], inputs)

@@ -58,8 +58,13 @@ class Source(Protocol):
     def shards(self, block: int) -> list[range]:
         """Return the places of each shard, in order."""
 
-    def identity(self, places: range) -> str | None:
-        """Return the digest of what a shard is read from, without reading it all; None where there is none."""
+    def identity(self, places: range, *, anew: bool = False) -> str | None:
+        """Return the digest of what a shard is read from, without reading it all; None where there is none.
+
+        Args:
+            places: a shard.
+            anew: whether files are looked at once more.
+        """
 
     def read(self, places: Sequence[int]) -> Iterator[Sample | Broken]:
         """Yield the images at ``places``, a shard or some places that ascend."""

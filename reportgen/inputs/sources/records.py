@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from reportgen.cache import key_of
 from reportgen.errors import DataError
 from reportgen.inputs.sources.features import read_features
+from reportgen.inputs.sources.files import unchanged
 from reportgen.inputs.sources.forward import Damage
 from reportgen.inputs.sources.protocol import Broken, Sample
 
@@ -87,9 +88,11 @@ class RecordSource:
             for cut in self._form.cuts(file, block)
         ]
 
-    def identity(self, places: range) -> str | None:
-        """Return the digest of the file's name, size and time of change (in a store: its digest)."""
+    def identity(self, places: range, *, anew: bool = False) -> str | None:
+        """Return the digest of the file's name, size and times of change (in a store: its digest)."""
         file = self._files[places.start >> _BITS]
+        if anew and not unchanged(file):
+            return ""
         return key_of(file.name, file.state, list(self._features), places.start, places.stop)
 
     def read(self, places: Sequence[int]) -> Iterator[Sample | Broken]:

@@ -65,7 +65,7 @@ class StackedSource:
         """Return the places cut into runs that end where blocks do."""
         return cut(self._count, block)
 
-    def identity(self, places: range) -> str | None:
+    def identity(self, places: range, *, anew: bool = False) -> str | None:  # noqa: ARG002 - no files
         """Return the digest of some images and their labels."""
         span = slice(places.start, places.stop)
         labels = self._labels if isinstance(self._labels, dict) else {"": self._labels}

@@ -41,7 +41,7 @@ class StreamedSource:
         """Return one shard."""
         return [range(_ENDLESS)]
 
-    def identity(self, places: range) -> str | None:  # noqa: ARG002 - the protocol's
+    def identity(self, places: range, *, anew: bool = False) -> str | None:  # noqa: ARG002 - the protocol's
         """Return None: only reading would tell."""
         return None
 
