@@ -1,6 +1,6 @@
 """How fast a data set goes through the network, and in how much memory, alone and on workers; see README.md.
 
-    python benchmarks/scale.py [--images 10000 100000] [--jobs 1 2] [--engine local] [--model FILE]
+    python benchmarks/scale.py [--images 10000 100000 1000000] [--jobs 1 2] [--engine local] [--model FILE]
 
 Pictures of 28×28 values in an ``.npz``, through a small convolutional network (or a model of such pictures), in
 ``reportgen build --sections evaluation,activations``. *Images a second* is over the stage of the survey, with
@@ -140,7 +140,7 @@ def measure(model: Path, data: Path, place: Path, jobs: int, engine: str) -> Cos
 def main() -> None:
     """Measure and print a row a build."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--images", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--engine", default="local")
     parser.add_argument("--model", type=Path)

@@ -32,18 +32,18 @@ class Cache:
 
     Args:
         folder: None for ``reportgen`` in the user's cache folder.
-        fresh: whether nothing that lies there is read.
+        fresh: whether nothing is read but what was kept by this object.
     """
 
     def __init__(self, folder: str | Path | None = None, *, fresh: bool = False) -> None:
         self.folder = Path(folder or platformdirs.user_cache_dir("reportgen", appauthor=False))
-        self.fresh = fresh
+        self.fresh, self._own = fresh, set[Path]()
         self._prune()
 
     def read(self, kind: str, key: str) -> dict[str, NDArray[Any]] | None:
         """Return a piece, or None where there is none that can be read."""
         path = self._path(kind, key)
-        if self.fresh:
+        if self.fresh and path not in self._own:
             return None
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -72,11 +72,13 @@ class Cache:
                 raise
         except OSError:
             return False
+        self._own.add(path)
         return True
 
     def holds(self, kind: str, key: str) -> bool:
         """Tell whether there is a piece; whether it can be read shows in reading."""
-        return not self.fresh and self._path(kind, key).is_file()
+        path = self._path(kind, key)
+        return path.is_file() and (not self.fresh or path in self._own)
 
     def remove(self, kind: str, key: str) -> None:
         """Remove a piece, where there is one."""

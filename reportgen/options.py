@@ -347,12 +347,14 @@ _TABLE = (
     ),
     Option("fresh", "Start over: use nothing that a run before has finished", "switch", in_command=False),
     Option(
-        "jobs", "Processes that the data set runs through the network in", "whole", "j", "N",
-        default="1; of a cluster all workers", check=values.at_least_one, in_command=False, named_only=True,
+        "jobs", "Processes that the data set runs through the network in, where that takes long",
+        "whole", "j", "N", default="1; with an engine all", check=values.at_least_one, in_command=False,
+        named_only=True,
     ),
     Option(
-        "engine", "What runs them; a cluster needs the extra `[ray]` or `[dask]`", "choice", choices=ENGINES,
-        default="`local`", in_command=False, named_only=True, more="See docs/scale.md",
+        "engine", "What runs them, however long it takes; a cluster needs the extra `[ray]` or `[dask]`",
+        "choice", choices=ENGINES, default="`local`", in_command=False, named_only=True,
+        more="See docs/scale.md",
     ),
     Option(
         "address", "A cluster of Ray or Dask that runs already; without it one is started on this machine",

@@ -245,7 +245,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache: str | None = None
     fresh: bool = False
     jobs: int | None = None
-    engine: EngineName = "local"
+    engine: EngineName | None = None
     address: str | None = None
     retries: int = 1
     strict: bool = False

@@ -51,7 +51,9 @@ def built(folder, out, *arguments, data="data.npz", model=None, check=True):
 
 @contextmanager
 def started(folder, out, *arguments, data="data.npz", model=None):
-    """Start a build; all that it starts carries a mark."""
+    """Start a build; all that it starts carries a mark. With jobs an engine is asked for: sets are small."""
+    if "--jobs" in arguments and "--engine" not in arguments:
+        arguments += ("--engine", "local")
     mark = f"{time.monotonic_ns()}"
     process = subprocess.Popen(
         [

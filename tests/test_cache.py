@@ -19,12 +19,16 @@ def test_a_piece_comes_back_as_it_was(tmp_path):
     assert [p.name for p in (tmp_path / "survey").iterdir()] == ["k.npz"]
 
 
-def test_fresh_reads_nothing_and_writes_all_the_same(tmp_path):
+def test_fresh_reads_nothing_but_what_it_has_written(tmp_path):
     Cache(tmp_path).write("survey", "k", {"a": 1})
     fresh = Cache(tmp_path, fresh=True)
     assert fresh.read("survey", "k") is None
+    assert not fresh.holds("survey", "k")
     fresh.write("survey", "k", {"a": 2})
-    assert int(Cache(tmp_path).read("survey", "k")["a"]) == 2
+    assert fresh.holds("survey", "k")
+    assert fresh.read("survey", "k")["a"] == 2
+    assert Cache(tmp_path).read("survey", "k")["a"] == 2
+    assert Cache(tmp_path, fresh=True).read("survey", "k") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY", b"no archive"])

@@ -24,15 +24,15 @@ class Subgraph:
     """
 
     def __init__(self, function: Any, fetches: Iterable[Any]) -> None:
-        import tensorflow as tf
-
-        self._fetches = [(tensor.name, tensor.op.name) for tensor in fetches]
-        wanted = list(dict.fromkeys(operation for _, operation in self._fetches))
-        whole = function.graph.as_graph_def()
-        self.definition = tf.compat.v1.graph_util.extract_sub_graph(whole, wanted)
-        for node in self.definition.node:
+        wanted = list(fetches)
+        self._fetches = [tensor.name for tensor in wanted]
+        self.definition = function.graph.as_graph_def()
+        self._names = _needed(self.definition, (tensor.op.name for tensor in wanted))
+        kept = [node for node in self.definition.node if node.name in self._names]
+        for node in kept:
             node.attr.pop("_class", None)  # beside an operation that may not have been taken along
-        self._names = {node.name for node in self.definition.node}
+        del self.definition.node[:]
+        self.definition.node.extend(kept)
         captured = function.captured_inputs
         inside = function.inputs[len(function.inputs) - len(captured) :]
         pairs = zip(inside, captured, strict=True)
@@ -57,10 +57,23 @@ class Subgraph:
         found = tf.graph_util.import_graph_def(
             self.definition,
             input_map={**outside, **given},
-            return_elements=[name for name, _ in self._fetches],
+            return_elements=self._fetches,
             name="cut",
         )
         return list(found)
+
+
+def _needed(definition: Any, wanted: Iterable[str]) -> set[str]:
+    """Return the names of all operations that some are computed from, with these."""
+    sources = {node.name: node.input for node in definition.node}
+    needed: set[str] = set()
+    waiting = list(wanted)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += (source.removeprefix("^").partition(":")[0] for source in sources[name])
+    return needed
 
 
 def cut_out(function: Any, feeds: Sequence[Any], fetches: Any) -> Any:

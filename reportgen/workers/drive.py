@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import time
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, wait
 from hashlib import sha256
@@ -27,7 +28,7 @@ from reportgen.wording import plural
 from reportgen.workers.task import MODEL_FILES, Recipe, fold_on_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -37,6 +38,15 @@ if TYPE_CHECKING:
     from reportgen.settings import Settings
 
 log = logging.getLogger("reportgen")
+
+_LOCAL = {None, "local"}
+_TRIED = 2
+"""Shards that this process folds before it says how long the rest would take."""
+PAYS = 20.0
+"""Seconds that the rest has to take in this process for workers to be started, unless an engine was asked for.
+
+Each begins with some 6 CPU seconds: TensorFlow's import, loading, tracing.
+"""
 
 
 def chosen_workers(
@@ -55,18 +65,19 @@ def chosen_workers(
     Raises:
         UsageError: a cluster was asked for, and there is nothing that could be sent there.
     """
-    if settings.address is not None and settings.engine == "local":
+    local = settings.engine in _LOCAL
+    if settings.address is not None and local:
         raise UsageError("--address names a cluster: choose its --engine, ray or dask.")
-    if settings.engine == "local" and (settings.jobs or 1) < 2:
+    if local and (settings.jobs or 1) < 2:
         return None
     if data is None:
-        if settings.engine != "local":
+        if not local:
             raise UsageError(
                 f"--engine {settings.engine} folds a data set: there is none without --data."
             )
         return None
     if reason := _kept_here(model, data, function):
-        if settings.engine != "local":
+        if not local:
             raise UsageError(f"--engine {settings.engine}: {reason}, and workers cannot see it.")
         log.warning("--jobs: %s, so the data set runs through the network there alone", reason)
         return None
@@ -109,6 +120,21 @@ def _check_reach(settings: Settings, data: str | Path) -> None:
             )
 
 
+def _folded_here(piece: Piece, driver: Driver) -> dict[str, NDArray[Any]]:
+    """Fold a shard in this process, and keep what it gave.
+
+    Raises:
+        Exception: what the shard raised, as a worker's would be.
+    """
+    packed = driver.fold(piece)
+    arrays = unpacked(packed)
+    if (error := problems_in(arrays).get("")) is not None:
+        raise error
+    if "problems" not in names_in(packed):
+        driver.keep(piece.number, packed)
+    return arrays
+
+
 class _Sent(NamedTuple):
     """What every task takes: the recipe as the engine shares it, and its digest."""
 
@@ -130,7 +156,7 @@ class ShardWorkers:
 
     def worth(self, count: int) -> bool:
         """Tell whether so many shards are worth starting workers: one is not, on this machine."""
-        return count > (1 if self._settings.engine == "local" else 0)
+        return count > (1 if self._settings.engine in _LOCAL else 0)
 
     def fold(
         self,
@@ -141,17 +167,21 @@ class ShardWorkers:
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield what each shard gave, in their order; see ``context.Workers``."""
         settings = self._settings
+        if settings.engine is None:
+            pieces = yield from self._tried(context, pieces, driver)
+            if not pieces:
+                return
         jobs = min(settings.jobs, len(pieces)) if settings.jobs else None
         recipe = self._recipe(context, tuple(kinds))
         digest = sha256(pickle.dumps(recipe)).hexdigest()
         with open_executor(
-            settings.engine,
+            settings.engine or "local",
             jobs=jobs,
             address=settings.address,
             retries=settings.retries,
             processes=True,
         ) as engine:
-            here = settings.engine == "local"
+            here = settings.engine in _LOCAL
             count = engine.workers + here
             stage = f"Data through the network, on {plural(count, 'process', 'processes')}"
             context.tools.progress.stage(stage, context.data.set.total if context.data else None)
@@ -160,11 +190,31 @@ class ShardWorkers:
                 context.tools.progress.advance(int(arrays["read"]) + int(arrays["broken"]))
                 yield arrays
 
+    def _tried(
+        self, context: Context, pieces: Sequence[Piece], driver: Driver
+    ) -> Generator[dict[str, NDArray[Any]], None, Sequence[Piece]]:
+        """Fold the first shards here, and all others where they are done before workers would pay.
+
+        Returns:
+            What is left for workers.
+        """
+        seconds = 0.0
+        for number, piece in enumerate(pieces):
+            rest = len(pieces) - number
+            if number == _TRIED and rest > 1 and seconds * rest > PAYS:
+                return pieces[number:]
+            begun = time.monotonic()
+            arrays = _folded_here(piece, driver)
+            seconds = time.monotonic() - begun  # of the last one: the first one also traces
+            context.tools.progress.advance(int(arrays["read"]) + int(arrays["broken"]))
+            yield arrays
+        return ()
+
     def _recipe(self, context: Context, kinds: tuple[str, ...]) -> Recipe:
         """Return what workers rebuild; to a cluster the model's files are sent."""
         if context.data is None:
             raise ValueError("there is no data set")
-        settings, local = context.settings, self._settings.engine == "local"
+        settings, local = context.settings, self._settings.engine in _LOCAL
         named = {"model": self._model}
         named |= {n: Path(p).absolute() for n in MODEL_FILES[1:] if (p := getattr(settings, n))}
         sent = [] if local else [_sent(name, path) for name, path in named.items()]

@@ -70,7 +70,7 @@ def test_variables_are_read_when_it_runs_and_can_be_exchanged():
     np.testing.assert_array_equal(run(cut, X)[0], 5 * X)
     exchange_captures(cut, [other.handle])
     np.testing.assert_array_equal(run(cut, X)[0], -X)
-    np.testing.assert_array_equal(run(whole, X)[0], 5 * X, "the whole reads its own")
+    np.testing.assert_array_equal(run(whole, X), 5 * X, "the whole reads its own")
 
 
 def test_operations_bound_to_the_place_of_one_that_stays_behind():

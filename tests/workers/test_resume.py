@@ -28,6 +28,7 @@ FILES = 10
 """More than what waits for the first worker, so that the driver finishes some before that one has begun."""
 PICTURES = 5000
 """Five parts, in a folder and in an array."""
+WORKERS = ("--jobs", "2", "--engine", "local")
 LEVELS = np.random.default_rng(5).integers(0, 256, PICTURES).tolist()
 
 
@@ -172,7 +173,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 def test_a_changed_data_set_is_folded_as_if_nothing_was_kept(killed, model, kind, change, tmp_path):
     data = as_it_was(killed(kind), tmp_path)
     change(kind, data)
-    again = build("out", kind, model, "--jobs", "2", "--cache", "kept-out")
+    again = build("out", kind, model, *WORKERS, "--cache", "kept-out")
     assert again[0] == 0
     assert again == build("fresh", kind, model, "--cache", "another")
 
@@ -199,7 +200,7 @@ def without_its_end(data):
 def test_what_cannot_be_meant_is_refused_by_name(killed, model, kind, change, tmp_path, capsys):
     data = as_it_was(killed(kind), tmp_path)
     said = change(data)
-    assert build("out", kind, model, "--jobs", "2", "--cache", "kept-out") == (6, {})
+    assert build("out", kind, model, *WORKERS, "--cache", "kept-out") == (6, {})
     assert said in capsys.readouterr().err
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import tracemalloc
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import batches
@@ -16,9 +17,10 @@ import pages
 import pytest
 from keras import layers
 from PIL import Image
-from surveys import built, cluster, started
+from surveys import SECTIONS, built, cluster, started
 
 import reportgen
+from reportgen import cli
 from reportgen.cache import packed
 from reportgen.context import Driver, Piece
 from reportgen.engines.engine import Engine
@@ -26,6 +28,7 @@ from reportgen.errors import DataError, UsageError
 from reportgen.network.channels import Channels
 from reportgen.network.protocol import Batch
 from reportgen.sections.activations.activity import ActivityFold
+from reportgen.workers import drive
 from reportgen.workers.drive import _Run
 
 ENGINES = [
@@ -86,6 +89,70 @@ def test_the_same_bytes_whatever_the_number_of_workers(place, jobs):
 def test_the_same_bytes_on_a_cluster(place, engine):
     folder, alone = place
     assert built(folder, engine, "--jobs", 2, "--engine", engine) == alone
+
+
+COUNTS = """
+import os, pathlib
+
+def prepare(images):
+    with open({counts!r}, "a") as file:
+        file.write(f"{{os.getpid()}} {{len(images)}}\\n")
+    return images / 255
+"""
+
+
+def counting(folder, *arguments):
+    """Build, and return how many images each process prepared."""
+    counts = folder / "counts"
+    counts.unlink(missing_ok=True)
+    (folder / "counts_all.py").write_text(COUNTS.format(counts=str(counts)))
+    built(folder, "counted", "--preprocess", "counts_all:prepare", *arguments)
+    found = Counter()
+    for process, number in map(str.split, counts.read_text().splitlines()):
+        found[process] += int(number)
+    return found
+
+
+def test_no_image_is_run_twice_also_where_nothing_kept_is_read(place):
+    folder, _ = place
+    alone = counting(folder, "--fresh")
+    beside = counting(folder, "--fresh", "--jobs", 2)
+    assert len(alone) == 1
+    assert len(beside) == 2
+    tried = 2 * min(beside.values())  # a worker looks at a sample of the set, as the driver does
+    assert 3000 <= beside.total() <= alone.total() + tried
+
+
+def test_a_small_set_stays_in_one_process_unless_an_engine_is_asked_for(tmp_path, monkeypatch):
+    array_set(tmp_path, copies=2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")
+    opened, open_executor = [], drive.open_executor
+
+    def opening(*given, **options):
+        opened.append(options)
+        return open_executor(*given, **options)
+
+    monkeypatch.setattr(drive, "open_executor", opening)
+    build = [
+        "build",
+        str(models.saved("plain")),
+        "--data",
+        "data.npz",
+        "--fresh",
+        *SECTIONS,
+        "--jobs",
+        "2",
+    ]
+    assert cli.run([*build, "-o", "small"]) == 0
+    assert opened == []
+    monkeypatch.setattr(drive, "PAYS", 0.0)
+    assert cli.run([*build, "-o", "large"]) == 0
+    assert len(opened) == 1, "when two parts have shown that it would take long"
+    assert cli.run([*build, "-o", "asked", "--engine", "local"]) == 0
+    assert len(opened) == 2
+    trees = [pages.tree(tmp_path / name) for name in ("small", "large", "asked")]
+    assert trees[0] == trees[1] == trees[2]
 
 
 def killing(folder, name):
