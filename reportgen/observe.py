@@ -100,8 +100,9 @@ class SectionMaker(NamedTuple):
         observe: makes the observer of the probes; raises NotApplicable where there is nothing to observe.
         fold: makes the fold of the survey, likewise; ``context.folds`` holds it when content is made.
         after: sections whose content this one looks at, in ``context.made``.
-        beside: a section as long as which this one takes, and beside which it may be made: where one of them
-            waits for Python, the other one computes. It asks ``context.tools.stopped`` now and then.
+        beside: a section that takes as long as this one. Where both are made, this one is begun with the first
+            of all, in a thread of its own: where one waits for Python, the other one computes. It looks at no
+            other section, and asks ``context.tools.stopped`` now and then.
     """
 
     kind: SectionKind

@@ -78,10 +78,10 @@ def make_sections(context: Context) -> SectionResults:
     failed: list[str] = []
     told = _told_by_overview(context)
     with _Beside() as beside:
+        beside.begin(_made_beside(makers, context, problems), context, results)
         for maker in _in_order(makers):
             if not _is_missing(maker.kind, context, problems):
                 context.tools.progress.stage(maker.title)
-            beside.begin(_made_beside(maker, makers, context, problems), context, results)
             collect = beside.collect(maker) or partial(
                 maker.collect, context, results.get(maker.kind)
             )
@@ -133,18 +133,17 @@ class _Beside:
 
 
 def _made_beside(
-    maker: SectionMaker,
-    makers: Sequence[SectionMaker],
-    context: Context,
-    problems: Mapping[str, Exception],
+    makers: Sequence[SectionMaker], context: Context, problems: Mapping[str, Exception]
 ) -> list[SectionMaker]:
-    """Return what is made beside a section: on several cores, and where nothing is to be cut for time."""
+    """Return what is made beside the others: on several cores, and where nothing is to be cut for time."""
     if context.network.lanes < 2 or context.inputs.deadline < math.inf:
         return []
-    others = [other for other in makers if other.beside == maker.kind]
-    kinds = {maker.kind, *(other.kind for other in others)}
-    hindered = any(kind in problems or _is_missing(kind, context, problems) for kind in kinds)
-    return [] if hindered else others
+    made = {
+        maker.kind
+        for maker in makers
+        if maker.kind not in problems and not _is_missing(maker.kind, context, problems)
+    }
+    return [maker for maker in makers if maker.kind in made and maker.beside in made]
 
 
 def _without_a_run(makers: Sequence[SectionMaker], context: Context) -> dict[str, Exception]:

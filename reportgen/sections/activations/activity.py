@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -87,6 +88,7 @@ class ActivityFold:
         self._bins = np.zeros((0, BINS), np.int64)
         self._rows = np.zeros(0, np.int64)
         self._binned: list[NDArray[Any]] = []
+        self._taking_in = Lock()
 
     def examples(self, count: int) -> None:
         """Say nothing: activations tell no image from another."""
@@ -162,11 +164,12 @@ class ActivityFold:
         self._rows = np.repeat(np.arange(len(row)) * BINS, widths)
 
     def _take_in(self) -> None:
-        """Add the blocks' sums that wait, exactly: the same bytes however many wait."""
-        self._count_samples()
-        if self._waiting:
-            self._sums.add(np.stack(self._waiting))
-            self._waiting = []
+        """Add the blocks' sums that wait, exactly: the same bytes however many wait, and whoever asks first."""
+        with self._taking_in:
+            self._count_samples()
+            if self._waiting:
+                self._sums.add(np.stack(self._waiting))
+                self._waiting = []
 
     def _remember(self, values: NDArray[Any], places: NDArray[Any], highest: NDArray[Any]) -> None:
         """Keep the images of the largest values; of equal ones the earlier."""

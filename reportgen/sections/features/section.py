@@ -47,7 +47,7 @@ from reportgen.settings import GROUP_SIZE
 from reportgen.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -133,15 +133,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
             held[unit.id] = _goal(unit, ascent, probes)
         return held[unit.id]
 
-    def measure(unit: Unit, ascent: Ascent, pictures: Sequence[OptimisedPicture]) -> Measured:
-        return measured(ascent, unit, pictures, goal(unit, ascent), probes)
-
-    optimiser = UnitOptimiser(
-        ascents, PictureCache(context.tools.cache, context.tools.identity, feed),
-        lambda group: _recipe(context, group, min(spec.shape[:2])), goal, measure,
-        settings.diversity, context.network.lanes, context.tools.progress.advance,
-        context.tools.stopped,
-    )  # fmt: skip
+    optimiser = _optimiser(context, feed, ascents, goal, probes)
     outcome = optimiser.optimise(groups, context.inputs.deadline)
     uncut = {t.name if isinstance(t, OutputRef) else t: why for t, why in outcome.uncut.items()}
     notices = [
@@ -162,6 +154,25 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
         left_out=tuple(unit.id for unit in outcome.left_out),
     )
     return Collected(content, _sentence(content), (*notices, *_notices(content)))
+
+
+def _optimiser(
+    context: Context,
+    feed: PictureFeed,
+    ascents: Ascents,
+    goal: Callable[[Unit, Ascent], NDArray[Any]],
+    probes: NDArray[Any] | None,
+) -> UnitOptimiser:
+    tools, side = context.tools, min(context.shapes[feed.image][:2])
+
+    def measure(unit: Unit, ascent: Ascent, pictures: Sequence[OptimisedPicture]) -> Measured:
+        return measured(ascent, unit, pictures, goal(unit, ascent), probes)
+
+    return UnitOptimiser(
+        ascents, PictureCache(tools.cache, tools.identity, feed),
+        lambda group: _recipe(context, group, side), goal, measure, context.settings.diversity,
+        context.network.lanes, tools.progress.advance, tools.stopped,
+    )  # fmt: skip
 
 
 # -- what is optimised ------------------------------------------------------------------------------

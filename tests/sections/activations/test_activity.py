@@ -1,6 +1,9 @@
 """Sums over any number of images: exact, the same bytes at any cut, and what NumPy says of all at once."""
 
+import contextlib
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -172,3 +175,21 @@ def test_exact_sums_keep_nan_and_infinity():
     assert np.isnan(found[0])
     assert found[1] == np.inf
     assert np.isnan(found[2])
+
+
+def test_who_asks_at_the_same_time_gets_the_same(monkeypatch):
+    """Two sections look at what waits to be added: it is added once."""
+    batches, _ = blocks([3, 4])
+    fold, expected = folded(batches), folded(batches).result()
+    both, add = threading.Barrier(2), fold._sums.add
+
+    def slowly(rows):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        add(rows)
+
+    monkeypatch.setattr(fold._sums, "add", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: fold.result(), range(2)))
+    for one in found:
+        np.testing.assert_equal(one, expected)
