@@ -22,13 +22,13 @@ from reportgen.report.leaves import Notice
 from reportgen.report.model import Section
 from reportgen.sections import SECTIONS
 from reportgen.survey import run_survey, with_chosen_probes
-from reportgen.terminal import Silence
+from reportgen.terminal import Unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from reportgen.context import Context
+    from reportgen.context import Context, Progress
     from reportgen.observe import Collected, Fold, Observer, SectionMaker
 
 log = logging.getLogger("reportgen")
@@ -82,7 +82,7 @@ def make_sections(context: Context) -> SectionResults:
         for maker in _in_order(makers):
             if not _is_missing(maker.kind, context, problems):
                 context.tools.progress.stage(maker.title)
-            collect = beside.collect(maker) or partial(
+            collect = beside.collect(maker, context.tools.progress) or partial(
                 maker.collect, context, results.get(maker.kind)
             )
             section, problem = _make(collect, maker, problems.get(maker.kind), told)
@@ -105,7 +105,7 @@ class _Beside:
 
     def __init__(self) -> None:
         self._pool, self._left = ThreadPoolExecutor(1), Event()
-        self._begun: dict[str, Future[Collected]] = {}
+        self._begun: dict[str, tuple[Future[Collected], Unseen]] = {}
 
     def __enter__(self) -> Self:
         """Begin with nothing."""
@@ -119,17 +119,25 @@ class _Beside:
     def begin(
         self, makers: Sequence[SectionMaker], context: Context, observed: Mapping[str, Any]
     ) -> None:
-        """Begin sections; only what is made in front of everybody shows its progress."""
-        tools = context.tools._replace(progress=Silence(), stopped=self._left.is_set)
-        own = context._replace(tools=tools)
+        """Begin sections; their progress is seen when somebody waits for them."""
         for maker in makers:
+            unseen = Unseen()
+            tools = context.tools._replace(progress=unseen, stopped=self._left.is_set)
+            own = context._replace(tools=tools)
             found = self._pool.submit(maker.collect, own, observed.get(maker.kind))
-            self._begun[maker.kind] = found
+            self._begun[maker.kind] = found, unseen
 
-    def collect(self, maker: SectionMaker) -> Callable[[], Collected] | None:
-        """Return what waits for a section, or None where it was not begun."""
-        begun = self._begun.get(maker.kind)
-        return begun.result if begun is not None else None
+    def collect(self, maker: SectionMaker, progress: Progress) -> Callable[[], Collected] | None:
+        """Return what waits for a section and shows how far it is, or None where it was not begun."""
+        if maker.kind not in self._begun:
+            return None
+        begun, unseen = self._begun[maker.kind]
+
+        def wait() -> Collected:
+            unseen.show(progress)
+            return begun.result()
+
+        return wait
 
 
 def _made_beside(

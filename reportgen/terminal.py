@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import sys
+import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, Self
@@ -193,6 +194,39 @@ class Silence:
 
     def finished(self, text: str) -> None:
         """Pass over."""
+
+
+class Unseen:
+    """Progress of what is made beside something else: nobody sees it until that is done."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stage: tuple[str, int | None] | None = None
+        self._done = 0
+        self._shown: Any = None
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Begin a stage."""
+        with self._lock:
+            self._stage, self._done = (text, total), 0
+            if self._shown is not None:
+                self._shown.stage(text, total)
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps."""
+        with self._lock:
+            self._done += steps
+            if self._shown is not None:
+                self._shown.advance(steps)
+
+    def show(self, shown: Any) -> None:
+        """Let it be seen from now on, as far as it is."""
+        with self._lock:
+            self._shown = shown
+            if self._stage is not None:
+                shown.stage(*self._stage)
+                if self._done:
+                    shown.advance(self._done)
 
 
 def progress(*, quiet: bool) -> Any:

@@ -142,3 +142,48 @@ def test_it_is_made_behind_the_other_one_where_time_counts_or_there_is_no_other(
         made_by(monkeypatch, relevance=first)
         built(tmp_path, ("overview", "features"))
     assert where == [threading.main_thread()]
+
+
+class Seen:
+    """Progress as a terminal would have it."""
+
+    def __init__(self):
+        self.stages = []
+
+    def stage(self, text, total=None):
+        self.stages.append([text, total, 0])
+
+    def advance(self, steps=1):
+        self.stages[-1][2] += steps
+
+
+def test_how_far_it_is_is_seen_when_it_is_waited_for(tmp_path, monkeypatch):
+    """Here the first unit is done before, and two later: a bar begins at one and counts on."""
+    first, waited, features = threading.Event(), threading.Event(), collector("features")
+
+    def relevance(*_):
+        waiting(first)
+        raise NotApplicable("done")
+
+    def second(context, observed):
+        context.tools.progress.stage("Pictures", 3)
+        context.tools.progress.advance()
+        first.set()
+        waiting(waited)
+        context.tools.progress.advance(2)
+        return features(context, observed)
+
+    class Waited(Seen):
+        def stage(self, text, total=None):
+            super().stage(text, total)
+            if text == "Pictures":
+                threading.Timer(0.2, waited.set).start()
+
+    made_by(monkeypatch, relevance=relevance, features=second)
+    seen = Waited()
+    built(tmp_path, progress=seen)
+    names = [name for name, _, _ in seen.stages]
+    at = names.index("Pictures")
+    assert seen.stages[at] == ["Pictures", 3, 3]
+    assert names[at - 1 : at + 2] == ["Features", "Pictures", "Feature visualization"]
+    assert "Pictures" not in names[: names.index("Features")]
