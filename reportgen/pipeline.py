@@ -143,8 +143,14 @@ class _Beside:
 def _made_beside(
     makers: Sequence[SectionMaker], context: Context, problems: Mapping[str, Exception]
 ) -> list[SectionMaker]:
-    """Return what is made beside the others: on several cores, and where nothing is to be cut for time."""
-    if context.network.lanes < 2 or context.inputs.deadline < math.inf:
+    """Return what is made beside the others: on several cores, and where nothing is to be cut for time.
+
+    Code of the user's is called in this thread only: it may keep something from call to call, and what Keras
+    keeps (its default precision) is the thread's.
+    """
+    inputs, settings = context.inputs, context.settings
+    foreign = inputs.file is None or inputs.preprocess is not None or settings.custom_objects
+    if foreign or settings.allow_code or context.network.lanes < 2 or inputs.deadline < math.inf:
         return []
     made = {
         maker.kind

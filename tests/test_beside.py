@@ -6,6 +6,7 @@ import threading
 import time
 
 import models
+import numpy as np
 import pytest
 
 import reportgen
@@ -23,9 +24,8 @@ def _two_cores(monkeypatch):
 
 
 def built(tmp_path, sections=BOTH, **options):
-    model, probes = models.model("plain"), models.images(2)
-    given = {**QUICK, "sections": sections, **options}
-    return reportgen.build_report(model, probes=probes, output=tmp_path / "report", **given)
+    given = {"probes": models.images(2), **QUICK, "sections": sections, **options}
+    return reportgen.build_report(models.saved("plain"), output=tmp_path / "report", **given)
 
 
 def made_by(monkeypatch, **collect):
@@ -66,6 +66,16 @@ def test_the_report_is_the_one_of_sections_made_alone(tmp_path):
     for kind in ("relevance", "features"):
         alone = built(tmp_path / kind, ("overview", kind)).report
         assert both.section(kind) == alone.section(kind)
+
+
+def test_an_evaluation_that_asks_the_network_again_says_the_same(tmp_path):
+    """Whether the graph is optimised is one option of the process; last digits hang on it."""
+    data, others = (models.images(200), np.arange(200) % 4), ("evaluation", "probes", "relevance")
+    options = {"data": data, "probes": None, "fresh": True}
+    alone = built(tmp_path / "alone", others, **options).report
+    beside = built(tmp_path / "beside", (*others, "features"), **options).report
+    for kind in others:
+        assert beside.section(kind) == alone.section(kind)
 
 
 def test_one_that_fails_fails_in_its_place(tmp_path, monkeypatch):
@@ -115,17 +125,23 @@ def test_who_does_not_wait_for_it_ends_it(tmp_path, monkeypatch):
 
     made_by(monkeypatch, relevance=first, features=second)
     before = time.monotonic()
+    units = tuple(f"class:{k}" for k in range(4))
     with pytest.raises(SectionError, match="Relevance"):
-        built(tmp_path, strict=True, feature_steps=10_000)
+        built(tmp_path, strict=True, feature_steps=10_000, units=units)
     assert ended.is_set()
     assert time.monotonic() - before < 60
     assert not (tmp_path / "report").exists()
 
 
-@pytest.mark.parametrize("how", ["budget", "inapplicable"])
-def test_it_is_made_behind_the_other_one_where_time_counts_or_there_is_no_other(
+def halved(images):
+    return images / 2
+
+
+@pytest.mark.parametrize("how", ["budget", "the user's function", "inapplicable"])
+def test_it_is_made_behind_the_other_one_where_time_counts_or_users_code_runs(
     tmp_path, monkeypatch, how
 ):
+    """And where there is no other one."""
     where, features = [], collector("features")
 
     def second(context, observed):
@@ -138,6 +154,8 @@ def test_it_is_made_behind_the_other_one_where_time_counts_or_there_is_no_other(
     made_by(monkeypatch, features=second)
     if how == "budget":
         built(tmp_path, budget=600)
+    elif how == "the user's function":
+        built(tmp_path, preprocess=halved)
     else:
         made_by(monkeypatch, relevance=first)
         built(tmp_path, ("overview", "features"))

@@ -13,7 +13,7 @@ import numpy as np
 from reportgen.errors import ModelError, ReportgenError, RunError
 from reportgen.lanes import in_order
 from reportgen.nets.axes import takes_channels_first
-from reportgen.nets.engine import lanes, on_device, without_graph_optimizer
+from reportgen.nets.engine import lanes, on_device, tracing, without_graph_optimizer
 from reportgen.nets.failures import cause
 from reportgen.nets.moments import all_finite
 from reportgen.nets.subgraph import cut_out
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from reportgen.nets.traceable import TraceableModel
     from reportgen.nets.tracing import Traced, Watch
     from reportgen.network.facts import CallFacts, CallId
-
-
-BRIEF = 64
-"""Images up to which optimising the graph costs more than it spares."""
 
 
 class _BlockPass(NamedTuple):
@@ -183,10 +179,14 @@ class ForwardBlocks:
         return {name: np.asarray(value) for name, value in result["outputs"].items()}
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Batch]:
-        """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``."""
+        """Run the pass with its maps over all inputs; see ``network.protocol.Network.forward``.
+
+        The graph is not optimised for it: it may run beside pictures that are optimised, and the option is the
+        process's.
+        """
         count = min(len(array) for array in inputs.values())
         same = {name: array[:count] for name, array in inputs.items()}
-        return self._stream([same], 0, brief=count <= BRIEF, maps=True)
+        return self._stream([same], 0, brief=True, maps=True)
 
     @property
     def survey_size(self) -> int:
@@ -305,7 +305,8 @@ class ForwardBlocks:
                     for name, tensors in traced.function.structured_outputs.items()
                     if name != "maps"
                 }
-                function = cut_out(traced.function, [*traced.inputs.values()], fetches)
+                with tracing:
+                    function = cut_out(traced.function, [*traced.inputs.values()], fetches)
                 self._surveying[exact] = _BlockPass(traced, function, size)
         return self._surveying[exact]
 

@@ -100,7 +100,6 @@ def _of_operations(
     name = next((name for operation, name in images.items() if operation in needed), None)
     if name is None or traceable.shapes[name][2] != tensor.shape[3]:
         return None
-    function = cut_out(traced.function, list(traced.inputs.values()), [tensor])
 
     def answer(colour: NDArray[Any]) -> NDArray[Any]:
         image = np.broadcast_to(colour.astype(np.float32), (1, *traceable.shapes[name]))
@@ -115,6 +114,7 @@ def _of_operations(
         return np.asarray(middle[place])
 
     try:
+        function = cut_out(traced.function, list(traced.inputs.values()), [tensor])
         found = _read_off(answer, traceable.shapes[name][2])
     except (tf.errors.OpError, ValueError, TypeError):
         return None

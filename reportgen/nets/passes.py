@@ -70,7 +70,7 @@ class KerasPasses:
         half = any("float16" in dtype for call in traced.calls for dtype in call.dtypes)
         self._scale = _FLOAT16_SCALE if half else 1.0
         self._weights: Any = None
-        with traced.function.graph.as_default():
+        with tracing, traced.function.graph.as_default():
             self._score = self._make_score()
 
     # -- the graph -------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ log = logging.getLogger("reportgen")
 
 _LOCAL = {None, "local"}
 _TRIED = 2
-"""Shards that this process folds before it says how long the rest would take."""
+"""Shards that this process folds at least before it says how long the rest would take."""
 PAYS = 20.0
 """Seconds that the rest has to take in this process for workers to be started, unless an engine was asked for.
 
@@ -201,7 +201,7 @@ class ShardWorkers:
         seconds = 0.0
         for number, piece in enumerate(pieces):
             rest = len(pieces) - number
-            if number == _TRIED and rest > 1 and seconds * rest > PAYS:
+            if number >= _TRIED and rest > 1 and seconds * rest > PAYS:
                 return pieces[number:]
             begun = time.monotonic()
             arrays = _folded_here(piece, driver)

@@ -253,13 +253,13 @@ class UnitOptimiser:
                     reason = "its answers are NaN or infinite, so nothing can be climbed."
                     outcome.refused.update((unit.id, reason) for unit in found.refused)
                     self._advance(len(group.units))
-        place = {unit.id: k for k, unit in enumerate(u for group in groups for u in group.units)}
-        outcome.optimised.sort(key=lambda one: place[one.unit.id])
-        return outcome
+        return _in_order_of(groups, outcome)
 
     def _prepared(self, groups: Sequence[Group], outcome: Outcome) -> Iterator[_Prepared]:
         """Yield groups with the network cut for them, and note where it cannot be."""
         for group in groups:
+            if self._stopped():
+                return
             if group.target in outcome.uncut:
                 continue
             try:
@@ -295,12 +295,26 @@ class UnitOptimiser:
         found = _Finished([], [])
         for place, unit in enumerate(prepared.group.units):
             own = tuple(pictures[place * self._copies : (place + 1) * self._copies])
+            if self._stopped():
+                break
             if not all(np.isfinite(one.pixels).all() for one in own):
                 found.refused.append(unit)
                 continue
             answers = self._measure(unit, prepared.ascent, own)
             found.units.append(OptimisedUnit(unit, prepared.ascent, own, answers))
         return found
+
+
+def _in_order_of(groups: Sequence[Group], outcome: Outcome) -> Outcome:
+    """Return what became of the groups in their order, whatever order they were made in."""
+    tensors = dict.fromkeys(group.target for group in groups)
+    units = {unit.id: k for k, unit in enumerate(u for group in groups for u in group.units)}
+    return Outcome(
+        sorted(outcome.optimised, key=lambda one: units[one.unit.id]),
+        outcome.left_out,
+        {tensor: outcome.uncut[tensor] for tensor in tensors if tensor in outcome.uncut},
+        {unit: outcome.refused[unit] for unit in units if unit in outcome.refused},
+    )
 
 
 class _OutOfTimeError(Exception):

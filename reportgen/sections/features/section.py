@@ -226,6 +226,8 @@ def _default_units(
     fold = context.folds.get("activations")
     activity = fold.result() if fold is not None else {}
     for call, count in zip(layers, each, strict=True):
+        if context.tools.stopped():
+            break
         known = activity.get(call.id)
         energy = known.variance if known else _energy(feed, call.id, probes)
         if energy is not None:

@@ -243,6 +243,6 @@ def outputs_of(
     stacked = {key: np.stack([one[key] for one in inputs]) for key in inputs[0]}
     return [
         row.astype(np.float32)
-        for batch in context.network.survey([stacked])
+        for batch in context.network.forward(stacked)
         for row in batch.outputs[name]
     ]
