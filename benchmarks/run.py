@@ -8,7 +8,8 @@ Everything is a ratio of whole-process CPU seconds (user and system, children in
 taken in one run: in every round each command runs once, so that the machine's mood meets all of them, and
 the median over the rounds counts. ``--check`` runs the floor and the sections alone and fails where a section
 is slower, in floors, than ``results.json`` says by more than a tenth; ``--write`` keeps that file and the
-tables in README.md. What every command took lies in ``.cache/bench.json``; ``--again`` draws the tables from there. ``REPORTGEN_MODELS`` names the folder with the models and images.
+tables in README.md. What every command took lies in ``.cache/bench.json``; ``--again`` draws the tables from
+there. ``REPORTGEN_MODELS`` names the folder with the models and images.
 """
 
 from __future__ import annotations
