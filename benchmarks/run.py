@@ -1,6 +1,6 @@
 """Measure reportgen against the floor and against the notebook glue that it replaces.
 
-    python benchmarks/run.py [--rounds N] [--write]
+    python benchmarks/run.py [--rounds N] [--write] [--without glue peers relevance]
     python benchmarks/run.py --check [--rounds N]
     python benchmarks/run.py --again [--write]
 
@@ -251,7 +251,7 @@ def table(costs: dict[str, list[Cost]], rounds: int) -> str:
             memory(costs["default"]) / memory(costs["floor"]),
             "1.3",
         ),
-        *method_rows(costs["relevance"]),
+        *(method_rows(costs["relevance"]) if "relevance" in costs else []),
         ("render, CPU s", cpu(costs["render"]), "0.5"),
         ("--help, CPU s", cpu(costs["--help"]), "0.3"),
     ]
@@ -297,7 +297,7 @@ def method_rows(costs: list[Cost]) -> list[tuple[str, float, str]]:
 def peer_table(costs: list[Cost]) -> list[str]:
     """Return the peers' costs for the same maps, in the same units, measured in their own process."""
     if not costs:
-        return ["The peers could not be installed.", ""]
+        return ["The peers were not run, or could not be installed.", ""]
     runs = [json.loads(cost.said)["ratios"] for cost in costs]
     lines = ["| peer | passes | unit |", "|---|---|---|"]
     for name, (first, unit) in runs[0].items():
@@ -326,6 +326,7 @@ def main() -> None:
     parser.add_argument("--glue", type=Path, help="the script to be held against")
     parser.add_argument("--write", action="store_true", help="keep the results")
     parser.add_argument("--check", action="store_true", help="hold the sections against them")
+    parser.add_argument("--without", nargs="+", default=[], choices=["glue", "peers", "relevance"])
     parser.add_argument("--again", action="store_true", help="what the last run measured")
     options = parser.parse_args()
     shared = Path(os.environ.get("REPORTGEN_MODELS", HERE.parent.parent / "shared"))
@@ -335,10 +336,13 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             known = glue if glue.is_file() else None
-            found = commands(shared, Path(folder), known, peers=not options.check)
+            found = commands(
+                shared, Path(folder), known, peers=not (options.check or "peers" in options.without)
+            )
             if options.check:
                 sys.exit(check(found, options.rounds))
-            costs = measure(found, options.rounds, SELDOM)
+            chosen = {k: v for k, v in found.items() if k not in options.without}
+            costs = measure(chosen, options.rounds, SELDOM)
     rounds = len(costs["floor"])
     results = table(costs, rounds)
     print(results)
