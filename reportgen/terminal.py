@@ -248,7 +248,7 @@ def quieten(*, verbose: bool, device: str) -> None:
     gc.set_threshold(50_000, 50, 100)  # tracing makes many objects, and few of them are garbage
     atexit.register(
         gc.freeze
-    )  # the process ends: looking once more for garbage takes more than a second
+    )  # else a process that ends looks once more for garbage: over a second
     if device == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         # Blocks of images run side by side, which costs less than split operations (``nets.engine.lanes``).

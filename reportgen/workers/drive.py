@@ -130,7 +130,7 @@ def _folded_here(piece: Piece, driver: Driver) -> dict[str, NDArray[Any]]:
     arrays = unpacked(packed)
     if (error := problems_in(arrays).get("")) is not None:
         raise error
-    if "problems" not in names_in(packed):
+    if "problems" not in arrays:
         driver.keep(piece.number, packed)
     return arrays
 

@@ -265,22 +265,7 @@ def test_a_whole_report_is_made_on_a_processor_and_says_how(tmp_path):
     )
     model.compile(loss="categorical_crossentropy")
     model.save(tmp_path / "first.keras")
-    np.save(tmp_path / "x.npy", X)
-    build = [
-        sys.executable,
-        "-m",
-        "reportgen",
-        "build",
-        "first.keras",
-        "-p",
-        "x.npy",
-        "-o",
-        "out",
-        "--quick",
-    ]
-    # Processors of some kinds run such convolutions by oneDNN.
-    environment = models.environment(TF_ENABLE_ONEDNN_OPTS="0")
-    subprocess.run(build, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    build_report(tmp_path / "first.keras", output=tmp_path / "out", probes=X, quick=True)
     report = pages.check_page(tmp_path / "out")
     overview = next(s for s in report["sections"] if s["kind"] == "overview")
     assert any("a copy with channels last" in notice["text"] for notice in overview["notices"])
