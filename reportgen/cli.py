@@ -299,7 +299,7 @@ def _build(options: dict[str, Any]) -> int:
         raise UsageError("--open shows a page of this machine, and -o names an address.")
     from reportgen.terminal import print_outcome, progress, quieten
 
-    quieten(verbose=verbose, device=options.get("device", "cpu"))
+    quieten(options, verbose=verbose, shared=bool(run or to_mlflow))
     from reportgen.build import build_report
     from reportgen.configuration import command_text
     from reportgen.findings.judge import Judged

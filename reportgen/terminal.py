@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import click
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Mapping
+    from types import ModuleType, TracebackType
 
     from reportgen.findings.judge import Judged
     from reportgen.page.folder import ReportFolder
@@ -26,6 +27,9 @@ _CLIENTS = (
     "s3fs", "urllib3",
 )  # fmt: skip
 """Loggers of what talks to object stores."""
+_NEVER_USED = ("scipy", "sklearn")
+"""What Keras and TensorFlow import where it is installed, for wrappers and a training loop of old that nothing
+here calls: a fifth of the time that importing them takes."""
 LINE_EVERY = 15.0
 """Seconds between lines about a long stage."""
 
@@ -236,8 +240,14 @@ def progress(*, quiet: bool) -> Any:
     return Bars() if sys.stderr is not None and sys.stderr.isatty() else Lines()
 
 
-def quieten(*, verbose: bool, device: str) -> None:
-    """Quieten the libraries before they are imported; this process is ours alone."""
+def quieten(options: Mapping[str, Any], *, verbose: bool = False, shared: bool = False) -> None:
+    """Quieten the libraries before they are imported, and make them light; this process is ours alone.
+
+    Args:
+        options: of the build; where they name code of the user's, it may need any package.
+        verbose: let them speak.
+        shared: whether other programs' code runs here too, as a tracker's client; likewise.
+    """
     import logging
 
     logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(message)s")
@@ -249,7 +259,11 @@ def quieten(*, verbose: bool, device: str) -> None:
     atexit.register(
         gc.freeze
     )  # else a process that ends looks once more for garbage: over a second
-    if device == "cpu":
+    code = shared or options.get("custom_objects") or options.get("allow_code")
+    if not code and "tensorflow" not in sys.modules:
+        for package in _NEVER_USED:
+            sys.modules.setdefault(package, cast("ModuleType", None))  # it reads as not installed
+    if options.get("device", "cpu") == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         # Blocks of images run side by side, which costs less than split operations (``nets.engine.lanes``).
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

@@ -433,6 +433,25 @@ def test_custom_class_is_given(tmp_path, how):
     pages.check_page(cli_build(tmp_path / "out", "c.keras", "--custom-objects", how))
 
 
+def test_custom_class_imports_what_a_build_leaves_out(tmp_path):
+    """Packages that only wrappers of Keras use are not imported; code of the user's may use them."""
+    _custom(tmp_path / "c.keras")
+    Path("blinker.py").write_text(
+        "import keras\nimport scipy.ndimage\n\n\nclass Blinker(keras.layers.Layer):\n"
+        "    def call(self, x):\n        return x\n"
+    )
+    command = [sys.executable, "-m", "reportgen", "build", "c.keras", "-o", "out", "-q"]
+    done = subprocess.run(
+        [*command, "--custom-objects", "blinker.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=models.environment(),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    pages.check_page(tmp_path / "out")
+
+
 # -- other input: 6 ------------------------------------------------------------------------------
 
 

@@ -521,7 +521,7 @@ def test_errors_of_a_store_are_sentences_without_secrets(error, said):
 
 def test_clients_log_nothing_that_is_signed(caplog):
     level = logging.getLogger().level
-    quieten(verbose=True, device="gpu")
+    quieten({"device": "gpu"}, verbose=True)
     try:
         for name in (
             "botocore.auth",

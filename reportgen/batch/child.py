@@ -44,7 +44,7 @@ def _build(given: dict[str, Any]) -> int:
         raise UsageError(f"the worker has reportgen {__version__}, and not {given['version']}.")
     options = given["options"]
     options["probes"] = options.get("probes") or None  # a table takes the defaults' back with []
-    quieten(verbose=False, device=options.get("device", "cpu"))
+    quieten(options)
     from reportgen.build import build_report
     from reportgen.configuration import command_text
     from reportgen.findings.judge import Judged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -55,6 +56,26 @@ def import_keras() -> Any:
     if quiet:
         tf.get_logger().setLevel("ERROR")
     return keras
+
+
+@contextlib.contextmanager
+def importing_ahead() -> Iterator[None]:
+    """Import what Keras will import anyway, while this process waits for another one that reads the model."""
+    if "keras" in sys.modules:
+        yield
+        return
+    ahead = threading.Thread(target=_import_ahead)
+    ahead.start()
+    try:
+        yield
+    finally:
+        ahead.join()
+
+
+def _import_ahead() -> None:
+    with contextlib.suppress(Exception):  # whoever needs it says what is wrong with it
+        for needed in ("h5py", "matplotlib.pyplot"):
+            importlib.import_module(needed)
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ class _Surveyor:
                 "same version there."
             )
         settings, silent = recipe.settings, Silence()
-        quieten(verbose=False, device=settings.device)
+        quieten({"device": settings.device}, shared=True)
         given = self._open.enter_context(fetched(Sources(None, data=recipe.data), silent))
         with contextlib.ExitStack() as while_loading:
             if recipe.here is not None:
