@@ -54,13 +54,17 @@ class Cost(NamedTuple):
 
 
 def run(command: list[str]) -> Cost:
-    """Run a command to its end and return its cost.
+    """Run a command to its end, with nothing in its cache, and return its cost.
 
     Raises:
         RuntimeError: it failed.
     """
-    with tempfile.TemporaryFile("w+") as sink, tempfile.TemporaryFile("w+") as errors:
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    with (
+        tempfile.TemporaryFile("w+") as sink,
+        tempfile.TemporaryFile("w+") as errors,
+        tempfile.TemporaryDirectory() as cache,
+    ):
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "XDG_CACHE_HOME": cache}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as installed
         begun = time.perf_counter()
         process = subprocess.Popen(command, stdout=sink, stderr=errors, env=environment)
