@@ -100,6 +100,8 @@ class SectionMaker(NamedTuple):
         observe: makes the observer of the probes; raises NotApplicable where there is nothing to observe.
         fold: makes the fold of the survey, likewise; ``context.folds`` holds it when content is made.
         after: sections whose content this one looks at, in ``context.made``.
+        ahead: work that needs no answer to an image. Where the section is made beside another one, it is done
+            beside the round over them; else, and where it fails, ``collect`` does it itself.
         beside: a section that takes as long as this one. Where both are made, this one is begun with the first
             of all, in a thread of its own: where one waits for Python, the other one computes. It looks at no
             other section, and asks ``context.tools.stopped`` now and then.
@@ -112,6 +114,7 @@ class SectionMaker(NamedTuple):
     fold: Callable[[Context], Any] | None = None
     after: tuple[SectionKind, ...] = ()
     beside: SectionKind | None = None
+    ahead: Callable[[Context], None] | None = None
 
 
 def run_round(

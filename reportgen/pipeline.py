@@ -72,12 +72,13 @@ def make_sections(context: Context) -> SectionResults:
     observers: dict[str, Observer] = _of_each(
         makers, lambda maker: maker.observe, context, problems
     )
-    _show(context, observers, folds if context.data is None else {}, problems)
-    results = {kind: o.result() for kind, o in observers.items() if kind not in problems}
     made: dict[str, Section] = {}
     failed: list[str] = []
     told = _told_by_overview(context)
     with _Beside() as beside:
+        beside.prepare(_made_beside(makers, context, problems), context)
+        _show(context, observers, folds if context.data is None else {}, problems)
+        results = {kind: o.result() for kind, o in observers.items() if kind not in problems}
         beside.begin(_made_beside(makers, context, problems), context, results)
         for maker in _in_order(makers):
             if not _is_missing(maker.kind, context, problems):
@@ -115,6 +116,12 @@ class _Beside:
         """Tell what runs that nobody waits for it, and wait for its end."""
         self._left.set()
         self._pool.shutdown(cancel_futures=True)
+
+    def prepare(self, makers: Sequence[SectionMaker], context: Context) -> None:
+        """Do what sections can do before the round over the images; what fails fails again in ``begin``."""
+        for maker in makers:
+            if maker.ahead is not None:
+                self._pool.submit(maker.ahead, context)
 
     def begin(
         self, makers: Sequence[SectionMaker], context: Context, observed: Mapping[str, Any]

@@ -61,6 +61,47 @@ def test_both_are_under_way_at_once(tmp_path, monkeypatch):
     assert built(tmp_path).failed == ()
 
 
+def prepared_by(monkeypatch, ahead):
+    """Let another function do what features can do before the round over the images."""
+    makers = tuple(
+        maker._replace(ahead=ahead if maker.kind == "features" else None)
+        for maker in pipeline.SECTIONS
+    )
+    monkeypatch.setattr(pipeline, "SECTIONS", makers)
+
+
+def test_pictures_are_prepared_beside_the_round_over_the_probes(tmp_path, monkeypatch):
+    meet, show = threading.Barrier(2), pipeline._show
+    maker = next(maker for maker in pipeline.SECTIONS if maker.kind == "features")
+
+    def ahead(context):
+        meet.wait(20)
+        maker.ahead(context)
+
+    def shown(*given):
+        meet.wait(20)
+        show(*given)
+
+    prepared_by(monkeypatch, ahead)
+    monkeypatch.setattr(pipeline, "_show", shown)
+    assert built(tmp_path).failed == ()
+
+
+def test_a_preparation_that_fails_spoils_nothing(tmp_path, monkeypatch):
+    tried = threading.Event()
+
+    def ahead(_):
+        tried.set()
+        raise ZeroDivisionError
+
+    alone = built(tmp_path / "alone").report
+    prepared_by(monkeypatch, ahead)
+    folder = built(tmp_path / "tried")
+    assert tried.is_set()
+    assert folder.failed == ()
+    assert folder.report.section("features") == alone.section("features")
+
+
 def test_the_report_is_the_one_of_sections_made_alone(tmp_path):
     both = built(tmp_path / "both").report
     for kind in ("relevance", "features"):

@@ -234,6 +234,8 @@ class GraphNetwork:
         """Refuse: there is no gradient."""
         raise NotApplicable(_AS_A_WHOLE)
 
+    prepare_ascents = ascent
+
 
 class GraphPasses:
     """Forward passes over streams of samples.

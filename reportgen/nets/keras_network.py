@@ -172,6 +172,13 @@ class KerasNetwork:
         nodes, device = self._traceable.nodes, self._traceable.device
         return KerasPasses(traced, aim, nodes, block, side_by_side, device, advance)
 
+    def prepare_ascents(self, count: int) -> None:
+        """Trace the pass of pictures, once for each count."""
+        self._required_trace()
+        count = self._traceable.fixed_batch or count
+        if count not in self._picture_traces:
+            self._picture_traces[count] = self._traceable.trace(count, None)
+
     def ascent(
         self,
         target: UnitTensor,
@@ -183,12 +190,9 @@ class KerasNetwork:
         canvas_side: int | None = None,
     ) -> KerasAscent:
         """Cut the network out of a pass that is traced once for ``count`` pictures, whatever the target."""
-        self._required_trace()
-        count = self._traceable.fixed_batch or count
-        if count not in self._picture_traces:
-            self._picture_traces[count] = self._traceable.trace(count, None)
+        self.prepare_ascents(count)
         return KerasAscent(
-            self._picture_traces[count],
+            self._picture_traces[self._traceable.fixed_batch or count],
             target,
             image,
             held,

@@ -91,6 +91,7 @@ class StoredNetwork:
 
     survey: Any = forward
     passes: Any = forward
+    prepare_ascents: Any = forward
     ascent: Any = forward
 
     def normalization_input(self, _: Any) -> None:

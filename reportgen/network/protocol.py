@@ -316,6 +316,13 @@ class Network(Protocol):
             NotApplicable: the forward pass could not be traced.
         """
 
+    def prepare_ascents(self, count: int) -> None:
+        """Do what every ascent of ``count`` pictures begins with; the first one would do so itself.
+
+        Raises:
+            RunError: the network cannot be run.
+        """
+
     def ascent(
         self,
         target: UnitTensor,

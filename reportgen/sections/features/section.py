@@ -113,6 +113,12 @@ def _asked(context: Context) -> list[Unit]:
     return asked_units(context.settings.units, context.network.facts, classes)
 
 
+def prepare(context: Context) -> None:
+    """Trace the pass that pictures are made by, which takes as long as a round over a few probes."""
+    several = context.settings.diversity
+    context.network.prepare_ascents(several if several > 1 else context.network.pictures_at_once)
+
+
 def collect(context: Context, classes: list[int] | None) -> Collected:
     """Return the pictures of the chosen units."""
     settings, spec = context.settings, _image(context)
@@ -439,4 +445,4 @@ def _notices(content: FeaturesContent) -> list[Notice]:
     return notices
 
 
-SECTION = SectionMaker("features", "Features", collect, observe, beside="relevance")
+SECTION = SectionMaker("features", "Features", collect, observe, beside="relevance", ahead=prepare)
