@@ -74,8 +74,9 @@ def reduce_calls(
             for column, value in zip(columns, _reductions(flat, shared, exact=exact), strict=True):
                 column.append(value)
             begun = sample
-            if sampled:
-                taken.append(_sampled(single, size))
+            axes = tensor.shape.as_list()[1:-1]
+            if sampled and None not in axes:
+                taken.append(_sampled(flat, axes, size))
                 sample += int(taken[-1].shape[1])
             of_tensor[tensor.name] = channels, (begun, sample)
         spans[call.id], samples[call.id] = of_tensor[tensor.name]
@@ -83,29 +84,27 @@ def reduce_calls(
     return WatchedCalls(spans, samples), joined, tf.concat(taken, axis=1) if taken else None
 
 
-def _sampled(tensor: Any, size: int) -> Any:
+def _sampled(flat: Any, sides: Sequence[int], size: int) -> Any:
     """Return all channels at a fixed lattice of positions as (batch, samples): four of a picture.
 
-    Two along each axis of a picture, four of a sequence; of vectors all.
+    Two along each axis of a picture, four of a sequence; of vectors all. Rows of channels are copied: a strided
+    slice computes the place of every value.
+
+    Args:
+        flat: (batch, positions, channels).
+        sides: of what the positions were, none for vectors.
+        size: of the batch.
     """
     import tensorflow as tf
 
-    raw, axes = tf.raw_ops, tensor.shape.as_list()[1:-1]
-    several = 4 if len(axes) == 1 else 2
-    if axes and None not in axes:
-        steps = [max(1, -(-n // several)) for n in axes]
-        begin = [min(n // (2 * several), n - 1) for n in axes]
-        mask = (1 << len(axes) + 2) - 1
-        outer = 1 | 1 << len(axes) + 1
-        tensor = raw.StridedSlice(
-            input=tensor,
-            begin=[0, *begin, 0],
-            end=[0] * (len(axes) + 2),
-            strides=[1, *steps, 1],
-            begin_mask=outer,
-            end_mask=mask,
-        )
-    return raw.Reshape(tensor=tensor, shape=[size, math.prod(tensor.shape.as_list()[1:])])
+    several = 4 if len(sides) == 1 else 2
+    if sides:
+        along = [
+            np.arange(min(n // (2 * several), n - 1), n, max(1, -(-n // several))) for n in sides
+        ]
+        places = np.ravel_multi_index(np.meshgrid(*along, indexing="ij"), tuple(sides)).ravel()
+        flat = tf.raw_ops.GatherV2(params=flat, indices=places.astype(np.int32), axis=1)
+    return tf.raw_ops.Reshape(tensor=flat, shape=[size, math.prod(flat.shape.as_list()[1:])])
 
 
 def _reductions(flat: Any, shared: _Constants, *, exact: bool) -> list[Any]:

@@ -86,7 +86,7 @@ class ActivityFold:
         self._waiting: list[NDArray[Any]] = []
         self._sampled: dict[CallId, int] = {}
         self._bins = np.zeros((0, BINS), np.int64)
-        self._rows = np.zeros(0, np.int64)
+        self._widths = np.zeros(0, np.int64)
         self._binned: list[NDArray[Any]] = []
         self._taking_in = Lock()
 
@@ -137,11 +137,12 @@ class ActivityFold:
                 self._count_samples()
 
     def _count_samples(self) -> None:
-        """Count the samples that wait."""
+        """Count the samples that wait, tensor by tensor: what that takes stays in the processor's cache."""
         if self._binned:
-            ids = np.concatenate(self._binned) + self._rows
-            counts = np.bincount(ids.ravel(), minlength=self._bins.size)
-            self._bins += counts.reshape(self._bins.shape)
+            waiting = np.concatenate(self._binned)
+            edges = np.cumsum(self._widths)[:-1]
+            for counts, values in zip(self._bins, np.split(waiting, edges, axis=1), strict=True):
+                np.add(counts, np.bincount(values.ravel(), minlength=BINS), out=counts)
             self._binned = []
 
     def _start(self, found: Channels) -> None:
@@ -160,8 +161,7 @@ class ActivityFold:
         row = {span: index for index, span in enumerate(starts)}
         self._sampled = {call: row[span] for call, span in found.sampled.items() if span in row}
         self._bins = np.zeros((len(row), BINS), np.int64)
-        widths = [end - start for start, end in starts]
-        self._rows = np.repeat(np.arange(len(row)) * BINS, widths)
+        self._widths = np.array([end - start for start, end in starts], np.int64)
 
     def _take_in(self) -> None:
         """Add the blocks' sums that wait, exactly: the same bytes however many wait, and whoever asks first."""
@@ -218,7 +218,7 @@ class ActivityFold:
             "rows": np.array(list(self._sampled.values()), np.int64),
             "filled": filled,
             "in_bins": self._bins.ravel()[filled],
-            "widths": np.bincount(self._rows // BINS, minlength=len(self._bins)),
+            "widths": self._widths,
             "images": np.array(self.images),
             "calls": np.array(list(self._calls), np.str_),
             "spans": np.array(list(self._calls.values()), np.int64).reshape(-1, 3),
@@ -246,7 +246,7 @@ class ActivityFold:
         self._sampled = dict(zip(names, rows, strict=True))
         self._bins = np.zeros((len(state["widths"]), BINS), np.int64)
         self._bins.ravel()[state["filled"]] = state["in_bins"]
-        self._rows = np.repeat(np.arange(len(self._bins)) * BINS, state["widths"])
+        self._widths = state["widths"].copy()
 
     def result(self) -> dict[CallId, Activity]:
         """Return what every call did."""
