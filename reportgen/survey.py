@@ -11,7 +11,7 @@ from reportgen.errors import DataError, ReportgenError
 from reportgen.inputs.dataset import Row
 from reportgen.inputs.listing import Listing
 from reportgen.inputs.preprocessing import is_function
-from reportgen.inputs.probes import read_probes
+from reportgen.inputs.probes import LEFT_OUT, read_probes
 from reportgen.inputs.streams import first_notice
 from reportgen.report.leaves import Notice
 from reportgen.shards import ShardResult, fold_shard, problems_as_arrays, restored
@@ -104,7 +104,7 @@ def with_chosen_probes(
         f"{len(rows) - count} that are decided right."
     )
     before = first_notice(len(probes.set.probes))
-    kept = (notice for notice in probes.set.notices if notice != before)
+    kept = [n for n in probes.set.notices if n != before and not n.text.startswith(LEFT_OUT)]
     notices = (Notice("info", text), *kept)
     found = found._replace(total=chosen.images, notices=notices, chosen=True)
     fed = dict(found.inputs)
@@ -199,13 +199,14 @@ def _key(
     context: Context, folds: Mapping[str, Fold], shard: range, identity: str | None
 ) -> str | None:
     """Return the key of a shard's piece: all that it depends on; None where that cannot be told."""
-    probes, settings = context.probes, context.settings
-    mode = probes.prepared.facts.mode if probes else ""
-    if identity is None or is_function(mode) or context.tools.cache is None:
+    data, settings = context.data, context.settings
+    if data is None or identity is None or context.tools.cache is None:
+        return None
+    if is_function(data.way.mode):
         return None
     return key_of(
-        context.tools.identity(), context.network.block, identity, mode, sorted(folds), settings.resize,
-        settings.orientation,
+        context.tools.identity(), context.network.block, identity, data.way.mode, data.way.white,
+        sorted(folds), settings.resize, settings.orientation,
         settings.threshold, settings.device, context.classes, dict(context.shapes),
         [(task.output, task.kind, task.scale) for task in context.tasks], shard.start,
     )  # fmt: skip

@@ -134,6 +134,20 @@ def test_other_weights_data_or_settings_are_another_survey(model, tmp_path, pass
     assert sum(passes) >= 300
 
 
+@pytest.mark.parametrize("probed", [False, True])
+def test_images_that_are_prepared_otherwise_are_another_survey(model, tmp_path, passes, probed):
+    """Whatever is done with the probes: arrays of floats are fed as they are, and images of 0..255 are not."""
+    (x, y), cache = case(300), tmp_path / "cache"
+    data = (np.round(255 * x).astype(np.uint8), y)
+    options = {"probes": x[:2]} if probed else {}
+    options["sections"] = (*SECTIONS, "probes")
+    first = build(model, tmp_path / "a", data, cache, preprocess="unit", **options).report
+    passes.clear()
+    second = build(model, tmp_path / "b", data, cache, preprocess="symmetric", **options).report
+    assert sum(passes) >= 300
+    assert first.section("evaluation").content != second.section("evaluation").content
+
+
 def test_a_damaged_piece_is_made_again(model, tmp_path, passes):
     data, cache = case(300), tmp_path / "cache"
     first = build(model, tmp_path / "a", data, cache).report
@@ -158,8 +172,12 @@ def test_files_are_resumed_too_and_broken_ones_are_remembered(model, tmp_path, p
     for name in "ab":
         passes.clear()
         made = build(
-            model, tmp_path / name, tmp_path / "data", tmp_path / "cache", preprocess="unit"
-        )
+            model, tmp_path / name, tmp_path / "data", tmp_path / "cache", preprocess="unit",
+            sections=(*SECTIONS, "probes"), max_probes=64,
+        )  # fmt: skip
+        probes = made.report.section("probes")
+        assert len(probes.content.probes) == 40
+        assert [notice.text for notice in probes.notices if notice.level != "info"] == []
         reports.append(next(s.content for s in made.report.sections if s.kind == "evaluation"))
     assert reports[0] == reports[1]
     assert reports[0].broken_count == 1

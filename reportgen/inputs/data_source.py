@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from reportgen.settings import Settings
 
 
+_LOOKED_AT = 100
+"""Images that are looked at before it is said that a data set has no labels."""
+
+
 class DataSource(NamedTuple):
     """A data set as it was given.
 
@@ -87,12 +91,12 @@ def _gathered(source: Any, settings: Settings) -> DataSource:
 
 
 def _of_records(found: Found, settings: Settings) -> DataSource:
-    """Look at the first image alone."""
+    """Look at the first image alone; at a few more where that has no label."""
     records = open_records(found, settings.data_features)
-    if records.first(1)[0].label is None:
+    if all(item.label is None for count in (1, _LOOKED_AT) for item in records.first(count)):
         raise DataError(
-            f"--data: {found.files[0].where}: the first image has no label. In a tar it is KEY.cls, KEY.json "
-            "or KEY.txt beside KEY.jpg; a features.toml says what else it is called."
+            f"--data: {found.files[0].where}: the first images have no labels. In a tar it is KEY.cls, "
+            "KEY.json or KEY.txt beside KEY.jpg; a features.toml says what else it is called."
         )
     listing = Listing((), records.class_names, found.notices, records.total, stream=records)
     return DataSource(listing, records)

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     Reading = Literal["crop", "stretch", "exif", "keras"]
 
 
+LEFT_OUT = "A probe was left out. "
+"""Begins the notice about a file that cannot be read."""
+
+
 class Probe(NamedTuple):
     """One probe, read.
 
@@ -141,7 +145,7 @@ def _read_files(listing: Listing, inputs: Sequence[InputShape], settings: Settin
         variants += [Variant(len(probes), *other) for other in others]
         probes.append(_probe_of_file(item, pixels, fitted, settings))
     if not probes:
-        reasons = " ".join(notice.text.removeprefix("A probe was left out. ") for notice in notices)
+        reasons = " ".join(notice.text.removeprefix(LEFT_OUT) for notice in notices)
         raise ProbeError(f"None of the probes can be read. {reasons}")
     if tagged:
         notices.append(Notice("info", orientation_text(tagged, settings.orientation)))
@@ -185,7 +189,7 @@ def _left_out(item: Item, error: ProbeError, settings: Settings) -> Notice:
     """Say which file was left out and why; not which where names are hidden."""
     reason = str(error).removeprefix(f"{getattr(item.source, 'name', '')}: ")
     named = "a file" if settings.hide_names else item.name
-    return Notice("warning", f"A probe was left out. {named}: {reason}.")
+    return Notice("warning", f"{LEFT_OUT}{named}: {reason}.")
 
 
 def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted, settings: Settings) -> Probe:

@@ -235,6 +235,14 @@ def test_a_record_without_a_label_or_an_image_is_told(tmp_path):
         add(tar, "4.png", GOOD[0][1])
     with pytest.raises(DataError, match="no label"):
         opened(tmp_path / "y.tar")
+    with tarfile.open(tmp_path / "z.tar", "w") as tar:
+        add(tar, "0.png", GOOD[0][1])
+        for number in range(1, 4):
+            add(tar, f"{number}.png", GOOD[0][1])
+            add(tar, f"{number}.cls", b"1")
+    data = opened(tmp_path / "z.tar")
+    (block,) = data.blocks(data.shards(8)[0], 8)
+    assert [label is None for label in block.labels] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
