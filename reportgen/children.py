@@ -218,8 +218,9 @@ def end_with_parent() -> None:
     if hasattr(os, "O_ASYNC"):
         import fcntl
 
-        fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+        with contextlib.suppress(OSError):  # not every system does so for pipes
+            fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
+            fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
     threading.Thread(target=_end_at_eof, daemon=True).start()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.addresses import is_address
 from reportgen.errors import ConfigurationError, UsageError
-from reportgen.files import read_regular
+from reportgen.files import read_regular, reason_of
 from reportgen.options import OPTIONS
 from reportgen.settings import Settings, make_settings
 from reportgen.wording import readable_name
@@ -118,7 +118,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         ValueError,
         RecursionError,
     ) as error:  # a number of 5,000 digits is no TOML error
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+        reason = reason_of(error) if isinstance(error, OSError) else error
+        raise ConfigurationError(f"{path} cannot be read: {reason}.") from None
 
 
 def _table(path: Path, *, named: bool) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
+import re
 import shutil
-import tempfile
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from reportgen.batch.digest import digest_of, digest_of_file, state
@@ -28,6 +26,7 @@ from reportgen.errors import (
 from reportgen.page.index import check_root, write_index
 from reportgen.page.look import OWN
 from reportgen.page.output import check_folder, locked
+from reportgen.page.publish import is_complete, publish_files
 from reportgen.report.model import INDEX_HTML, REPORT_JSON
 from reportgen.report.runs import Run, append_run, read_runs
 from reportgen.wording import plural, readable_name
@@ -35,6 +34,7 @@ from reportgen.wording import plural, readable_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from reportgen.batch.plan import Job
     from reportgen.engines.engine import Engine
@@ -249,7 +249,7 @@ class _Batch:
             digest=digest,
             ok=not outcome.reason,
             reason=readable_name(outcome.reason),
-            code=outcome.code,
+            code=_exit_code(outcome),
             seconds=round(outcome.seconds, 2),
             engine=self.how.engine,
             where=outcome.where,
@@ -258,9 +258,18 @@ class _Batch:
         )
         append_run(self.root, run)
         (self.made if run.ok else self.failed).append(run)
-        said = f"made in {run.seconds:.1f} s" if run.ok else f"failed: {run.reason}"
-        self.shown.finished(f"{run.name}: {said}{f' on {run.where}' * bool(run.where)}")
+        there = f" on {run.where}" if run.where else ""
+        made, failed = f"made in {run.seconds:.1f} s{there}", f"failed{there}: {run.reason}"
+        self.shown.finished(f"{run.name}: {made if run.ok else failed}")
         self.index.stale = True
+
+
+def _exit_code(outcome: Outcome) -> int:
+    """Return what ``build`` would exit with: of what was killed, or lost, that of anything else."""
+    if not outcome.reason:
+        return outcome.code
+    found = re.match(r"exit (\d+)\b", outcome.reason)
+    return int(found[1]) if found else 1
 
 
 def _digest(folder: Path) -> str:
@@ -308,27 +317,16 @@ def _sweep(root: Path) -> None:
 
 
 def _receive(root: Path, name: str, files: Sequence[tuple[str, bytes]], *, force: bool) -> None:
-    """Keep a report that a worker sent back, whole or not at all.
+    """Keep a report that a worker sent back: as ``build`` writes it, beside what else lies there.
 
     Raises:
-        OutputError: something else stands there, it cannot be written, or a name leads out of the folder.
+        OutputError: something else stands there, it cannot be written, or what was sent is no report.
     """
-    target = root / name
+    target, sent = root / name, dict(files)
+    if not is_complete(sent):
+        raise OutputError(
+            f"The worker sent files that are no report: {', '.join(sorted(sent)[:3])}."
+        )
     check_folder(target, force=force)
-    part = Path(tempfile.mkdtemp(prefix=PART, dir=root))
-    try:
-        for inside, content in files:
-            inner = PurePosixPath(inside)
-            if inner.is_absolute() or ".." in inner.parts or "\\" in inside:
-                raise OutputError(f"The worker sent a file named {inside!r}.")
-            path = part / "report" / inner
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(target):
-            target.rename(part / "old")
-        (part / "report").rename(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror}.") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with locked(target):
+        publish_files(target, sent)

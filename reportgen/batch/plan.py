@@ -23,7 +23,7 @@ from reportgen.values import pairs
 from reportgen.wording import did_you_mean, readable_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reportgen.options import Option
 
@@ -135,6 +135,7 @@ def _of_tables(path: Path, base: Mapping[str, Any], over: Mapping[str, Any]) -> 
     shared = _options(path, DEFAULTS, tables.pop(DEFAULTS, {}))
     if not tables:
         raise ConfigurationError(f"{path} names no report: each has a table with its model.")
+    _check_apart(tables)
     for name, table in tables.items():
         model = table.pop("model", None)
         if not isinstance(model, str):
@@ -180,7 +181,10 @@ def _problem(name: str) -> str:
 
 
 def _named(models: Sequence[str]) -> list[tuple[str, str]]:
-    """Return names and models: a name is the path from where the pattern begins, without its ending."""
+    """Return names and models: a name is the path from where the pattern begins, without its ending.
+
+    A model keeps its ending where its name would be the folder of others.
+    """
     found: dict[str, str] = {}
     for pattern in models:
         for inside, model in _matches(pattern):
@@ -194,7 +198,32 @@ def _named(models: Sequence[str]) -> list[tuple[str, str]]:
                     f"{found[name]} and {model} would both be reported in {name!r}: quote a pattern such as "
                     "'runs/*/model.keras', whose folders then count, or name them in a TOML file."
                 )
-    return sorted(found.items(), key=lambda pair: natural(pair[0]))
+    above = {str(parent) for name in found for parent in PurePosixPath(name).parents}
+    named = [(f"{n}{PurePosixPath(m).suffix}" if n in above else n, m) for n, m in found.items()]
+    _check_apart(name for name, _ in named)
+    return sorted(named, key=lambda pair: natural(pair[0]))
+
+
+def _check_apart(names: Iterable[str]) -> None:
+    """Refuse reports of which one would lie in another's folder, or in the same one on some systems.
+
+    Raises:
+        UsageError: two would.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.get(name.casefold())) is not None:
+            raise UsageError(
+                f"The reports {other!r} and {name!r} would lie in one folder, since the case of letters does "
+                "not count everywhere: give one of the models another name."
+            )
+        seen[name.casefold()] = name
+    for name in seen.values():
+        inside = [str(p) for p in PurePosixPath(name).parents if str(p).casefold() in seen]
+        if inside:
+            raise UsageError(
+                f"The report {name!r} would lie in that of {inside[0]!r}: name them in a TOML file."
+            )
 
 
 def _matches(pattern: str) -> Iterator[tuple[str, str]]:
@@ -218,7 +247,7 @@ def _matches(pattern: str) -> Iterator[tuple[str, str]]:
 
 
 def _remote_matches(pattern: str) -> Iterator[tuple[str, str]]:
-    address = parse_address(pattern.replace("?", "*"))
+    address = parse_address(pattern.replace("?", "[!/]"))
     if not _MAGIC.search(pattern):
         yield address.name, pattern
         return

@@ -30,7 +30,7 @@ from reportgen.report.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from reportgen.page.look import Look
@@ -74,29 +74,51 @@ def publish(
         alone = render_single(report, digest(data), files.__getitem__, page.html, look)
     if is_page(folder):
         return publish_page(folder, alone)
-    pictures = {folder / ASSETS / name: held for name, held in {**files, **page.files}.items()}
-    texts = {folder / REPORT_JSON: data, folder / SUMMARY_MD: summary_text(report, look).encode()}
-    card = card_text(report, look).encode()
+    named = {f"{ASSETS}/{name}": held for name, held in {**files, **page.files}.items()}
+    named |= {REPORT_JSON: data, SUMMARY_MD: summary_text(report, look).encode()}
+    named |= {CARD_MD: card_text(report, look).encode(), SINGLE_HTML: alone}
+    publish_files(folder, named | {INDEX_HTML: page.html.encode()})
+    return len(alone)
+
+
+def publish_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a report; the caller holds the lock.
+
+    Args:
+        folder: is there already.
+        files: all of the report's by their names in its folder; those without content are not written, and go
+            where they are ours.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    pictures = {name: held for name, held in files.items() if name.startswith(f"{ASSETS}/")}
     first = not (folder / INDEX_HTML).exists()
-    alike = (*pictures, *texts, folder / CARD_MD, folder / SINGLE_HTML)
-    new = [path for path in alike if first and not os.path.lexists(path)]
+    new = [folder / name for name in files if first and not os.path.lexists(folder / name)]
     try:
         _make_assets(folder)
-        for path, content in pictures.items():
-            _put(path, content, unless_there=True)
-        for path, content in texts.items():
-            _put(path, content)
-        _put_ours(folder / CARD_MD, card, is_our_card)
-        _put_ours(folder / SINGLE_HTML, alone, is_our_page)
-        _put(folder / INDEX_HTML, page.html.encode())
-        _prune(folder / ASSETS, keep={*files, *page.files})
+        for name, content in pictures.items():
+            _put(folder / name, content, unless_there=True)
+        for name in (REPORT_JSON, SUMMARY_MD):
+            _put(folder / name, files[name])
+        _put_ours(folder / CARD_MD, files.get(CARD_MD, b""), is_our_card)
+        _put_ours(folder / SINGLE_HTML, files.get(SINGLE_HTML, b""), is_our_page)
+        _put(folder / INDEX_HTML, files[INDEX_HTML])
+        _prune(folder / ASSETS, keep={name.removeprefix(f"{ASSETS}/") for name in pictures})
         _remove_temporary(folder)
     except OSError as error:
         _take_back(folder, new)
         raise OutputError(
             f"The report cannot be written to {folder}: {error.strerror or error}."
         ) from error
-    return len(alone)
+
+
+def is_complete(names: Collection[str]) -> bool:
+    """Tell whether names are those of a report's files, and no others."""
+    needed = {REPORT_JSON, SUMMARY_MD, INDEX_HTML}
+    texts = {name for name in names if not name.startswith(f"{ASSETS}/")}
+    pictures = {name.removeprefix(f"{ASSETS}/") for name in names} - texts
+    return needed <= texts <= needed | {CARD_MD, SINGLE_HTML} and all(map(is_asset, pictures))
 
 
 def publish_page(path: Path, content: bytes) -> int:

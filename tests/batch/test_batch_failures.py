@@ -38,6 +38,8 @@ def test_five_ways_to_break_and_two_good_ones(tmp_path, engine):
         "good": "",
         "fine": "",
     }
+    codes = {line["name"]: line["code"] for line in batches.lines(root)}
+    assert codes == {**dict.fromkeys(kinds, 1), "raises": 6, "good": 0, "fine": 0}
     assert all(line["ok"] is (line["reason"] == "") for line in batches.lines(root))
     assert {line["engine"] for line in batches.lines(root)} == {engine}
     assert all(line["where"] for line in batches.lines(root))

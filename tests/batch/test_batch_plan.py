@@ -64,6 +64,28 @@ def test_a_pattern_that_matches_nothing():
         names("none.keras")
 
 
+def test_a_model_beside_a_folder_of_its_name_keeps_its_ending(tmp_path):
+    """Else its report would lie around theirs."""
+    batches.copies(tmp_path / "runs", "a", "b")
+    batches.copies(tmp_path / "runs" / "a", "model")
+    assert names("runs/**/*.keras") == ["a.keras", "a/model", "b"]
+
+    batches.copies(tmp_path / "runs", "a.keras")
+    with pytest.raises(UsageError, match=r"'a\.keras' and 'a\.keras' would lie in one folder"):
+        names("runs/**/*.keras")
+
+
+@pytest.mark.parametrize("how", ["pattern", "file"])
+def test_names_that_differ_by_case_alone_are_refused(tmp_path, how):
+    batches.copies(tmp_path / "first", "Net")
+    batches.copies(tmp_path / "second", "net")
+    tables = '[Net]\nmodel = "first/Net.keras"\n[net]\nmodel = "second/net.keras"\n'
+    (tmp_path / "spec.toml").write_text(tables)
+    given = ["spec.toml"] if how == "file" else ["first/Net.keras", "second/net.keras"]
+    with pytest.raises(UsageError, match="'Net' and 'net' would lie in one folder"):
+        plan(given, {}, {})
+
+
 def test_options_of_the_command_line_hold_for_all_and_count_from_here(tmp_path):
     batches.copies(tmp_path, "a")
     (job,) = plan(

@@ -292,9 +292,16 @@ def test_reports_that_a_worker_sends_back(tmp_path):
         _receive(root, "x/a", outcome.files, force=False)
         assert sorted(pages.tree(root / "x" / "a")) == sorted(pages.tree(tmp_path / "alone"))
         pages.check_page(root / "x" / "a")
+    (root / "x" / "a" / "notes.txt").write_text("mine")
+    _receive(root, "x/a", outcome.files, force=False)
+    assert (root / "x" / "a" / "notes.txt").read_text() == "mine"
+    (root / "x" / "a" / "notes.txt").unlink()
+    pages.check_page(root / "x" / "a")
     for name in ("../evil", "/evil", "a/../../evil", "..\\evil"):
-        with pytest.raises(OutputError, match="The worker sent a file named"):
-            _receive(root, "b", [(name, b"x")], force=False)
+        with pytest.raises(OutputError, match="The worker sent files that are no report"):
+            _receive(root, "b", [*outcome.files, (name, b"x")], force=False)
+    with pytest.raises(OutputError, match="The worker sent files that are no report"):
+        _receive(root, "b", outcome.files[:1], force=False)
     assert sorted(path.name for path in root.iterdir()) == ["x"]
     assert not (tmp_path / "evil").exists()
 
