@@ -19,9 +19,9 @@ from reportgen.errors import (
     SectionError,
 )
 from reportgen.findings.judge import check_options, judge
+from reportgen.importing import importing_ahead
 from reportgen.inputs.given import read_inputs
 from reportgen.inputs.images import quiet_decoders
-from reportgen.nets.engine import importing_ahead
 from reportgen.nets.loading import check_model_file
 from reportgen.opened import asked_of, opened
 from reportgen.page.folder import ReportFolder
@@ -115,7 +115,7 @@ def build_report(
         reached = data if is_remote(settings.address) else given.data
         workers = chosen_workers(settings, given.model, reached, function)
         if isinstance(given.model, str | Path):
-            with importing_ahead():
+            with contextlib.nullcontext() if settings.weights_only else importing_ahead():
                 check_model_file(Path(given.model), settings.architecture, settings.like)
         with destination(outbox.local) as place:
             inputs = read_inputs(

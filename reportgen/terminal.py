@@ -10,13 +10,15 @@ import sys
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from reportgen.importing import leave_out_unused
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import ModuleType, TracebackType
+    from types import TracebackType
 
     from reportgen.findings.judge import Judged
     from reportgen.page.folder import ReportFolder
@@ -27,9 +29,6 @@ _CLIENTS = (
     "s3fs", "urllib3",
 )  # fmt: skip
 """Loggers of what talks to object stores."""
-_NEVER_USED = ("scipy", "sklearn")
-"""What Keras and TensorFlow import where it is installed, for wrappers and a training loop of old that nothing
-here calls: a fifth of the time that importing them takes."""
 LINE_EVERY = 15.0
 """Seconds between lines about a long stage."""
 
@@ -259,10 +258,9 @@ def quieten(options: Mapping[str, Any], *, verbose: bool = False, shared: bool =
     atexit.register(
         gc.freeze
     )  # else a process that ends looks once more for garbage: over a second
-    code = shared or options.get("custom_objects") or options.get("allow_code")
-    if not code and "tensorflow" not in sys.modules:
-        for package in _NEVER_USED:
-            sys.modules.setdefault(package, cast("ModuleType", None))  # it reads as not installed
+    named = ":" in str(options.get("preprocess") or "")  # MODULE:FUNCTION
+    code = shared or named or options.get("custom_objects") or options.get("allow_code")
+    leave_out_unused(wanted=not code)
     if options.get("device", "cpu") == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         # Blocks of images run side by side, which costs less than split operations (``nets.engine.lanes``).

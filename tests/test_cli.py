@@ -433,16 +433,26 @@ def test_custom_class_is_given(tmp_path, how):
     pages.check_page(cli_build(tmp_path / "out", "c.keras", "--custom-objects", how))
 
 
-def test_custom_class_imports_what_a_build_leaves_out(tmp_path):
+@pytest.mark.parametrize("option", ["--custom-objects", "--preprocess"])
+def test_code_of_the_user_imports_what_a_build_leaves_out(tmp_path, option):
     """Packages that only wrappers of Keras use are not imported; code of the user's may use them."""
-    _custom(tmp_path / "c.keras")
+    if option == "--custom-objects":
+        _custom(tmp_path / "c.keras")
+        given = [option, "blinker.py"]
+    else:
+        shutil.copy(models.saved("classifier"), tmp_path / "c.keras")
+        given = [option, "halves:halved", "-p", str(write_images(tmp_path / "images"))]
     Path("blinker.py").write_text(
         "import keras\nimport scipy.ndimage\n\n\nclass Blinker(keras.layers.Layer):\n"
         "    def call(self, x):\n        return x\n"
     )
+    Path("halves.py").write_text(
+        "import scipy.ndimage\n\n\ndef halved(images):\n    return images / 2\n"
+    )
     command = [sys.executable, "-m", "reportgen", "build", "c.keras", "-o", "out", "-q"]
+    command += ["--sections", "overview,probes"]
     done = subprocess.run(
-        [*command, "--custom-objects", "blinker.py"],
+        [*command, *given],
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.engines.processors import processors
 from reportgen.errors import ModelError, ReportgenError
+from reportgen.importing import without_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def import_keras() -> Any:
         os.environ["KERAS_BACKEND"] = "tensorflow"
     quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3" and "tensorflow" not in sys.modules
     try:
-        with _held_back_stderr() if quiet else contextlib.nullcontext():
+        with _held_back_stderr() if quiet else contextlib.nullcontext(), without_unused():
             import keras
             import tensorflow as tf
     except ImportError as error:
@@ -56,26 +56,6 @@ def import_keras() -> Any:
     if quiet:
         tf.get_logger().setLevel("ERROR")
     return keras
-
-
-@contextlib.contextmanager
-def importing_ahead() -> Iterator[None]:
-    """Import what Keras will import anyway, while this process waits for another one that reads the model."""
-    if "keras" in sys.modules:
-        yield
-        return
-    ahead = threading.Thread(target=_import_ahead)
-    ahead.start()
-    try:
-        yield
-    finally:
-        ahead.join()
-
-
-def _import_ahead() -> None:
-    with contextlib.suppress(Exception):  # whoever needs it says what is wrong with it
-        for needed in ("h5py", "matplotlib.pyplot"):
-            importlib.import_module(needed)
 
 
 @contextlib.contextmanager

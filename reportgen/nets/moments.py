@@ -98,7 +98,7 @@ def _sampled(flat: Any, sides: Sequence[int], size: int) -> Any:
     import tensorflow as tf
 
     several = 4 if len(sides) == 1 else 2
-    if sides:
+    if math.prod(sides) > 1:
         along = [
             np.arange(min(n // (2 * several), n - 1), n, max(1, -(-n // several))) for n in sides
         ]

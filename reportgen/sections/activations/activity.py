@@ -140,6 +140,8 @@ class ActivityFold:
         """Count the samples that wait, tensor by tensor: what that takes stays in the processor's cache."""
         if self._binned:
             waiting = np.concatenate(self._binned)
+            if waiting.shape[1] != self._widths.sum():
+                raise ValueError("the samples are those of another network")
             edges = np.cumsum(self._widths)[:-1]
             for counts, values in zip(self._bins, np.split(waiting, edges, axis=1), strict=True):
                 np.add(counts, np.bincount(values.ravel(), minlength=BINS), out=counts)

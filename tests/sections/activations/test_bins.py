@@ -112,7 +112,9 @@ def test_a_network_gives_all_channels_at_four_positions_of_a_picture():
     assert set(seen) == {4 * maps.shape[-1]}
 
 
-@pytest.mark.parametrize("sides", [(8, 8), (7, 12), (1, 5), (2, 1), (9,), (3,), (), (4, 5, 6)])
+@pytest.mark.parametrize(
+    "sides", [(8, 8), (7, 12), (1, 5), (2, 1), (9,), (3,), (), (4, 5, 6), (0, 4)]
+)
 def test_the_positions_are_a_lattice_over_all_sides(sides):
     """Two along each axis of a picture, four of a sequence, centred in cells of the same size."""
     import tensorflow as tf
@@ -121,10 +123,11 @@ def test_the_positions_are_a_lattice_over_all_sides(sides):
 
     values = np.arange(2 * math.prod(sides) * 3, dtype=np.float32).reshape(2, *sides, 3)
     several = 4 if len(sides) == 1 else 2
-    cells = [slice(min(n // (2 * several), n - 1), None, math.ceil(n / several)) for n in sides]
+    cells = [slice(min(n // (2 * several), n - 1), None, max(1, -(-n // several))) for n in sides]
     expected = values[(slice(None), *cells)]
-    found = np.asarray(_sampled(tf.constant(values.reshape(2, -1, 3)), sides, 2))
-    assert np.array_equal(found, expected.reshape(2, -1))
+    flat = tf.constant(values.reshape(2, math.prod(sides), 3))
+    found = np.asarray(_sampled(flat, sides, 2))
+    assert np.array_equal(found, expected.reshape(2, expected.size // 2))
 
 
 def test_a_report_has_the_quantiles_of_the_whole_data_set(tmp_path):
