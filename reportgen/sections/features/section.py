@@ -409,9 +409,11 @@ def _crops(
 
 
 def _sentence(content: FeaturesContent) -> str:
+    left = f"{plural(len(content.left_out), 'unit')} left out, by --budget"
     if not content.units:
-        return "No unit was optimised."
-    return f"Pictures for {plural(len(content.units), 'unit')}: {', '.join(_tally(content))}."
+        return f"No unit was optimised; {left}." if content.left_out else "No unit was optimised."
+    said = f"Pictures for {plural(len(content.units), 'unit')}: {', '.join(_tally(content))}"
+    return f"{said}; {left}." if content.left_out else f"{said}."
 
 
 def _tally(content: FeaturesContent) -> list[str]:
@@ -438,10 +440,9 @@ def _notices(content: FeaturesContent) -> list[Notice]:
     if content.left_out:
         text = (
             f"--budget left no time for {', '.join(content.left_out[:12])}"
-            f"{' …' if len(content.left_out) > 12 else ''}. What is finished is kept for the next run; "
-            "without the option all are made."
+            f"{' …' if len(content.left_out) > 12 else ''}: without the option all are made."
         )
-        notices.append(Notice("info", text))
+        notices.append(Notice("warning", text))
     return notices
 
 

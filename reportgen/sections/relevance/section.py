@@ -363,6 +363,12 @@ def _notices(context: Context, content: RelevanceContent) -> list[Notice]:
             "nothing here shows whether these maps can be trusted."
         )
         notices.append(Notice("warning", text))
+    if content.unexplained:
+        text = (
+            f"--budget left no time to explain {context.sample.counted(content.unexplained)}: what these "
+            "decisions rest on was not tested."
+        )
+        notices.append(Notice("warning", text))
     return notices
 
 

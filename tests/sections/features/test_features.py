@@ -289,6 +289,8 @@ def test_a_budget_leaves_units_out_and_says_which(model, probes, tmp_path):
     )  # fmt: skip
     assert section.content.left_out == (*(f"second:{k}" for k in range(6)), "first:0")
     assert "--budget left no time for second:0" in section.notices[0].text
+    assert section.notices[0].level == "warning"
+    assert section.lead == "No unit was optimised; 7 units left out, by --budget."
 
 
 def test_a_group_that_would_end_behind_the_deadline_is_given_up_and_the_next_run_makes_it(
