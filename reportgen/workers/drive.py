@@ -19,6 +19,7 @@ from reportgen.addresses import is_address
 from reportgen.cache import names_in, unpacked
 from reportgen.engines.opening import open_executor
 from reportgen.engines.places import is_remote
+from reportgen.engines.processors import processors
 from reportgen.errors import ModelError, ReportgenError, UsageError, error_text
 from reportgen.files import read_regular, reason_of
 from reportgen.opened import asked_of
@@ -68,7 +69,8 @@ def chosen_workers(
     local = settings.engine in _LOCAL
     if settings.address is not None and local:
         raise UsageError("--address names a cluster: choose its --engine, ray or dask.")
-    if local and (settings.jobs or 1) < 2:
+    jobs = settings.jobs or (1 if settings.engine is None else processors())
+    if local and jobs < 2:
         return None
     if data is None:
         if not local:
