@@ -29,7 +29,7 @@ def put_files(system, place, kind):
     return f"s3://bucket/large/x-*.{kind}"
 
 
-@pytest.mark.parametrize("kind", ["tar", "parquet"])
+@pytest.mark.parametrize("kind", ["tar", "parquet", "tfrecord"])
 def test_workers_read_their_files_from_the_store(bucket, tmp_path, model, kind):
     there = put_files(bucket, tmp_path, kind)
     beside = built(tmp_path, "beside", "--jobs", 2, data=there, model=model)
@@ -38,12 +38,17 @@ def test_workers_read_their_files_from_the_store(bucket, tmp_path, model, kind):
     assert b'"images":160' in beside["report.json"]
 
 
-def test_workers_at_an_address_read_their_files_from_the_store(bucket, tmp_path, model):
-    there = put_files(bucket, tmp_path, "tar")
-    with cluster("dask") as address:
-        at = ("--engine", "dask", "--address", address)
+@pytest.mark.parametrize("kind", ["tar", "parquet", "tfrecord"])
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_workers_at_an_address_read_their_files_from_the_store(
+    bucket, tmp_path, model, engine, kind, monkeypatch
+):
+    there = put_files(bucket, tmp_path, kind)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with cluster(engine) as address:
+        at = ("--engine", engine, "--address", address)
         found = built(tmp_path, "away", *at, data=there, model=model)
-    assert found == built(tmp_path, "here", data="x-*.tar", model=model)
+    assert found == built(tmp_path, "here", data=f"x-*.{kind}", model=model)
 
 
 SWAPS = """
