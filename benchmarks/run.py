@@ -65,6 +65,7 @@ def run(command: list[str]) -> Cost:
         tempfile.TemporaryDirectory() as cache,
     ):
         environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "XDG_CACHE_HOME": cache}
+        environment["MPLCONFIGDIR"] = str(RAW.parent / "matplotlib")  # the fonts that it has found
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as installed
         begun = time.perf_counter()
         process = subprocess.Popen(command, stdout=sink, stderr=errors, env=environment)

@@ -81,7 +81,8 @@ class TopImages(msgspec.Struct, frozen=True):
 
     Attributes:
         channels: a column each.
-        places: of the images in the data set, row by row, the strongest first; -1 where there are fewer.
+        places: of the images in the data set, as in an evaluation's examples, row by row, the strongest first;
+            -1 where there are fewer.
         values: the channel's largest value in each of these images.
     """
 

@@ -49,7 +49,8 @@ class Example(msgspec.Struct, frozen=True):
     """An image that stands out: a confident mistake, a hesitant hit, a large error.
 
     Attributes:
-        index: of the image in the data set.
+        index: of the image in the data set; of several files of many images the file's number times 2 to the
+            power of 32, plus the number in it.
         probability: of the decided class.
         score: how good it is, where that is no probability: the mean intersection over union of a mask, the
             mean absolute error of numbers.
