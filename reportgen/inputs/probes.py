@@ -22,7 +22,6 @@ from reportgen.inputs.fitting import (
     with_zeros,
 )
 from reportgen.inputs.images import Picture, decode, fit, orientation_text
-from reportgen.inputs.listing import Item
 from reportgen.numerics import even_sample
 from reportgen.report.leaves import Notice
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from reportgen.inputs.fitting import InputShape
     from reportgen.inputs.images import Fitted, Pixels
-    from reportgen.inputs.listing import Listing
+    from reportgen.inputs.listing import Item, Listing
     from reportgen.settings import Settings
     from reportgen.values import Orientation
 
@@ -202,7 +201,8 @@ def _probe_of_file(item: Item, pixels: Pixels, fitted: Fitted, settings: Setting
 def _read_arrays(listing: Listing, inputs: Sequence[InputShape], settings: Settings) -> ProbeSet:
     """Read rows of arrays; their axes are told apart by the input's shape."""
     target = main_input(inputs)
-    rows: list[tuple[str, dict[str, NDArray[Any]], Any]] = []
+    places: list[tuple[Item, dict[str, NDArray[Any]], int]] = []
+    given: list[Any] = []
     moved = False
     for item in listing.items:
         named = by_input(item.source, inputs, target)  # type: ignore[arg-type]
@@ -213,18 +213,30 @@ def _read_arrays(listing: Listing, inputs: Sequence[InputShape], settings: Setti
             raise ProbeError(f"The inputs have different numbers of probes: {sorted(counts)}.")
         count = counts.pop()
         fed = any(array is item.label for array in named.values())
-        labels = row_labels(None if fed else item.label, count, single=len(listing.items) > 1)
-        for i in range(count):
-            name = item.name if len(listing.items) > 1 else f"probe {i}"
-            rows.append((name, {k: v[i] for k, v in batches.items()}, labels[i]))
-    if not rows:
+        given += row_labels(None if fed else item.label, count, single=len(listing.items) > 1)
+        places.append((item, batches, count))
+    if not given:
         raise ProbeError("The arrays of probes are empty.")
     if moved:
         text = "The arrays have their channels in front; they were moved behind, to (height, width, channels)."
         listing = listing._replace(notices=(*listing.notices, Notice("info", text)))
-    markers = [Item(str(i), {}, row[2]) for i, row in enumerate(rows)]
-    chosen = [rows[int(item.name)] for item in sample(markers, settings.max_probes)]
-    return _fit_rows(listing, chosen, inputs, target, settings, total=len(rows))
+    chosen = []
+    for place in sample_places(given, settings.max_probes):
+        item, batches, row = _row_at(places, place)
+        name = item.name if len(listing.items) > 1 else f"probe {row}"
+        chosen.append((name, {k: v[row] for k, v in batches.items()}, given[place]))
+    return _fit_rows(listing, chosen, inputs, target, settings, total=len(given))
+
+
+def _row_at(
+    batches: Sequence[tuple[Item, dict[str, NDArray[Any]], int]], place: int
+) -> tuple[Item, dict[str, NDArray[Any]], int]:
+    """Return the item and arrays that hold a place among the rows of all, and the row there."""
+    for item, arrays, count in batches:
+        if place < count:
+            return item, arrays, place
+        place -= count
+    raise IndexError(place)
 
 
 def _fit_rows(
@@ -278,13 +290,18 @@ def _fit_rows(
 
 def sample(items: Sequence[Item], size: int) -> list[Item]:
     """Choose ``size`` items evenly, over their labels where they have them, always the same ones."""
-    if len(items) <= size:
-        return list(items)
+    return [items[i] for i in sample_places([item.label for item in items], size)]
+
+
+def sample_places(labels: Sequence[Any], size: int) -> list[int]:
+    """Choose ``size`` places evenly, over the labels where they differ, always the same ones."""
+    if len(labels) <= size:
+        return list(range(len(labels)))
     groups: dict[str, list[int]] = {}
-    for index, item in enumerate(items):
-        groups.setdefault(str(item.label), []).append(index)
+    for index, label in enumerate(labels):
+        groups.setdefault(str(label), []).append(index)
     if len(groups) == 1:
-        return [items[i] for i in even_sample(len(items), size)]
+        return [*even_sample(len(labels), size)]
     order = list(groups.values())
     if len(order) >= size:
         order = [order[i] for i in even_sample(len(order), size)]
@@ -294,6 +311,6 @@ def sample(items: Sequence[Item], size: int) -> list[Item]:
         wanted = share + (number < extra)
         chosen.extend(group[i] for i in even_sample(len(group), wanted))
     taken = set(chosen)
-    spare = [i for i in range(len(items)) if i not in taken]
+    spare = [i for i in range(len(labels)) if i not in taken]
     chosen.extend(spare[i] for i in even_sample(len(spare), size - len(chosen)))
-    return [items[i] for i in sorted(chosen)]
+    return sorted(chosen)
