@@ -382,6 +382,7 @@ def test_a_budget_of_nothing_explains_one_probe_with_all_its_evidence(tmp_path):
     assert section.content.unexplained == 2
     assert "2 further probes not explained, by --budget" in section.lead
     assert "2 images not explained, by --budget" in page_text(tmp_path)
+    assert page_text(tmp_path).count("What this decision rests on is not explained.") == 2
     (notice,) = (n for n in section.notices if n.level == "warning")
     assert notice.text.startswith("--budget left no time to explain 2 images:")
     check_page(tmp_path)
