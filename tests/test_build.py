@@ -535,8 +535,20 @@ def test_input_size_for_models_that_leave_it_open(tmp_path):
     (received,) = pages.content(report, "probes")["probes"][0]["received"]
     assert received["shape"] == [8, 16, 3]
     assert pages.content(report, "overview")["input_shapes"] == [[8, 16, 3]]
+    assert pages.notices(report, "overview", level="warning") == ""
     report = built(tmp_path / "own", models.saved("open_size"), PICTURES)
     assert_classified(pages.outputs(report), predicted("open_size", PICTURES))
+
+
+def test_a_size_that_a_model_does_not_leave_open_is_not_heeded_and_that_is_said(tmp_path):
+    report = built(tmp_path, models.saved("classifier"), input_size="64x64", sections=("overview",))
+    (taken,) = pages.content(report, "overview")["input_shapes"]
+    said = pages.notices(report, "overview", level="warning")
+    own = "×".join(map(str, taken))
+    assert (
+        said
+        == f"--input-size 64x64 was not heeded: the model takes {own}, and leaves no size open."
+    )
 
 
 def test_fixed_batch_dimension_is_respected(tmp_path):

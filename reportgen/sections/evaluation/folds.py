@@ -95,6 +95,10 @@ class About(NamedTuple):
         return f"names no class (classes are {known}0 to {last}; --classes gives names) of"
 
 
+MOST_NAMED = 3
+"""Images without a label that are named."""
+
+
 class OutputFold:
     """What is kept of one output: columns with a row an image, and counts.
 
@@ -106,6 +110,7 @@ class OutputFold:
         self.images = 0
         self.non_finite = 0
         self.unlabelled = 0
+        self.without: tuple[int, ...] = ()  # places of the first that have no label
         self._columns: dict[str, list[NDArray[Any]]] = {}
         self._counts: dict[str, NDArray[Any]] = {}
 
@@ -143,11 +148,16 @@ class OutputFold:
         """Return what was counted under a name."""
         return self._counts[name]
 
+    def lack(self, places: Sequence[int]) -> None:
+        """Keep places of images without a label, a few of them."""
+        self.without = (*self.without, *places)[:MOST_NAMED]
+
     def merge(self, later: OutputFold) -> None:
         """Take in what another one folded of the images that follow."""
         self.images += later.images
         self.non_finite += later.non_finite
         self.unlabelled += later.unlabelled
+        self.lack(later.without)
         for name, rows in later._columns.items():
             self._columns.setdefault(name, []).extend(rows)
         self.count(**later._counts)
@@ -156,13 +166,13 @@ class OutputFold:
         """Return all that was folded as arrays."""
         columns = {f"column/{name}": self.column(name) for name in sorted(self._columns)}
         counts = {f"count/{name}": self._counts[name] for name in sorted(self._counts)}
-        return (
-            columns | counts | {"images": np.array([self.images, self.non_finite, self.unlabelled])}
-        )
+        images = np.array([self.images, self.non_finite, self.unlabelled])
+        return columns | counts | {"images": images, "without": np.array(self.without, np.int64)}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take ``state`` for what was folded."""
         self.images, self.non_finite, self.unlabelled = (int(n) for n in state["images"])
+        self.without = tuple(state["without"].tolist())
         parts = [(name.partition("/"), array) for name, array in state.items()]
         self._columns = {name[2]: [array] for name, array in parts if name[0] == "column"}
         self._counts = {name[2]: array for name, array in parts if name[0] == "count"}
@@ -194,6 +204,7 @@ class EvaluationFold:
             labels = [_label_for(label, fold.about.task.output) for label in batch.labels]
             there = np.array([fold.has_label(label) for label in labels], bool)
             fold.unlabelled += int((~there).sum())
+            fold.lack(batch.places[~there][:MOST_NAMED].tolist())
             if not there.any():
                 continue
             outputs = batch.outputs[fold.about.task.output].astype(np.float64)[there]

@@ -10,6 +10,7 @@ from reportgen.observe import Collected, SectionMaker
 from reportgen.report.content.overview import OverviewContent
 from reportgen.report.leaves import Notice
 from reportgen.version import __version__
+from reportgen.wording import size_text
 
 if TYPE_CHECKING:
     from reportgen.context import Context
@@ -116,6 +117,13 @@ def _notices(context: Context) -> tuple[Notice, ...]:
                 f"The model leaves the size of its input {tensor.name} open; it was run at {shape}."
             )
             notices.append(Notice("info", text + _hint(settings)))
+    size, taken = settings.input_size, context.shapes.values()
+    if size is not None and not any(size in (one[:2], one[1:]) for one in taken):
+        asked, own = "x".join(map(str, size)), " and ".join(map(size_text, taken))
+        text = (
+            f"--input-size {asked} was not heeded: the model takes {own}, and leaves no size open."
+        )
+        notices.append(Notice("warning", text))
     return tuple(notices)
 
 

@@ -319,12 +319,14 @@ def test_images_without_a_label_are_left_out_and_counted(tmp_path):
     said = network().predict(x, verbose=0).argmax(axis=1)
     assert (section.content.images, section.content.unlabelled) == (45, 15)
     assert section.content.result.accuracy == pytest.approx((said == y)[kept].mean(), abs=1e-6)
-    assert "15 images have no label for out: left out" in section.notices[0].text
+    said = section.notices[0].text
+    assert said == "15 images have no label for out: left out (image 0, image 4, image 8, …)."
     model = network(None, 1)
     numbers = x.mean(axis=(1, 2, 3)).astype("float64") + 0.25
     numbers[7] = np.nan
     section, _ = evaluated(model, tmp_path / "b", (x, numbers))
     assert section.content.unlabelled == 1
+    assert section.notices[0].text == "1 image has no label for out: left out (image 7)."
     assert section.content.result.mae == pytest.approx(0.25, rel=1e-4)
 
 
