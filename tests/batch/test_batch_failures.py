@@ -51,6 +51,7 @@ def test_five_ways_to_break_and_two_good_ones(tmp_path, engine):
     assert [name for mood, name in shown if mood == "failed"] == sorted(kinds)
     assert [mood for mood, _ in shown[:5]] == ["failed"] * 5
     page = (root / "index.html").read_text("utf-8")
+    assert "<li>2 reports</li>" in page
     assert "bad &lt;b&gt;layer&lt;/b&gt;" in page
     assert "<b>layer" not in page
 
