@@ -175,13 +175,6 @@ def _short(result: Any) -> str:
     return f"{percent_text(result.accuracy)} of all decisions right"
 
 
-def _without_label(context: Context, output: str) -> list[str]:
-    """Return what the first images without a label for an output are called."""
-    seen = context.folds["evaluation"].outputs
-    places = next(fold.without for fold in seen if fold.about.task.output == output)
-    return [context.data.set.name(place) for place in places] if context.data else []
-
-
 def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
     notices = []
     if content.broken_count:
@@ -196,7 +189,7 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
         OutputEvaluation(content.output, content.non_finite, content.result, content.unlabelled),
         *content.others,
     )
-    for one in judged:
+    for one, seen in zip(judged, context.folds["evaluation"].outputs, strict=True):
         if one.non_finite:
             many = context.sample.counted(one.non_finite)
             text = f"{one.output} is NaN or infinity for {many}, which count as wrong."
@@ -204,7 +197,7 @@ def _notices(context: Context, content: EvaluationContent) -> list[Notice]:
         if one.unlabelled:
             have = "has" if one.unlabelled == 1 else "have"
             text = f"{context.sample.counted(one.unlabelled)} {have} no label for {one.output}: left out"
-            names = _without_label(context, one.output)
+            names = [seen.about.named(place) for place in seen.without]
             text = f"{text} ({', '.join(names)}{', …' if one.unlabelled > len(names) else ''})."
             notices.append(Notice("warning", text))
         if isinstance(one.result, Segmented) and one.result.resized:

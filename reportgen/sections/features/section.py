@@ -115,8 +115,12 @@ def _asked(context: Context) -> list[Unit]:
 
 def prepare(context: Context) -> None:
     """Trace the pass that pictures are made by, which takes as long as a round over a few probes."""
-    several = context.settings.diversity
-    context.network.prepare_ascents(several if several > 1 else context.network.pictures_at_once)
+    context.network.prepare_ascents(context.settings.diversity * _units_at_once(context))
+
+
+def _units_at_once(context: Context) -> int:
+    """Return how many units are optimised in one batch; where each takes several pictures, one."""
+    return 1 if context.settings.diversity > 1 else context.network.pictures_at_once
 
 
 def collect(context: Context, classes: list[int] | None) -> Collected:
@@ -128,8 +132,7 @@ def collect(context: Context, classes: list[int] | None) -> Collected:
     probes = _pixels(context, feed)
     chosen = _asked(context) or _default_units(context, feed, probes, classes or [])
     chosen += _caricatures(context)
-    most = 1 if settings.diversity > 1 else context.network.pictures_at_once
-    groups = group_units(chosen, most)
+    groups = group_units(chosen, _units_at_once(context))
     ascents = Ascents(feed, _counts(groups, settings.diversity))
     context.tools.progress.stage("Feature visualization", len(chosen))
     held: dict[str, NDArray[Any]] = {}
@@ -409,11 +412,9 @@ def _crops(
 
 
 def _sentence(content: FeaturesContent) -> str:
-    left = f"{plural(len(content.left_out), 'unit')} left out, by --budget"
-    if not content.units:
-        return f"No unit was optimised; {left}." if content.left_out else "No unit was optimised."
-    said = f"Pictures for {plural(len(content.units), 'unit')}: {', '.join(_tally(content))}"
-    return f"{said}; {left}." if content.left_out else f"{said}."
+    made = f"Pictures for {plural(len(content.units), 'unit')}: {', '.join(_tally(content))}"
+    left = f"; {plural(len(content.left_out), 'unit')} left out, by --budget"
+    return f"{made if content.units else 'No unit was optimised'}{left * bool(content.left_out)}."
 
 
 def _tally(content: FeaturesContent) -> list[str]:
