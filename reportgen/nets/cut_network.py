@@ -11,6 +11,7 @@ from reportgen.errors import NotApplicable
 from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
 from reportgen.nets.relu_gradients import before_relu, redirect_gradients
 from reportgen.nets.subgraph import Subgraph
+from reportgen.nets.tensorflow_internals import captured_here
 from reportgen.nets.transforms import traced_transform
 
 if TYPE_CHECKING:
@@ -44,10 +45,13 @@ class CutNetwork:
     ) -> None:
         before, behind = before_relu(tensor), tensor
         self._part = Subgraph(traced.function, [before, behind])
+        folded = traced.kernels.fold(self._part)
+        values = traced.kernels.values(feed.recipe for feed in folded)
+        self._folded = {feed.name: value for feed, value in zip(folded, values, strict=True)}
         redirect_gradients(self._part.definition, behind.op.name)
         self.channels = int(behind.shape[-1])
         self._inputs, self._image = traced.inputs, image
-        self._held = {k: v for k, v in held.items() if self._part.needs(traced.inputs[k])}
+        self._held = {k: v for k, v in held.items() if self._part.needs(traced.inputs[k].name)}
         self._count = int(traced.inputs[image].shape[0])
         self._matrix = scaling.matrix.astype(np.float32)
         self._offset = scaling.offset.astype(np.float32)
@@ -69,9 +73,9 @@ class CutNetwork:
         fed = tf.einsum("nhwc,cd->nhwd", pictures, tf.constant(self._matrix)) + self._offset
         if spec.shape.rank == 3:
             fed = fed[..., 0]
-        given = {}
+        given = {name: captured_here(value) for name, value in self._folded.items()}
         if self._part.needs(
-            spec
+            spec.name
         ):  # what does not look at the image has no gradient there, and is told
             given[spec.name] = tf.cast(fed, spec.dtype)
         for name, array in self._held.items():

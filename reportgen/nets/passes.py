@@ -13,7 +13,7 @@ from reportgen.lanes import in_order
 from reportgen.nets.engine import on_device, tracing, without_graph_optimizer
 from reportgen.nets.keras_internals import layer_variables, raw_variable
 from reportgen.nets.structure import to_numpy
-from reportgen.nets.subgraph import cut_out
+from reportgen.nets.subgraph import Subgraph, as_function
 from reportgen.nets.tensorflow_internals import exchange_captures, run_flat
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reportgen.nets.scaled_kernels import Recipe
     from reportgen.nets.structure import Node
     from reportgen.nets.tracing import Traced
     from reportgen.network.facts import CallId
@@ -67,6 +68,8 @@ class KerasPasses:
         self._functions: dict[str, Any] = {}
         self._captured: dict[str, list[Any]] = {}
         self._copies: dict[int, Any] = {}
+        self._kernels = traced.kernels
+        self._recipes: dict[str, list[Recipe]] = {}
         half = any("float16" in dtype for call in traced.calls for dtype in call.dtypes)
         self._scale = _FLOAT16_SCALE if half else 1.0
         self._weights: Any = None
@@ -159,7 +162,10 @@ class KerasPasses:
             with tracing, on_device(self._device):
                 with wrapped.graph.as_default():
                     fetches = self._fetches(name)
-                function = cut_out(wrapped, feeds, fetches)
+                part = Subgraph(wrapped, fetches)
+                folded = self._kernels.fold(part)
+                function = as_function(part, [*feeds, *folded], fetches)
+            self._recipes[name] = [feed.recipe for feed in folded]
             self._functions[name] = function
             self._captured[name] = list(function.captured_inputs)
             self._use_copies()
@@ -193,16 +199,19 @@ class KerasPasses:
     def _run(self, name: str, samples: Iterable[Sample]) -> Iterator[list[NDArray[Any]]]:
         """Run blocks of samples side by side and yield what each sample has, in their order."""
         function = self._function(name)
+        kernels = self._kernels.values(self._recipes[name])
 
         def work(block: list[Sample]) -> tuple[int, list[NDArray[Any]]]:
-            return len(block), self._answered(name, function, block)
+            return len(block), self._answered(name, function, block, kernels)
 
         for count, fetched in in_order(work, in_blocks(samples, self._block), self._lanes):
             self._advance(count)
             for row in range(count):
                 yield [array[row] for array in fetched]
 
-    def _answered(self, name: str, function: Any, block: list[Sample]) -> list[NDArray[Any]]:
+    def _answered(
+        self, name: str, function: Any, block: list[Sample], kernels: list[Any]
+    ) -> list[NDArray[Any]]:
         import tensorflow as tf
 
         padded = [*block, *(block[-1:] * (self._block - len(block)))]
@@ -215,7 +224,7 @@ class KerasPasses:
                 weights = np.stack([weights_of(sample) for sample in padded])
                 tensors.append(tf.constant(weights, tf.float32))
             try:
-                return [np.asarray(tensor) for tensor in run_flat(function, tensors)]
+                return [np.asarray(tensor) for tensor in run_flat(function, [*tensors, *kernels])]
             except (tf.errors.OpError, ValueError, TypeError) as error:
                 text = str(error).strip().partition("\n")[0][:300]
                 raise ModelError(f"A {name} pass failed: {text}") from error
@@ -278,16 +287,15 @@ class KerasPasses:
 
     def _use_copies(self) -> None:
         """Point every cut function at the copies, or back at the model's variables."""
+
+        def read(handle: Any) -> Any:
+            copy = self._copies.get(id(handle))
+            return handle if copy is None else copy.handle
+
         for name, function in self._functions.items():
-            held = self._captured[name]
-            copies = [self._copies.get(id(handle)) for handle in held]
-            exchange_captures(
-                function,
-                [
-                    copy.handle if copy is not None else handle
-                    for handle, copy in zip(held, copies, strict=True)
-                ],
-            )
+            exchange_captures(function, list(map(read, self._captured[name])))
+        kernels = self._traced.kernels
+        self._kernels = kernels.of_others(read) if self._copies else kernels
 
     def _from_the_output(self) -> list[tuple[str, list[Any]]]:
         """Return the layers that hold weights, the one called last first."""

@@ -21,26 +21,32 @@ class Subgraph:
 
     Attributes:
         definition: the operations; may be changed before it is put anywhere.
+        fetched: names of those whose tensors are fetched.
     """
 
     def __init__(self, function: Any, fetches: Iterable[Any]) -> None:
         wanted = list(fetches)
         self._fetches = [tensor.name for tensor in wanted]
+        self.fetched = frozenset(tensor.op.name for tensor in wanted)
         self.definition = function.graph.as_graph_def()
-        self._names = _needed(self.definition, (tensor.op.name for tensor in wanted))
-        kept = [node for node in self.definition.node if node.name in self._names]
-        for node in kept:
-            node.attr.pop("_class", None)  # beside an operation that may not have been taken along
-        del self.definition.node[:]
-        self.definition.node.extend(kept)
         captured = function.captured_inputs
         inside = function.inputs[len(function.inputs) - len(captured) :]
-        pairs = zip(inside, captured, strict=True)
-        self._captured = [(mine.name, theirs) for mine, theirs in pairs if self.needs(mine)]
+        self._captured = list(zip((tensor.name for tensor in inside), captured, strict=True))
+        self.prune()
+        for node in self.definition.node:
+            node.attr.pop("_class", None)  # beside an operation that may not have been taken along
 
-    def needs(self, tensor: Any) -> bool:
+    def prune(self) -> None:
+        """Leave out what is not needed, after a change too."""
+        self._names = _needed(self.definition, self.fetched)
+        kept = [node for node in self.definition.node if node.name in self._names]
+        del self.definition.node[:]
+        self.definition.node.extend(kept)
+        self._captured = [pair for pair in self._captured if self.needs(pair[0])]
+
+    def needs(self, name: str) -> bool:
         """Tell whether a tensor of the function's graph is among what was cut out."""
-        return tensor.op.name in self._names
+        return operation_of(name) in self._names
 
     def put(self, given: Mapping[str, Any]) -> list[Any]:
         """Put the part into the function that is being traced, and return what was fetched there.
@@ -72,8 +78,18 @@ def _needed(definition: Any, wanted: Iterable[str]) -> set[str]:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += (source.removeprefix("^").partition(":")[0] for source in sources[name])
+            waiting += map(operation_of, sources[name])
     return needed
+
+
+def operation_of(name: str) -> str:
+    """Return the name of the operation that makes what an operation reads."""
+    return name.removeprefix("^").partition(":")[0]
+
+
+def tensor_of(name: str) -> str:
+    """Return the name of the tensor that an operation reads under a name."""
+    return name if ":" in name else f"{name}:0"
 
 
 def cut_out(function: Any, feeds: Sequence[Any], fetches: Any) -> Any:
@@ -86,11 +102,22 @@ def cut_out(function: Any, feeds: Sequence[Any], fetches: Any) -> Any:
     """
     import tensorflow as tf
 
-    part = Subgraph(function, tf.nest.flatten(fetches))
+    return as_function(Subgraph(function, tf.nest.flatten(fetches)), feeds, fetches)
+
+
+def as_function(part: Subgraph, feeds: Sequence[Any], fetches: Any) -> Any:
+    """Make a function of a part.
+
+    Args:
+        part: what the fetches need.
+        feeds: with name in the part, shape and dtype, in the order in which the function takes them.
+        fetches: see ``cut_out``.
+    """
+    import tensorflow as tf
 
     def run(*tensors: Any) -> Any:
         pairs = zip(feeds, tensors, strict=True)
-        found = part.put({feed.name: tensor for feed, tensor in pairs if part.needs(feed)})
+        found = part.put({feed.name: tensor for feed, tensor in pairs if part.needs(feed.name)})
         return tf.nest.pack_sequence_as(fetches, found)
 
     signature = [tf.TensorSpec(feed.shape, feed.dtype) for feed in feeds]

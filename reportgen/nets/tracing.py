@@ -10,6 +10,7 @@ from reportgen.nets.failures import noted
 from reportgen.nets.heads import before_activation, operation_activation, softmax_width
 from reportgen.nets.moments import reduce_calls
 from reportgen.nets.recording import Recorder, recorded_by
+from reportgen.nets.scaled_kernels import ScaledKernels
 from reportgen.nets.signature import named_outputs
 from reportgen.network.facts import OutputFacts
 
@@ -41,6 +42,7 @@ class Traced(NamedTuple):
         positions: values an image and channel, by call.
         exact: whether NaN and infinity are left out of the moments and counted.
         own: what the model itself costs between its layers' calls.
+        kernels: of the function, with the scales behind them, for passes that are cut out of it.
     """
 
     function: Any
@@ -53,6 +55,7 @@ class Traced(NamedTuple):
     positions: dict[CallId, int]
     exact: bool
     own: Cost
+    kernels: ScaledKernels
 
 
 def trace_forward(
@@ -116,6 +119,7 @@ def trace_forward(
         positions,
         exact,
         recorder.own_cost(),
+        ScaledKernels(function),
     )
 
 

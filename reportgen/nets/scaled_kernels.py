@@ -1,0 +1,326 @@
+"""Scales of channels put into the kernels before them, so that a pass goes over its maps less often.
+
+What scales and moves the channels behind a convolution, as batch normalization in inference, is linear:
+conv(x, K) · s + t = conv(x, K · s) + t (Jacob et al. 2018, section 3.2), and a gradient goes back through
+K · s as it goes through s and then K. Only parts that are cut out are changed: what a survey measures between
+the two stays what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from reportgen.nets.graph_walks import needed_by
+from reportgen.nets.subgraph import cut_out, operation_of, tensor_of
+from reportgen.nets.tensorflow_internals import exchange_captures, run_flat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from reportgen.nets.subgraph import Subgraph
+
+_FORWARD = frozenset({"Conv2D", "DepthwiseConv2dNative"})
+_BACK = frozenset({"Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"})
+"""What takes a gradient back through a convolution: from sizes, kernel and the gradient behind it."""
+_ADDS = frozenset({"Add", "AddV2", "BiasAdd"})
+_MAKES = frozenset(
+    {
+        *("Const", "ReadVariableOp", "Identity", "Reshape", "ExpandDims", "Squeeze"),
+        *("Add", "AddV2", "Sub", "Neg", "Mul", "RealDiv", "Square", "Sqrt", "Rsqrt"),
+    }
+)
+"""What makes kernels, scales and offsets of variables; whatever else does may differ from call to call."""
+
+
+class Kernel(NamedTuple):
+    """A kernel times scales of its last axis, or of its last two as one.
+
+    Attributes:
+        kernel: name of its tensor, (height, width, in, out); depthwise (height, width, in, multiples).
+        scales: names of tensors of one value, or of one a channel.
+        channels: the axes of the kernel that are scaled.
+    """
+
+    kernel: str
+    scales: tuple[str, ...]
+    channels: tuple[int, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The tensors that it is made of."""
+        return (self.kernel, *self.scales)
+
+    def made(self, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Return the product, float32."""
+        scale = np.ones(math.prod(self.channels))
+        for name in self.scales:
+            scale *= values[name].ravel()
+        return (values[self.kernel] * scale.reshape(self.channels)).astype(np.float32)
+
+
+class Offset(NamedTuple):
+    """What scales and offsets behind a convolution come to, where it gives nothing.
+
+    Attributes:
+        steps: names of tensors in their order, and whether each is added; else it is multiplied.
+        channels: how many there are.
+    """
+
+    steps: tuple[tuple[str, bool], ...]
+    channels: int
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The tensors that it is made of."""
+        return tuple(name for name, _ in self.steps)
+
+    def made(self, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Return the sum, (channels,) float32."""
+        total = np.zeros(self.channels)
+        for name, is_added in self.steps:
+            value = values[name].ravel()
+            total = total + value if is_added else total * value
+        return total.astype(np.float32)
+
+
+Recipe: TypeAlias = "Kernel | Offset"
+
+
+class Feed(NamedTuple):
+    """A tensor that a part takes in place of kernels and offsets of its own.
+
+    Attributes:
+        name: in the part.
+        recipe: what it is given.
+    """
+
+    name: str
+    shape: Any
+    dtype: Any
+    recipe: Recipe
+
+
+class ScaledKernels:
+    """Scaled kernels and offsets of a traced function: each is computed once, whoever asks for it.
+
+    Args:
+        function: of ``wrap_function``.
+        exchanged: from the handle of a variable that it captured to that of the one to be read.
+    """
+
+    def __init__(self, function: Any, exchanged: Callable[[Any], Any] | None = None) -> None:
+        self._function = function
+        self._exchanged = exchanged
+        self._made: dict[Recipe, Any] = {}
+        self._readers: dict[tuple[str, ...], tuple[Any, list[Any]]] = {}
+
+    def of_others(self, exchanged: Callable[[Any], Any]) -> ScaledKernels:
+        """Return the same of other variables; nothing is cut out again."""
+        others = ScaledKernels(self._function, exchanged)
+        others._readers = self._readers
+        return others
+
+    def values(self, recipes: Iterable[Recipe]) -> list[Any]:
+        """Return what recipes make, as tensors."""
+        import tensorflow as tf
+
+        wanted = list(recipes)
+        if missing := [recipe for recipe in dict.fromkeys(wanted) if recipe not in self._made]:
+            names = tuple(sorted({name for recipe in missing for name in recipe.sources}))
+            values = dict(zip(names, self._read(names), strict=True))
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._made |= {recipe: tf.constant(recipe.made(values)) for recipe in missing}
+        return [self._made[recipe] for recipe in wanted]
+
+    def _read(self, names: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Return tensors of the function that do not depend on what it is fed, float64."""
+        if names not in self._readers:
+            tensors = [self._function.graph.get_tensor_by_name(name) for name in names]
+            reader = cut_out(self._function, [], tensors)
+            self._readers[names] = reader, list(reader.captured_inputs)
+        reader, captured = self._readers[names]
+        if self._exchanged is not None:
+            exchange_captures(reader, [self._exchanged(handle) for handle in captured])
+        try:
+            return [np.asarray(tensor, np.float64) for tensor in run_flat(reader, [])]
+        finally:
+            exchange_captures(reader, captured)
+
+    def fold(self, part: Subgraph) -> list[Feed]:
+        """Put scales and offsets of a part of the function into its kernels.
+
+        Returns:
+            What the part takes besides now; it captures less.
+        """
+        if any(node.op.startswith("Assign") for node in part.definition.node):
+            return []  # it changes what it reads
+        chains = list(_chains(self._function, part))
+        self.values(recipe for chain in chains for recipe in chain.recipes)
+        feeds: dict[Recipe, Feed] = {}
+        for chain in chains:
+            values = self.values(chain.recipes)
+            if not all(np.isfinite(value).all() for value in values):
+                continue  # what is not finite, or leaves float32, answers as it did
+            for recipe, value in zip(chain.recipes, values, strict=True):
+                feeds.setdefault(
+                    recipe, Feed(f"folded_{len(feeds)}:0", value.shape, value.dtype, recipe)
+                )
+            chain.apply({recipe: feeds[recipe].name for recipe in chain.recipes})
+        part.definition.node.extend(map(_placeholder, feeds.values()))
+        part.prune()
+        return list(feeds.values())
+
+
+def _placeholder(feed: Feed) -> Any:
+    import tensorflow as tf
+
+    node = tf.compat.v1.NodeDef(name=operation_of(feed.name), op="Placeholder")
+    node.attr["dtype"].type = feed.dtype.as_datatype_enum
+    node.attr["shape"].shape.CopyFrom(feed.shape.as_proto())
+    return node
+
+
+class _Chain(NamedTuple):
+    """A convolution, or the gradient of one, with what scales and moves its channels.
+
+    Attributes:
+        convolution: its operation in the part.
+        kernel: in place of its own; None where nothing scales it.
+        offset: what is added behind it; None where nothing is.
+        last: of a convolution, the operation whose result the chain is.
+        gradient: of a gradient, the name of what comes back to it then.
+    """
+
+    convolution: Any
+    kernel: Kernel | None
+    offset: Offset | None = None
+    last: Any = None
+    gradient: str = ""
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        return [recipe for recipe in (self.kernel, self.offset) if recipe is not None]
+
+    def apply(self, names: Mapping[Recipe, str]) -> None:
+        """Change the operations; what is between them is needed no more."""
+        if self.kernel is not None:
+            self.convolution.input[1] = names[self.kernel]
+        if self.gradient:
+            self.convolution.input[2] = self.gradient
+            return
+        self.last.ClearField("input")
+        self.last.ClearField("attr")
+        self.last.attr["T"].type = self.convolution.attr["T"].type
+        self.last.input.append(self.convolution.name)
+        self.last.op = "Identity"
+        if self.offset is not None:
+            self.last.op = "BiasAdd"
+            self.last.attr["data_format"].s = b"NHWC"
+            self.last.input.append(names[self.offset])
+
+
+def _chains(function: Any, part: Subgraph) -> Iterator[_Chain]:
+    """Find what can be folded in a part of a function."""
+    fixed = _Fixed(function)
+    nodes = {node.name: node for node in part.definition.node}
+    readers: defaultdict[str, list[Any]] = defaultdict(list)
+    for node in part.definition.node:
+        for source in node.input:
+            readers[operation_of(source)].append(node)
+
+    def only_reader(node: Any) -> Any | None:
+        """Return the one operation that reads a node; None where others do, or it is fetched."""
+        found = readers[node.name]
+        return found[0] if len(found) == 1 and node.name not in part.fetched else None
+
+    for node in part.definition.node:
+        if node.op in _FORWARD and (kernel := fixed.kernel(node)):
+            yield from _behind(node, kernel, fixed, only_reader)
+        elif node.op in _BACK and (kernel := fixed.kernel(node)):
+            yield from _coming_back(node, kernel, fixed, only_reader, nodes)
+
+
+def _behind(
+    node: Any, kernel: Kernel, fixed: _Fixed, only_reader: Callable[[Any], Any]
+) -> Iterator[_Chain]:
+    """Yield a convolution with all that scales and moves its channels right behind it."""
+    channels = math.prod(kernel.channels)
+    steps: list[tuple[str, bool]] = []
+    last = node
+    while (reader := only_reader(last)) is not None and (reader.op in _ADDS or reader.op == "Mul"):
+        operands = [name for name in reader.input if name != last.name]
+        if len(operands) != 1 or not fixed.of_channels(operands[0], channels):
+            break
+        steps.append((tensor_of(operands[0]), reader.op != "Mul"))
+        last = reader
+    scales = tuple(name for name, is_added in steps if not is_added)
+    if scales or (steps and last.op != "BiasAdd"):
+        offset = Offset(tuple(steps), channels) if len(scales) < len(steps) else None
+        yield _Chain(node, kernel._replace(scales=scales) if scales else None, offset, last)
+
+
+def _coming_back(
+    node: Any,
+    kernel: Kernel,
+    fixed: _Fixed,
+    only_reader: Callable[[Any], Any],
+    nodes: Mapping[str, Any],
+) -> Iterator[_Chain]:
+    """Yield the gradient of a convolution with all that scales the channels of what comes back to it."""
+    channels = math.prod(kernel.channels)
+    source = node.input[2]
+    scales: list[str] = []
+    while (scaled := nodes[operation_of(source)]).op == "Mul" and only_reader(scaled) is not None:
+        of_channels = [name for name in scaled.input if fixed.of_channels(name, channels)]
+        if len(of_channels) != 1:
+            break
+        (source,) = set(scaled.input) - set(of_channels)
+        scales.insert(0, tensor_of(of_channels[0]))
+    if scales:
+        yield _Chain(node, kernel._replace(scales=tuple(scales)), gradient=source)
+
+
+class _Fixed:
+    """Tells which tensors of a function do not depend on what it is fed.
+
+    Args:
+        function: of ``wrap_function``.
+    """
+
+    def __init__(self, function: Any) -> None:
+        inside = function.inputs[len(function.inputs) - len(function.captured_inputs) :]
+        self._graph = function.graph
+        self._captured = {tensor.op.name for tensor in inside}
+        self._known: dict[str, bool] = {}
+
+    def kernel(self, node: Any) -> Kernel | None:
+        """Return the kernel of a convolution whose channels come last; None where it is not fixed."""
+        kernel = self._graph.get_tensor_by_name(tensor_of(node.input[1]))
+        channels_last = node.attr["data_format"].s in {b"", b"NHWC"}
+        if not (channels_last and kernel.shape.is_fully_defined() and self._is_fixed(kernel)):
+            return None
+        depthwise = node.op.startswith("Depthwise")
+        return Kernel(kernel.name, (), tuple(kernel.shape[2 if depthwise else 3 :]))
+
+    def of_channels(self, name: str, channels: int) -> bool:
+        """Tell whether a tensor is fixed and one number, or one for each channel."""
+        if name.startswith("^"):
+            return False
+        tensor = self._graph.get_tensor_by_name(tensor_of(name))
+        size = tensor.shape.num_elements()
+        last = tensor.shape[-1] if tensor.shape.rank else 1
+        return size in {1, channels} and last == size and self._is_fixed(tensor)
+
+    def _is_fixed(self, tensor: Any) -> bool:
+        if tensor.name not in self._known:
+            self._known[tensor.name] = tensor.dtype.name == "float32" and all(
+                op.name in self._captured or (op.type in _MAKES and not op.control_inputs)
+                for op in needed_by([tensor])
+            )
+        return self._known[tensor.name]

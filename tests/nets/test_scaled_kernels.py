@@ -1,0 +1,249 @@
+"""Folding scales into kernels: the same answers and gradients, and what must stay as it is."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from reportgen.nets.scaled_kernels import Kernel, Offset, ScaledKernels
+from reportgen.nets.subgraph import Subgraph, as_function, cut_out
+from reportgen.nets.tensorflow_internals import run_flat
+
+PLACE = Path(os.environ.get("REPORTGEN_MODELS") or "/nowhere") / "models"
+SHAPE = (3, 9, 9, 3)
+X = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+
+
+def traced(model, shape=SHAPE):
+    return tf.compat.v1.wrap_function(
+        lambda x: model(x, training=False), [tf.TensorSpec(shape, tf.float32)]
+    )
+
+
+def trained(model, seed=1):
+    """Give every variable a value that a trained network may have: scales of either sign, variances above 0."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        values = rng.normal(size=variable.shape)
+        variable.assign(np.abs(values) + 0.1 if "variance" in variable.path else values)
+    return model
+
+
+def sequence(*more):
+    return trained(keras.Sequential([keras.Input(SHAPE[1:]), *more]))
+
+
+def folded(function, fetches, kernels=None):
+    """Return the operations of what is cut out and folded, and what it gives for an input."""
+    kernels = kernels or ScaledKernels(function)
+    part = Subgraph(function, fetches)
+    feeds = kernels.fold(part)
+    cut = as_function(part, [function.inputs[0], *feeds], fetches)
+
+    def run(x):
+        made = kernels.values(feed.recipe for feed in feeds)
+        return [np.asarray(t) for t in run_flat(cut, [tf.constant(x), *made])]
+
+    return [node.op for node in part.definition.node], run
+
+
+def plain(function, fetches, x=X):
+    cut = cut_out(function, function.inputs[:1], fetches)
+    return [np.asarray(tensor) for tensor in run_flat(cut, [tf.constant(x)])]
+
+
+def close(found, expected, share=1e-5):
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=share * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        [layers.Conv2D(5, 3, use_bias=False), layers.BatchNormalization()],
+        [layers.Conv2D(5, 3), layers.BatchNormalization()],
+        [layers.Conv2D(6, 3, strides=2), layers.BatchNormalization(scale=False)],
+        [layers.Conv2D(5, 3), layers.BatchNormalization(center=False)],
+        [layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization()],
+        [layers.Conv2D(5, 3), layers.BatchNormalization(), layers.BatchNormalization()],
+    ],
+    ids=["no bias", "bias", "strides", "no offset", "depthwise", "twice"],
+)
+def test_a_convolution_takes_up_the_normalization_behind_it(stack):
+    model = sequence(*stack, layers.ReLU(), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D())
+    function = traced(model)
+    with function.graph.as_default():
+        gradient = tf.gradients(function.outputs[0][:, 0], [function.inputs[0]])[0]
+    fetches = [function.outputs[0], gradient]
+    operations, run = folded(function, fetches)
+    close(run(X), plain(function, fetches))
+    with tf.GradientTape() as tape:
+        tape.watch(x := tf.constant(X))
+        answer = model(x, training=False)
+        score = tf.reduce_sum(answer[:, 0])
+    close(run(X), [np.asarray(answer), np.asarray(tape.gradient(score, x))])
+    assert not {"Rsqrt", "AddV2"} & set(operations)
+    assert operations.count("BiasAdd") == 2
+    before, _ = operations_of(function, fetches)
+    assert before.count("Mul") - operations.count("Mul") >= 2 * sum(
+        isinstance(layer, layers.BatchNormalization) for layer in stack
+    )
+
+
+def operations_of(function, fetches):
+    part = Subgraph(function, fetches)
+    return [node.op for node in part.definition.node], part
+
+
+def test_what_is_fetched_or_read_by_others_stays_between():
+    start = keras.Input(SHAPE[1:])
+    seen = layers.Conv2D(4, 3, padding="same", use_bias=False, name="seen")(start)
+    normal = layers.BatchNormalization(name="normal")(seen)
+    model = trained(keras.Model(start, [layers.Add()([normal, seen]), seen]))
+    function = traced(model)
+    both, convolved = function.outputs
+    operations, run = folded(function, [both])
+    assert "BiasAdd" not in operations, "the sum reads what the convolution gives"
+    close(run(X), plain(function, [both]))
+    operations, run = folded(function, [convolved])
+    assert operations.count("Conv2D") == 1
+    close(run(X), plain(function, [convolved]), 0)
+    alone = traced(keras.Model(start, [normal, seen]))
+    operations, run = folded(alone, list(alone.outputs))
+    assert "BiasAdd" not in operations, "both are fetched"
+    operations, run = folded(alone, [alone.outputs[0]])
+    assert operations.count("BiasAdd") == 1
+    close(run(X), plain(alone, [alone.outputs[0]]))
+
+
+def function_of(build, *variables):
+    """Trace a function of an input and variables, whose kernels are 1 by 1."""
+    made = [tf.Variable(np.asarray(value, np.float32)) for value in variables]
+    return traced(lambda x, training: build(x, *made)), made
+
+
+def one_by_one(x, kernel):
+    return tf.nn.conv2d(x, kernel, 1, "VALID")
+
+
+KERNEL = np.arange(6).reshape(1, 1, 3, 2) - 2.5
+
+
+def test_values_by_hand():
+    function, _ = function_of(
+        lambda x, k, b, s, t: ((one_by_one(x, k) + b) * s - 0 * t) * 2.0 + t,
+        *(KERNEL, [1, 2], [3, -1], [10, 20]),
+    )
+    operations, _ = folded(function, function.outputs)
+    assert "Sub" in operations, "a chain ends where something else begins"
+    function, _ = function_of(
+        lambda x, k, b, s, t: (one_by_one(x, k) + b) * s * 2.0 + t,
+        *(KERNEL, [1, 2], [3, -1], [10, 20]),
+    )
+    part = Subgraph(function, function.outputs)
+    kernels = ScaledKernels(function)
+    feeds = kernels.fold(part)
+    made = {type(f.recipe): np.asarray(v) for f in feeds for v in kernels.values([f.recipe])}
+    np.testing.assert_array_equal(made[Kernel], (KERNEL * [6, -2]).astype(np.float32))
+    np.testing.assert_array_equal(made[Offset], [1 * 3 * 2 + 10, 2 * -1 * 2 + 20])
+    assert {f.recipe.channels for f in feeds} == {(2,), 2}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x, k, s: one_by_one(x, k) * tf.reduce_mean(x),
+        lambda x, k, s: one_by_one(x, k) * tf.random.uniform([2]),
+        lambda x, k, s: one_by_one(x, k) * tf.ones([9, 1]),
+        lambda x, k, s: one_by_one(x, k + tf.reduce_mean(x)) * s,
+        lambda x, k, s: s / one_by_one(x, k),
+        lambda x, k, s: tf.cast(tf.cast(one_by_one(x, k), tf.float16) * tf.cast(s, tf.float16), tf.float32),
+        lambda x, k, s: tf.transpose(
+            tf.nn.conv2d(tf.transpose(x, (0, 3, 1, 2)), k, 1, "VALID", data_format="NCHW"), (0, 2, 3, 1)
+        )
+        * s,
+    ],
+    ids=["of the input", "random", "of places", "kernel", "divisor", "half", "channels first"],
+)  # fmt: skip
+def test_what_is_no_scale_of_channels_stays(build):
+    function, _ = function_of(build, KERNEL, [2, 3])
+    part = Subgraph(function, function.outputs)
+    before = copy.deepcopy(part.definition)
+    assert ScaledKernels(function).fold(part) == []
+    assert part.definition == before
+
+
+def test_a_part_that_changes_what_it_reads_stays():
+    def build(x, kernel, scale):
+        with tf.control_dependencies([scale.assign_add([1.0, 1.0])]):
+            return one_by_one(x, kernel) * scale.read_value()
+
+    function, (_, scale) = function_of(build, KERNEL, [2, 3])
+    operations, run = folded(function, function.outputs)
+    assert "AssignAddVariableOp" in operations
+    once, twice = (run(X)[0] for _ in range(2))
+    close([once], [X @ KERNEL[0, 0] * [3, 4]])
+    close([twice], [X @ KERNEL[0, 0] * [4, 5]])
+    np.testing.assert_array_equal(scale.numpy(), [4, 5])
+
+
+def test_what_leaves_float32_answers_as_it_did():
+    function, _ = function_of(lambda x, k, s: one_by_one(x, k) * s, KERNEL * 1e30, [1e20, 1])
+    small = np.float32(1e-20) * X
+    operations, run = folded(function, function.outputs)
+    assert operations.count("Mul") == 1
+    close(run(small), plain(function, function.outputs, small), 0)
+    assert np.isfinite(run(small)[0]).all()
+
+
+def test_zero_scales_are_zero():
+    function, _ = function_of(lambda x, k, s, t: one_by_one(x, k) * s + t, KERNEL, [0, 1], [5, 6])
+    _, run = folded(function, function.outputs)
+    np.testing.assert_array_equal(run(X)[0][..., 0], 5)
+
+
+def test_other_variables_in_place_of_the_own():
+    function, variables = function_of(
+        lambda x, k, s, t: one_by_one(x, k) * s + t, KERNEL, [2, 3], [5, 6]
+    )
+    own = ScaledKernels(function)
+    part = Subgraph(function, function.outputs)
+    feeds = own.fold(part)
+    cut = as_function(part, [function.inputs[0], *feeds], function.outputs)
+
+    def run(kernels):
+        made = kernels.values(feed.recipe for feed in feeds)
+        return np.asarray(run_flat(cut, [tf.constant(X), *made])[0])
+
+    other = tf.Variable([-1.0, 10.0])
+    scale = variables[1]
+    exchanged = own.of_others(lambda h: other.handle if h is scale.handle else h)
+    close([run(exchanged)], [X @ KERNEL[0, 0] * [-1, 10] + [5, 6]])
+    close([run(own)], [X @ KERNEL[0, 0] * [2, 3] + [5, 6]])
+    later = own.of_others(lambda h: h)
+    scale.assign([7.0, 8.0])
+    close([run(later)], [X @ KERNEL[0, 0] * [7, 8] + [5, 6]])
+    close([run(own)], [X @ KERNEL[0, 0] * [2, 3] + [5, 6]])
+
+
+if "REPORTGEN_MODELS" in os.environ:
+
+    @pytest.mark.parametrize("path", sorted(PLACE.glob("*.keras")), ids=lambda path: path.stem)
+    def test_real_networks_answer_the_same(path):
+        model = keras.models.load_model(path, compile=False)
+        shape = (2, *(n or 96 for n in model.input_shape[1:]))
+        function = traced(model, shape)
+        x = np.random.default_rng(3).uniform(0, 255, shape).astype(np.float32)
+        outputs = tf.nest.flatten(function.structured_outputs)
+        operations, run = folded(function, outputs)
+        close(run(x), plain(function, outputs, x))
+        layers_of = [type(layer).__name__ for layer in model._flatten_layers(include_self=False)]
+        folds = layers_of.count("BatchNormalization") > 0
+        assert (len(operations) < len(operations_of(function, outputs)[0])) == folds
