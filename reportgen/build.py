@@ -115,8 +115,10 @@ def build_report(
         reached = data if is_remote(settings.address) else given.data
         workers = chosen_workers(settings, given.model, reached, function)
         if isinstance(given.model, str | Path):
-            with contextlib.nullcontext() if settings.weights_only else importing_ahead():
-                check_model_file(Path(given.model), settings.architecture, settings.like)
+            file = Path(given.model)
+            needed = file.exists() and not settings.weights_only
+            with importing_ahead() if needed else contextlib.nullcontext():
+                check_model_file(file, settings.architecture, settings.like)
         with destination(outbox.local) as place:
             inputs = read_inputs(
                 given.model,

@@ -6,13 +6,12 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
 from reportgen.engines.processors import processors
 from reportgen.errors import ModelError, ReportgenError
-from reportgen.importing import without_unused
+from reportgen.importing import held_back_stderr, is_quiet, without_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +35,9 @@ def import_keras() -> Any:
         if asked != "tensorflow":
             log.warning("KERAS_BACKEND=%s is set; Keras is imported with TensorFlow here", asked)
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3" and "tensorflow" not in sys.modules
+    quiet = is_quiet() and "tensorflow" not in sys.modules
     try:
-        with _held_back_stderr() if quiet else contextlib.nullcontext(), without_unused():
+        with held_back_stderr() if quiet else contextlib.nullcontext(), without_unused():
             import keras
             import tensorflow as tf
     except ImportError as error:
@@ -56,29 +55,6 @@ def import_keras() -> Any:
     if quiet:
         tf.get_logger().setLevel("ERROR")
     return keras
-
-
-@contextlib.contextmanager
-def _held_back_stderr() -> Iterator[None]:
-    """Collect what native code writes to file descriptor 2; give it out when the block fails."""
-    try:
-        sys.stderr.flush()
-        saved = os.dup(2)
-    except (OSError, AttributeError, ValueError):
-        yield
-        return
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(saved, 2)
-            sink.seek(0)
-            os.write(2, sink.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 @contextlib.contextmanager

@@ -107,7 +107,6 @@ def trace_forward(
         return returned
 
     function = _wrapped(run, signature, recorder)
-    positions = {call.id: _positions(call.outputs[0]) for call in recorder.calls if call.outputs}
     return Traced(
         function,
         given,
@@ -116,7 +115,7 @@ def trace_forward(
         _inner(recorder),
         tuple(outputs),
         watched[0] if watched else None,
-        positions,
+        {call.id: _positions(call.outputs[0]) for call in recorder.calls if call.outputs},
         exact,
         recorder.own_cost(),
         ScaledKernels(function),
