@@ -49,39 +49,83 @@ def reduce_calls(
     """
     import tensorflow as tf
 
-    spans: dict[str, tuple[int, int]] = {}
-    samples: dict[str, tuple[int, int]] = {}
+    tensors = {call.id: tensor for call in calls if (tensor := _watched(call, size)) is not None}
+    distinct = {tensor.name: tensor for tensor in tensors.values()}
+    flats, columns = _reduced(list(distinct.values()), size, exact=exact)
     taken: list[Any] = []
-    of_tensor: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
-    columns: list[list[Any]] = [[] for _ in range(7 if exact else 5)]
-    shared = _Constants(tf.constant(1), tf.constant(0.0))
-    position = sample = 0
-    for call in calls:
-        if not call.layer or not call.outputs:
-            continue
-        tensor = before(call.outputs[0], {"Identity"})
-        rank = tensor.shape.rank
-        if not tensor.dtype.is_floating or rank is None or rank < 2:
-            continue
-        if tensor.shape[0] != size or tensor.shape[-1] is None:
-            continue
-        if tensor.name not in of_tensor:
-            width = int(tensor.shape[-1])
-            channels = (position, position + width)
-            position += width
-            single = tensor if tensor.dtype == tf.float32 else tf.cast(tensor, tf.float32)
-            flat = single if rank == 3 else tf.reshape(single, (size, -1, width))
-            for column, value in zip(columns, _reductions(flat, shared, exact=exact), strict=True):
-                column.append(value)
-            begun = sample
-            axes = tensor.shape.as_list()[1:-1]
-            if sampled and None not in axes:
-                taken.append(_sampled(flat, axes, size))
-                sample += int(taken[-1].shape[1])
-            of_tensor[tensor.name] = channels, (begun, sample)
-        spans[call.id], samples[call.id] = of_tensor[tensor.name]
+    places: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
+    channel = sample = 0
+    for (name, tensor), flat in zip(distinct.items(), flats, strict=True):
+        axes, width = tensor.shape.as_list()[1:-1], int(tensor.shape[-1])
+        begun = sample
+        if sampled and None not in axes:
+            taken.append(_sampled(flat, axes, size))
+            sample += int(taken[-1].shape[1])
+        places[name] = (channel, channel + width), (begun, sample)
+        channel += width
+    watched = WatchedCalls(
+        {call: places[tensor.name][0] for call, tensor in tensors.items()},
+        {call: places[tensor.name][1] for call, tensor in tensors.items()},
+    )
     joined = [tf.concat(column, axis=1) for column in columns if column]
-    return WatchedCalls(spans, samples), joined, tf.concat(taken, axis=1) if taken else None
+    return watched, joined, tf.concat(taken, axis=1) if taken else None
+
+
+def _watched(call: Call, size: int) -> Any | None:
+    """Return the tensor whose moments are a call's; None of what has no channels of ``size`` images."""
+    if not call.layer or not call.outputs:
+        return None
+    tensor = before(call.outputs[0], {"Identity"})
+    rank = tensor.shape.rank
+    if not tensor.dtype.is_floating or rank is None or rank < 2:
+        return None
+    return tensor if tensor.shape[0] == size and tensor.shape[-1] is not None else None
+
+
+def _reduced(
+    tensors: Sequence[Any], size: int, *, exact: bool
+) -> tuple[list[Any], list[list[Any]]]:
+    """Add the reductions of tensors to the graph.
+
+    They are traced once, copied and imported: operation by operation they would take as long as the network.
+
+    Args:
+        tensors: with the batch first and the channels last.
+        size: of the batch.
+        exact: see ``reduce_calls``.
+
+    Returns:
+        The tensors as (batch, positions, channels), and of each reduction those of all tensors.
+    """
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        shape = tf.compat.v1.placeholder(tf.int32, [3], "shape")
+        tensor = tf.compat.v1.placeholder(tf.float32, None, "tensor")
+        flat = tf.reshape(tensor, shape)
+        made = [flat, *_reductions(flat, exact=exact)]
+    once = graph.as_graph_def()
+    constants = {node.name for node in once.node if node.op == "Const"}
+    copies, given = tf.compat.v1.GraphDef(versions=once.versions), {}
+    copies.node.extend(node for node in once.node if node.name in constants)
+    shapes = {
+        width: tf.constant([size, -1, width]) for width in {int(t.shape[-1]) for t in tensors}
+    }
+    for index, source in enumerate(tensors):
+        given[f"{index}/{tensor.name}"] = tf.cast(source, tf.float32)
+        given[f"{index}/{shape.name}"] = shapes[int(source.shape[-1])]
+        for node in once.node:
+            if node.op not in {"Const", "Placeholder"}:
+                copy = copies.node.add()
+                copy.CopyFrom(node)
+                copy.name = f"{index}/{node.name}"
+                copy.input[:] = [
+                    name if name in constants else f"{index}/{name}" for name in node.input
+                ]
+    fetches = [f"{index}/{one.name}" for one in made for index in range(len(tensors))]
+    found = tf.graph_util.import_graph_def(copies, given, fetches, name="moments")
+    flats, *columns = (found[k : k + len(tensors)] for k in range(0, len(found), len(tensors)))
+    return flats, columns
 
 
 def _sampled(flat: Any, sides: Sequence[int], size: int) -> Any:
@@ -107,22 +151,17 @@ def _sampled(flat: Any, sides: Sequence[int], size: int) -> Any:
     return tf.raw_ops.Reshape(tensor=flat, shape=[size, math.prod(flat.shape.as_list()[1:])])
 
 
-def _reductions(flat: Any, shared: _Constants, *, exact: bool) -> list[Any]:
-    """Reduce (batch, positions, channels) over the positions.
-
-    Raw operations on shared constants: the wrappers would take longer to trace than the network.
-    """
+def _reductions(flat: Any, *, exact: bool) -> list[Any]:
+    """Reduce (batch, positions, channels) over the positions."""
     import tensorflow as tf
 
-    raw, axis = tf.raw_ops, shared.axis
-    equal = raw.Equal(x=flat, y=shared.zero)
-    zeros = raw.Sum(input=raw.Cast(x=equal, DstT=tf.float32), axis=axis)
+    zeros = tf.reduce_sum(tf.cast(tf.equal(flat, 0), tf.float32), axis=1)
     if not exact:
         return [
-            raw.Mean(input=flat, axis=axis),
-            raw.Mean(input=raw.Square(x=flat), axis=axis),
-            raw.Min(input=flat, axis=axis),
-            raw.Max(input=flat, axis=axis),
+            tf.reduce_mean(flat, axis=1),
+            tf.reduce_mean(tf.square(flat), axis=1),
+            tf.reduce_min(flat, axis=1),
+            tf.reduce_max(flat, axis=1),
             zeros,
         ]
     finite = tf.math.is_finite(flat)
@@ -138,13 +177,6 @@ def _reductions(flat: Any, shared: _Constants, *, exact: bool) -> list[Any]:
         tf.cast(tf.shape(flat)[1], tf.float32) - count,
         tf.reduce_sum(tf.cast(tf.math.is_nan(flat), tf.float32), axis=1),
     ]
-
-
-class _Constants(NamedTuple):
-    """Constants that every reduction shares."""
-
-    axis: Any
-    zero: Any
 
 
 def all_finite(columns: Sequence[NDArray[Any]]) -> bool:

@@ -172,18 +172,8 @@ class ScaledKernels:
                     recipe, Feed(f"folded_{len(feeds)}:0", value.shape, value.dtype, recipe)
                 )
             chain.apply({recipe: feeds[recipe].name for recipe in chain.recipes})
-        part.definition.node.extend(map(_placeholder, feeds.values()))
         part.prune()
         return list(feeds.values())
-
-
-def _placeholder(feed: Feed) -> Any:
-    import tensorflow as tf
-
-    node = tf.compat.v1.NodeDef(name=operation_of(feed.name), op="Placeholder")
-    node.attr["dtype"].type = feed.dtype.as_datatype_enum
-    node.attr["shape"].shape.CopyFrom(feed.shape.as_proto())
-    return node
 
 
 class _Chain(NamedTuple):

@@ -39,7 +39,14 @@ class Subgraph:
     def prune(self) -> None:
         """Leave out what is not needed, after a change too."""
         self._names = _needed(self.definition, self.fetched)
-        kept = [node for node in self.definition.node if node.name in self._names]
+        kept = [
+            node
+            for node in self.definition.node
+            if node.name in self._names
+            and (
+                node.op != "Placeholder" or node.name in self.fetched
+            )  # it is given another tensor
+        ]
         del self.definition.node[:]
         self.definition.node.extend(kept)
         self._captured = [pair for pair in self._captured if self.needs(pair[0])]
@@ -78,7 +85,7 @@ def _needed(definition: Any, wanted: Iterable[str]) -> set[str]:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += map(operation_of, sources[name])
+            waiting += map(operation_of, sources.get(name, ()))
     return needed
 
 

@@ -67,17 +67,18 @@ def close(found, expected, share=1e-5):
 @pytest.mark.parametrize(
     "stack",
     [
-        [layers.Conv2D(5, 3, use_bias=False), layers.BatchNormalization()],
-        [layers.Conv2D(5, 3), layers.BatchNormalization()],
-        [layers.Conv2D(6, 3, strides=2), layers.BatchNormalization(scale=False)],
-        [layers.Conv2D(5, 3), layers.BatchNormalization(center=False)],
-        [layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization()],
-        [layers.Conv2D(5, 3), layers.BatchNormalization(), layers.BatchNormalization()],
+        lambda: [layers.Conv2D(5, 3, use_bias=False), layers.BatchNormalization()],
+        lambda: [layers.Conv2D(5, 3), layers.BatchNormalization()],
+        lambda: [layers.Conv2D(6, 3, strides=2), layers.BatchNormalization(scale=False)],
+        lambda: [layers.Conv2D(5, 3), layers.BatchNormalization(center=False)],
+        lambda: [layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization()],
+        lambda: [layers.Conv2D(5, 3), layers.BatchNormalization(), layers.BatchNormalization()],
     ],
     ids=["no bias", "bias", "strides", "no offset", "depthwise", "twice"],
 )
 def test_a_convolution_takes_up_the_normalization_behind_it(stack):
-    model = sequence(*stack, layers.ReLU(), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D())
+    made = stack()
+    model = sequence(*made, layers.ReLU(), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D())
     function = traced(model)
     with function.graph.as_default():
         gradient = tf.gradients(function.outputs[0][:, 0], [function.inputs[0]])[0]
@@ -93,7 +94,7 @@ def test_a_convolution_takes_up_the_normalization_behind_it(stack):
     assert operations.count("BiasAdd") == 2
     before, _ = operations_of(function, fetches)
     assert before.count("Mul") - operations.count("Mul") >= 2 * sum(
-        isinstance(layer, layers.BatchNormalization) for layer in stack
+        isinstance(layer, layers.BatchNormalization) for layer in made
     )
 
 
