@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
@@ -28,7 +29,7 @@ from reportgen.page.folder import ReportFolder
 from reportgen.page.look import read_look
 from reportgen.page.output import check_output, destination
 from reportgen.page.publish import publish
-from reportgen.page.render import check_templates
+from reportgen.page.render import check_templates, compile_templates
 from reportgen.page.single import LARGE
 from reportgen.page.summary import summarise
 from reportgen.pipeline import make_sections
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from reportgen.context import Context, Progress, Workers
     from reportgen.inputs.given import Inputs
+    from reportgen.page.look import Look
     from reportgen.pipeline import SectionResults
     from reportgen.settings import BuildOptions, Settings
 
@@ -132,7 +134,7 @@ def build_report(
                 copied=given.data is not data,
             )
             with quiet_decoders():
-                built = _build(given.model, inputs, shown, created, workers)
+                built = _build(given.model, inputs, shown, created, workers, look)
             shown.stage("Writing the report")
             size = publish(built.report, place, built.files, single=settings.single_file, look=look)
     if size > LARGE:
@@ -156,11 +158,17 @@ def _named_function(options: BuildOptions) -> Callable[[Any], Any] | None:
 
 
 def _build(
-    model: Any, inputs: Inputs, progress: Progress, created: str, workers: Workers | None
+    model: Any,
+    inputs: Inputs,
+    progress: Progress,
+    created: str,
+    workers: Workers | None,
+    look: Look,
 ) -> Built:
     with opened(model, inputs.settings, asked_of(inputs), progress) as network:
         context = make_context(network, inputs, progress, workers)
-        return _assemble(context, make_sections(context), created)
+        made = make_sections(context, partial(compile_templates, look))
+        return _assemble(context, made, created)
 
 
 def _assemble(context: Context, made: SectionResults, created: str) -> Built:

@@ -55,8 +55,12 @@ class SectionResults(NamedTuple):
     failed: tuple[str, ...]
 
 
-def make_sections(context: Context) -> SectionResults:
+def make_sections(context: Context, meanwhile: Callable[[], None] = lambda: None) -> SectionResults:
     """Survey the images, observe the probes, and make every chosen section.
+
+    Args:
+        context: what the sections are made from.
+        meanwhile: other work of the build, done beside them; what fails is done again by who needs it.
 
     Raises:
         SectionError: a section failed and the settings are strict.
@@ -79,6 +83,7 @@ def make_sections(context: Context) -> SectionResults:
         beside.prepare(_made_beside(makers, context, problems), context)
         _show(context, observers, folds if context.data is None else {}, problems)
         results = {kind: o.result() for kind, o in observers.items() if kind not in problems}
+        beside.do(meanwhile)
         beside.begin(_made_beside(makers, context, problems), context, results)
         for maker in _in_order(makers):
             if not _is_missing(maker.kind, context, problems):
@@ -122,6 +127,10 @@ class _Beside:
         for maker in makers:
             if maker.ahead is not None:
                 self._pool.submit(maker.ahead, context)
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Do something that nobody waits for."""
+        self._pool.submit(work)
 
     def begin(
         self, makers: Sequence[SectionMaker], context: Context, observed: Mapping[str, Any]

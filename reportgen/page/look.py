@@ -78,6 +78,10 @@ class Look(NamedTuple):
         name = next((name for name in LOGOS if name in self.files), None)
         return (self.files[name], name.rpartition(".")[2]) if name else None
 
+    def own_names(self) -> list[str]:
+        """Return the names of all that the package brings along."""
+        return sorted(_known())
+
     def templates(self) -> list[str]:
         """Return the names of the user's templates."""
         return [name for name in self.files if name.endswith((".html", ".md"))]

@@ -182,6 +182,16 @@ def check_templates(look: Look) -> None:
             environment.get_template(name)
 
 
+def compile_templates(look: Look) -> None:
+    """Compile what a report is made of, which takes as long as making it does; what fails fails again then."""
+    pages, texts = _environment(look), _environment(look, autoescape=False)
+    for name in look.own_names():
+        if name.endswith(".html") and ("/" in name or name in {"index.html", "report.html"}):
+            pages.get_template(name)
+        elif name == "summary.md":
+            texts.get_template(name)
+
+
 def _made(name: str, look: Look, known: dict[str, Any], pictures: Pictures | None = None) -> str:
     with blaming_templates(look):
         environment = _environment(look, pictures=pictures, report=known.get("report"))

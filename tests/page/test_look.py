@@ -7,13 +7,16 @@ import re
 import models
 import pages
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import reportgen
 from reportgen import cli
 from reportgen.errors import TemplateError
+from reportgen.page import render as rendering
 from reportgen.page.look import THEME, read_look
 from reportgen.page.render import check_templates, render, summary_text
 from reportgen.report.model import read_report
+from reportgen.terminal import Silence
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 
@@ -152,3 +155,35 @@ def test_hidden_files_and_endless_folders_are_not_read(own):
 def test_ours_are_whole(own):
     check_templates(read_look(own(**{"parts/logo.html": ""})))
     assert read_look(None).files == {}
+
+
+def test_all_templates_are_compiled_before_the_report_is_written(own, tmp_path, monkeypatch):
+    compiled: list[tuple[str, str]] = []
+    stages = [""]
+
+    class Stages(Silence):
+        def stage(self, title, _total=None):
+            stages.append(title)
+
+    class Watched(ImmutableSandboxedEnvironment):
+        def compile(self, source, name=None, filename=None, **options):
+            compiled.append((stages[-1], name))
+            return super().compile(source, name, filename, **options)
+
+    monkeypatch.setattr(rendering, "ImmutableSandboxedEnvironment", Watched)
+    monkeypatch.setattr(
+        rendering, "_COMPILED", {k: type(v)() for k, v in rendering._COMPILED.items()}
+    )
+    reportgen.build_report(
+        models.saved("binary"),
+        probes=models.images(2),
+        output=tmp_path / "out",
+        templates=own(**{"parts/logo.html": "mine"}),
+        progress=Stages(),
+        sections=("overview", "probes", "weights"),
+    )
+    assert stages[-1] == "Writing the report"
+    names = [name for _, name in compiled]
+    assert {"index.html", "summary.md", "parts/logo.html"} <= set(names)
+    assert len(names) == len(set(names)), "each once"
+    assert [name for stage, name in compiled if stage == stages[-1]] == []
