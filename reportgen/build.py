@@ -118,8 +118,8 @@ def build_report(
         workers = chosen_workers(settings, given.model, reached, function)
         if isinstance(given.model, str | Path):
             file = Path(given.model)
-            needed = file.exists() and not settings.weights_only
-            with importing_ahead() if needed else contextlib.nullcontext():
+            waited_for = _is_there(file) and not settings.weights_only
+            with importing_ahead() if waited_for else contextlib.nullcontext():
                 check_model_file(file, settings.architecture, settings.like)
         with destination(outbox.local) as place:
             inputs = read_inputs(
@@ -140,6 +140,13 @@ def build_report(
     if size > LARGE:
         shown.stage(f"The single file takes {bytes_text(size)}: viewers take seconds to show it")
     return ReportFolder(place, built.report, built.failed, look, outbox.url, outbox)
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except (OSError, ValueError):  # no name of a file: whoever opens it says so
+        return False
 
 
 def _check_place(place: str | Path | None, settings: Settings) -> None:
