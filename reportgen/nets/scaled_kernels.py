@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from reportgen.nets.engine import tracing
 from reportgen.nets.graph_walks import needed_by
 from reportgen.nets.subgraph import cut_out, operation_of, tensor_of
 from reportgen.nets.tensorflow_internals import exchange_captures, run_flat
@@ -128,9 +129,12 @@ class ScaledKernels:
 
     def values(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return what recipes make, as tensors."""
+        with tracing:  # others' variables are read through the same function
+            return self._values(list(recipes))
+
+    def _values(self, wanted: list[Recipe]) -> list[Any]:
         import tensorflow as tf
 
-        wanted = list(recipes)
         if missing := [recipe for recipe in dict.fromkeys(wanted) if recipe not in self._made]:
             names = tuple(sorted({name for recipe in missing for name in recipe.sources}))
             values = dict(zip(names, self._read(names), strict=True))
@@ -270,7 +274,10 @@ def _coming_back(
         of_channels = [name for name in scaled.input if fixed.of_channels(name, channels)]
         if len(of_channels) != 1:
             break
-        (source,) = set(scaled.input) - set(of_channels)
+        (other,) = set(scaled.input) - set(of_channels)
+        if not fixed.has_channels(other, channels):
+            break
+        source = other
         scales.insert(0, tensor_of(of_channels[0]))
     if scales:
         yield _Chain(node, kernel._replace(scales=tuple(scales)), gradient=source)
@@ -298,14 +305,20 @@ class _Fixed:
         depthwise = node.op.startswith("Depthwise")
         return Kernel(kernel.name, (), tuple(kernel.shape[2 if depthwise else 3 :]))
 
+    def has_channels(self, name: str, channels: int) -> bool:
+        """Tell whether a tensor has so many channels of a picture: it is not repeated for a scale."""
+        shape = self._graph.get_tensor_by_name(tensor_of(name)).shape
+        return bool(shape.rank == 4 and shape[-1] == channels)
+
     def of_channels(self, name: str, channels: int) -> bool:
         """Tell whether a tensor is fixed and one number, or one for each channel."""
         if name.startswith("^"):
             return False
         tensor = self._graph.get_tensor_by_name(tensor_of(name))
-        size = tensor.shape.num_elements()
-        last = tensor.shape[-1] if tensor.shape.rank else 1
-        return size in {1, channels} and last == size and self._is_fixed(tensor)
+        rank, size = tensor.shape.rank, tensor.shape.num_elements()
+        if size not in {1, channels} or rank > 4:
+            return False
+        return (tensor.shape[-1] if rank else 1) == size and self._is_fixed(tensor)
 
     def _is_fixed(self, tensor: Any) -> bool:
         if tensor.name not in self._known:

@@ -137,6 +137,15 @@ def one_by_one(x, kernel):
 KERNEL = np.arange(6).reshape(1, 1, 3, 2) - 2.5
 
 
+def test_what_goes_into_a_transposed_convolution_is_scaled_by_its_kernel():
+    function, _ = function_of(
+        lambda x, k, s: tf.nn.conv2d_transpose(x[..., :2] * s, k, (3, 9, 9, 3), 1), KERNEL, [2, 3]
+    )
+    operations, run = folded(function, function.outputs)
+    assert "Mul" not in operations
+    close(run(X), [X[..., :2] * [2, 3] @ KERNEL[0, 0].T])
+
+
 def test_values_by_hand():
     function, _ = function_of(
         lambda x, k, b, s, t: ((one_by_one(x, k) + b) * s - 0 * t) * 2.0 + t,
@@ -165,13 +174,19 @@ def test_values_by_hand():
         lambda x, k, s: one_by_one(x, k) * tf.ones([9, 1]),
         lambda x, k, s: one_by_one(x, k + tf.reduce_mean(x)) * s,
         lambda x, k, s: s / one_by_one(x, k),
+        lambda x, k, s: one_by_one(x, k) * one_by_one(x, k),
+        lambda x, k, s: one_by_one(x, k) * tf.reshape(s, (1, 1, 1, 1, 2)),
+        lambda x, k, s: tf.nn.conv2d_transpose(x[..., :1] * s, k, (3, 9, 9, 3), 1),
         lambda x, k, s: tf.cast(tf.cast(one_by_one(x, k), tf.float16) * tf.cast(s, tf.float16), tf.float32),
         lambda x, k, s: tf.transpose(
             tf.nn.conv2d(tf.transpose(x, (0, 3, 1, 2)), k, 1, "VALID", data_format="NCHW"), (0, 2, 3, 1)
         )
         * s,
     ],
-    ids=["of the input", "random", "of places", "kernel", "divisor", "half", "channels first"],
+    ids=[
+        *("of the input", "random", "of places", "kernel", "divisor", "square"),
+        *("rank 5", "repeated", "half", "channels first"),
+    ],
 )  # fmt: skip
 def test_what_is_no_scale_of_channels_stays(build):
     function, _ = function_of(build, KERNEL, [2, 3])
