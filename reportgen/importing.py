@@ -21,6 +21,7 @@ time that importing them takes."""
 _AHEAD = ("h5py", "matplotlib.figure", "matplotlib.font_manager")
 _LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
 _left_out: list[str] = []
+_holding = threading.Lock()
 
 
 def leave_out_unused(*, wanted: bool) -> None:
@@ -88,9 +89,23 @@ def is_quiet() -> bool:
 def held_back_stderr(*, unless_failed: bool = True) -> Iterator[None]:
     """Collect what native code writes to file descriptor 2.
 
+    The descriptor is the process's: while one block holds it, others leave it as it is.
+
     Args:
         unless_failed: give it out when the block fails.
     """
+    if not _holding.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _collected_stderr(unless_failed=unless_failed):
+            yield
+    finally:
+        _holding.release()
+
+
+@contextlib.contextmanager
+def _collected_stderr(*, unless_failed: bool) -> Iterator[None]:
     try:
         sys.stderr.flush()
         saved = os.dup(2)

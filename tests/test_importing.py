@@ -93,6 +93,17 @@ def test_what_is_held_back_comes_out_where_the_block_fails(capfd):
     assert capfd.readouterr().err == "after\n"
 
 
+def test_blocks_of_two_threads_leave_stderr_as_it_was(capfd):
+    first, second = importing.held_back_stderr(), importing.held_back_stderr()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    os.write(2, b"said\n")
+    second.__exit__(None, None, None)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "said\nafter\n"
+
+
 def speak_and_fail():
     os.write(2, b"why\n")
     raise ValueError("broken")

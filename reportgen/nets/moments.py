@@ -99,6 +99,8 @@ def _reduced(
     """
     import tensorflow as tf
 
+    if not tensors:
+        return [], []
     with tf.Graph().as_default() as graph:
         shape = tf.compat.v1.placeholder(tf.int32, [3], "shape")
         tensor = tf.compat.v1.placeholder(tf.float32, None, "tensor")

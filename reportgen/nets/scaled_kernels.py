@@ -164,7 +164,7 @@ class ScaledKernels:
         """
         if any(node.op.startswith("Assign") for node in part.definition.node):
             return []  # it changes what it reads
-        chains = list(_chains(self._function, part))
+        chains = _Chains(self._function, part).found()
         self.values(recipe for chain in chains for recipe in chain.recipes)
         feeds: dict[Recipe, Feed] = {}
         for chain in chains:
@@ -219,68 +219,81 @@ class _Chain(NamedTuple):
             self.last.input.append(names[self.offset])
 
 
-def _chains(function: Any, part: Subgraph) -> Iterator[_Chain]:
-    """Find what can be folded in a part of a function."""
-    fixed = _Fixed(function)
-    nodes = {node.name: node for node in part.definition.node}
-    readers: defaultdict[str, list[Any]] = defaultdict(list)
-    for node in part.definition.node:
-        for source in node.input:
-            readers[operation_of(source)].append(node)
+class _Chains:
+    """Finds what can be folded in a part of a function. No operation is in two chains: it scales one kernel.
 
-    def only_reader(node: Any) -> Any | None:
+    Args:
+        function: of ``wrap_function``.
+        part: is not changed.
+    """
+
+    def __init__(self, function: Any, part: Subgraph) -> None:
+        self._fixed = _Fixed(function)
+        self._fetched = part.fetched
+        self._nodes = {node.name: node for node in part.definition.node}
+        self._taken: set[str] = set()
+        self._readers: defaultdict[str, list[Any]] = defaultdict(list)
+        for node in part.definition.node:
+            for source in node.input:
+                self._readers[operation_of(source)].append(node)
+
+    def found(self) -> list[_Chain]:
+        """Return all chains."""
+        chains: list[_Chain] = []
+        for node in self._nodes.values():
+            find = self._behind if node.op in _FORWARD else self._coming_back
+            if node.op in _FORWARD | _BACK and (kernel := self._fixed.kernel(node)):
+                chains += find(node, kernel)
+        return chains
+
+    def _only_reader(self, node: Any) -> Any | None:
         """Return the one operation that reads a node; None where others do, or it is fetched."""
-        found = readers[node.name]
-        return found[0] if len(found) == 1 and node.name not in part.fetched else None
+        found = self._readers[node.name]
+        return found[0] if len(found) == 1 and node.name not in self._fetched else None
 
-    for node in part.definition.node:
-        if node.op in _FORWARD and (kernel := fixed.kernel(node)):
-            yield from _behind(node, kernel, fixed, only_reader)
-        elif node.op in _BACK and (kernel := fixed.kernel(node)):
-            yield from _coming_back(node, kernel, fixed, only_reader, nodes)
+    def _behind(self, node: Any, kernel: Kernel) -> Iterator[_Chain]:
+        """Yield a convolution with all that scales and moves its channels right behind it."""
+        channels = math.prod(kernel.channels)
+        steps: dict[str, tuple[str, bool]] = {}
+        last = node
+        while (reader := self._only_reader(last)) is not None and reader.name not in self._taken:
+            operands = [name for name in reader.input if name != last.name]
+            if not (reader.op == "Mul" or (reader.op in _ADDS and _channels_last(reader))):
+                break
+            if len(operands) != 1 or not self._fixed.of_channels(operands[0], channels):
+                break
+            steps[reader.name] = tensor_of(operands[0]), reader.op != "Mul"
+            last = reader
+        scales = tuple(name for name, is_added in steps.values() if not is_added)
+        if scales or (steps and last.op != "BiasAdd"):
+            self._taken.update(steps)
+            offset = Offset(tuple(steps.values()), channels) if len(scales) < len(steps) else None
+            yield _Chain(node, kernel._replace(scales=scales) if scales else None, offset, last)
+
+    def _coming_back(self, node: Any, kernel: Kernel) -> Iterator[_Chain]:
+        """Yield the gradient of a convolution with all that scales the channels of what comes back to it."""
+        channels = math.prod(kernel.channels)
+        source = node.input[2]
+        scales: list[str] = []
+        while (scaled := self._nodes.get(operation_of(source))) is not None and scaled.op == "Mul":
+            fixed = [name for name in scaled.input if self._fixed.of_channels(name, channels)]
+            others = [name for name in scaled.input if name not in fixed]
+            if scaled.name in self._taken or self._only_reader(scaled) is None:
+                break
+            if len(fixed) != 1 or len(others) != 1:
+                break
+            if not self._fixed.repeats_nothing(others[0], channels):
+                break
+            source = others[0]
+            scales.insert(0, tensor_of(fixed[0]))
+            self._taken.add(scaled.name)
+        if scales:
+            yield _Chain(node, kernel._replace(scales=tuple(scales)), gradient=source)
 
 
-def _behind(
-    node: Any, kernel: Kernel, fixed: _Fixed, only_reader: Callable[[Any], Any]
-) -> Iterator[_Chain]:
-    """Yield a convolution with all that scales and moves its channels right behind it."""
-    channels = math.prod(kernel.channels)
-    steps: list[tuple[str, bool]] = []
-    last = node
-    while (reader := only_reader(last)) is not None and (reader.op in _ADDS or reader.op == "Mul"):
-        operands = [name for name in reader.input if name != last.name]
-        if len(operands) != 1 or not fixed.of_channels(operands[0], channels):
-            break
-        steps.append((tensor_of(operands[0]), reader.op != "Mul"))
-        last = reader
-    scales = tuple(name for name, is_added in steps if not is_added)
-    if scales or (steps and last.op != "BiasAdd"):
-        offset = Offset(tuple(steps), channels) if len(scales) < len(steps) else None
-        yield _Chain(node, kernel._replace(scales=scales) if scales else None, offset, last)
-
-
-def _coming_back(
-    node: Any,
-    kernel: Kernel,
-    fixed: _Fixed,
-    only_reader: Callable[[Any], Any],
-    nodes: Mapping[str, Any],
-) -> Iterator[_Chain]:
-    """Yield the gradient of a convolution with all that scales the channels of what comes back to it."""
-    channels = math.prod(kernel.channels)
-    source = node.input[2]
-    scales: list[str] = []
-    while (scaled := nodes[operation_of(source)]).op == "Mul" and only_reader(scaled) is not None:
-        of_channels = [name for name in scaled.input if fixed.of_channels(name, channels)]
-        if len(of_channels) != 1:
-            break
-        (other,) = set(scaled.input) - set(of_channels)
-        if not fixed.has_channels(other, channels):
-            break
-        source = other
-        scales.insert(0, tensor_of(of_channels[0]))
-    if scales:
-        yield _Chain(node, kernel._replace(scales=tuple(scales)), gradient=source)
+def _channels_last(node: Any) -> bool:
+    said = node.attr.get("data_format")
+    return said is None or said.s in {b"", b"NHWC"}
 
 
 class _Fixed:
@@ -299,14 +312,15 @@ class _Fixed:
     def kernel(self, node: Any) -> Kernel | None:
         """Return the kernel of a convolution whose channels come last; None where it is not fixed."""
         kernel = self._graph.get_tensor_by_name(tensor_of(node.input[1]))
-        channels_last = node.attr["data_format"].s in {b"", b"NHWC"}
-        if not (channels_last and kernel.shape.is_fully_defined() and self._is_fixed(kernel)):
+        if not (
+            _channels_last(node) and kernel.shape.is_fully_defined() and self._is_fixed(kernel)
+        ):
             return None
         depthwise = node.op.startswith("Depthwise")
         return Kernel(kernel.name, (), tuple(kernel.shape[2 if depthwise else 3 :]))
 
-    def has_channels(self, name: str, channels: int) -> bool:
-        """Tell whether a tensor has so many channels of a picture: it is not repeated for a scale."""
+    def repeats_nothing(self, name: str, channels: int) -> bool:
+        """Tell whether a tensor of pictures has a channel for every scale."""
         shape = self._graph.get_tensor_by_name(tensor_of(name)).shape
         return bool(shape.rank == 4 and shape[-1] == channels)
 

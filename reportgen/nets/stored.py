@@ -259,7 +259,7 @@ def _check_format(path: Path) -> tuple[str, str]:
                     f"{path} is a TensorFlow SavedModel without variables/variables.index: copy it again."
                 )
             return "savedmodel", ""
-        raise ModelError(f"{path} is a folder, not a .keras or .h5 file.")
+        raise ModelError(f"{path} is a folder, not a .keras or .h5 file, and no SavedModel.")
     try:
         with open_regular(path) as file:
             head = file.read(64)

@@ -293,3 +293,11 @@ def test_unknown_glob_is_a_usage_error(tmp_path):
             layers=("see", "no*such"),
         )
     assert not output.exists()
+
+
+@pytest.mark.parametrize("what", ["its input", "an index"])
+def test_a_network_with_nothing_to_measure_is_shown_all_the_same(what, tmp_path):
+    start = keras.Input((8, 8, 3))
+    model = keras.Model(start, start if what == "its input" else keras.ops.argmax(start, axis=-1))
+    images = np.random.default_rng(0).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    assert build_report(model, probes=images, output=tmp_path / "out").failed == ()

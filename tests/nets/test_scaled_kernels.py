@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import zoo
 from keras import layers
 
 from reportgen.nets.scaled_kernels import Kernel, Offset, ScaledKernels
 from reportgen.nets.subgraph import Subgraph, as_function, cut_out
 from reportgen.nets.tensorflow_internals import run_flat
+from reportgen.network.protocol import Aim, Sample
 
 PLACE = Path(os.environ.get("REPORTGEN_MODELS") or "/nowhere") / "models"
 SHAPE = (3, 9, 9, 3)
@@ -146,6 +148,68 @@ def test_what_goes_into_a_transposed_convolution_is_scaled_by_its_kernel():
     close(run(X), [X[..., :2] * [2, 3] @ KERNEL[0, 0].T])
 
 
+@pytest.mark.parametrize("first", ["convolution", "depthwise", "transposed"])
+def test_a_scale_between_two_convolutions_counts_once(first):
+    """The gradient of a transposed convolution is a convolution, and the other way round."""
+    made = {
+        "convolution": lambda: layers.Conv2D(3, 3, padding="same"),
+        "depthwise": lambda: layers.DepthwiseConv2D(3, padding="same"),
+        "transposed": lambda: layers.Conv2DTranspose(3, 3, padding="same"),
+    }[first]()
+    model = sequence(
+        made,
+        layers.BatchNormalization(),
+        layers.Conv2DTranspose(3, 3, padding="same"),
+        layers.BatchNormalization(),
+        layers.Conv2D(2, 3),
+        layers.GlobalAveragePooling2D(),
+    )
+    function = traced(model)
+    with function.graph.as_default():
+        gradient = tf.gradients(function.outputs[0][:, 1], [function.inputs[0]])[0]
+    for fetches in ([function.outputs[0]], [function.outputs[0], gradient], [gradient]):
+        _, run = folded(function, fetches)
+        close(run(X), plain(function, fetches))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x, k, s: one_by_one(x, k) * s,
+        lambda x, k, s: (one_by_one(x, k) + s) * s,
+        lambda x, k, s: (one_by_one(x, k) * s + s) * s,
+        lambda x, k, s: tf.nn.relu(one_by_one(x, k) * s) * s * 2.0,
+    ],
+    ids=["scale", "bias and scale", "scale, bias, scale", "two"],
+)
+def test_what_lies_before_a_transposed_convolution(build):
+    function, (kernel, scale) = function_of(
+        lambda x, k, s: tf.nn.conv2d_transpose(build(x, k, s), k, (3, 9, 9, 3), 1), KERNEL, [2, 3]
+    )
+    operations, run = folded(function, function.outputs)
+    expected = build(tf.constant(X), tf.constant(kernel), tf.constant(scale)).numpy()
+    close(run(X), [expected @ KERNEL[0, 0].T])
+    assert "Mul" not in operations
+
+
+def test_what_is_fed_goes_straight_into_a_transposed_convolution():
+    model = sequence(layers.Conv2DTranspose(4, 3), layers.BatchNormalization())
+    function = traced(model)
+    _, run = folded(function, function.outputs)
+    close(run(X), plain(function, function.outputs))
+
+
+def test_a_scale_that_waits_for_something_else_stays():
+    def build(x, kernel, scale):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 100.0)]):
+            return tf.nn.conv2d_transpose(x[..., :2] * scale, kernel, (3, 9, 9, 3), 1)
+
+    function, _ = function_of(build, KERNEL, [2, 3])
+    operations, run = folded(function, function.outputs)
+    assert "Mul" in operations
+    close(run(X), [X[..., :2] * [2, 3] @ KERNEL[0, 0].T])
+
+
 def test_values_by_hand():
     function, _ = function_of(
         lambda x, k, b, s, t: ((one_by_one(x, k) + b) * s - 0 * t) * 2.0 + t,
@@ -247,6 +311,24 @@ def test_other_variables_in_place_of_the_own():
     scale.assign([7.0, 8.0])
     close([run(later)], [X @ KERNEL[0, 0] * [7, 8] + [5, 6]])
     close([run(own)], [X @ KERNEL[0, 0] * [2, 3] + [5, 6]])
+
+
+@pytest.mark.parametrize("name", sorted({*zoo.NAMES} - {"nan", "text"}))
+def test_passes_of_every_network_answer_the_same(name, monkeypatch):
+    network = zoo.network(name)
+    output, image = network.facts.outputs[0], network.facts.inputs[0].name
+    given = zoo.inputs(name, 2)
+    weights = np.random.default_rng(2).normal(size=output.shape[1:]).astype(np.float32)
+    samples = [Sample({key: array[k] for key, array in given.items()}, weights) for k in range(2)]
+
+    def asked():
+        passes = network.passes(Aim(output.name, "linear", image))
+        answers, gradients = list(passes.forward(samples)), list(passes.gradients(samples))
+        return [np.array([score for score, _ in answers]), *(array for _, array in gradients)]
+
+    found = asked()
+    monkeypatch.setattr(ScaledKernels, "fold", lambda _self, _part: [])
+    close(found, asked(), 1e-4)
 
 
 if "REPORTGEN_MODELS" in os.environ:
