@@ -129,18 +129,22 @@ class ScaledKernels:
 
     def values(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return what recipes make, as tensors."""
-        with tracing:  # others' variables are read through the same function
-            return self._values(list(recipes))
+        wanted = list(recipes)
+        if any(recipe not in self._made for recipe in wanted):
+            with tracing:  # others' variables are read through the same function
+                self._make(wanted)
+        return [self._made[recipe] for recipe in wanted]
 
-    def _values(self, wanted: list[Recipe]) -> list[Any]:
+    def _make(self, wanted: Iterable[Recipe]) -> None:
         import tensorflow as tf
 
-        if missing := [recipe for recipe in dict.fromkeys(wanted) if recipe not in self._made]:
-            names = tuple(sorted({name for recipe in missing for name in recipe.sources}))
-            values = dict(zip(names, self._read(names), strict=True))
-            with np.errstate(over="ignore", invalid="ignore"):
-                self._made |= {recipe: tf.constant(recipe.made(values)) for recipe in missing}
-        return [self._made[recipe] for recipe in wanted]
+        missing = [recipe for recipe in dict.fromkeys(wanted) if recipe not in self._made]
+        if not missing:  # somebody else was waited for
+            return
+        names = tuple(sorted({name for recipe in missing for name in recipe.sources}))
+        values = dict(zip(names, self._read(names), strict=True))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._made |= {recipe: tf.constant(recipe.made(values)) for recipe in missing}
 
     def _read(self, names: tuple[str, ...]) -> list[NDArray[Any]]:
         """Return tensors of the function that do not depend on what it is fed, float64."""
