@@ -139,7 +139,14 @@ def build_report(
             size = publish(built.report, place, built.files, single=settings.single_file, look=look)
     if size > LARGE:
         shown.stage(f"The single file takes {bytes_text(size)}: viewers take seconds to show it")
+    _say_overrun(settings.budget, time.monotonic() - begun, shown)
     return ReportFolder(place, built.report, built.failed, look, outbox.url, outbox)
+
+
+def _say_overrun(budget: float | None, taken: float, progress: Progress) -> None:
+    if budget is not None and taken > budget:
+        whole = "what --budget does not cut takes longer; --quick or --sections leaves more out"
+        progress.stage(f"The build took {taken:.1f} s, not the {budget:g} s of --budget: {whole}")
 
 
 def _is_there(file: Path) -> bool:
