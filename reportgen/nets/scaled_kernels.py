@@ -218,9 +218,11 @@ class _Chain(NamedTuple):
         self.last.input.append(self.convolution.name)
         self.last.op = "Identity"
         if self.offset is not None:
-            self.last.op = "BiasAdd"
-            self.last.attr["data_format"].s = b"NHWC"
             self.last.input.append(names[self.offset])
+            self.last.op = "AddV2"  # TensorFlow 2.21 cannot optimise depthwise, BiasAdd, AddV2
+            if self.convolution.op == "Conv2D":
+                self.last.op = "BiasAdd"
+                self.last.attr["data_format"].s = b"NHWC"
 
 
 class _Chains:
