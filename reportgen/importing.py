@@ -108,11 +108,12 @@ def held_back_stderr(*, unless_failed: bool = True) -> Iterator[None]:
 def _collected_stderr(*, unless_failed: bool) -> Iterator[None]:
     try:
         sys.stderr.flush()
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - without a place for it nothing is held back
         saved = os.dup(2)
     except (OSError, AttributeError, ValueError):
         yield
         return
-    with tempfile.TemporaryFile() as sink:
+    with file as sink:
         os.dup2(sink.fileno(), 2)
         try:
             yield

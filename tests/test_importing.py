@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from reportgen import importing
+from reportgen import build_report, importing
+from reportgen.errors import OutputError
 
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
@@ -102,6 +105,30 @@ def test_blocks_of_two_threads_leave_stderr_as_it_was(capfd):
     second.__exit__(None, None, None)
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "said\nafter\n"
+
+
+@contextlib.contextmanager
+def no_temporary_files():
+    """No folder takes them, as in a container whose file system may only be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", None)
+        patch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+        yield
+
+
+def test_without_temporary_files_nothing_is_held_back(capfd):
+    with no_temporary_files(), importing.held_back_stderr():
+        os.write(2, b"said\n")
+    assert capfd.readouterr().err == "said\n"
+
+
+@pytest.mark.parametrize("output", [None, "report"])
+def test_a_build_without_temporary_files_says_what_to_do(tmp_path, output):
+    place = output and tmp_path / output
+    problem = pytest.raises(OutputError, match="written: name one in the variable TMPDIR")
+    with no_temporary_files(), problem:
+        build_report(tmp_path / "model.keras", output=place)
+    assert not any(tmp_path.iterdir())
 
 
 def speak_and_fail():

@@ -166,15 +166,13 @@ class ScaledKernels:
         Returns:
             What the part takes besides now; it captures less.
         """
-        if any(node.op.startswith("Assign") for node in part.definition.node):
-            return []  # it changes what it reads
         chains = _Chains(self._function, part).found()
         self.values(recipe for chain in chains for recipe in chain.recipes)
         feeds: dict[Recipe, Feed] = {}
         for chain in chains:
             values = self.values(chain.recipes)
             if not all(np.isfinite(value).all() for value in values):
-                continue  # what is not finite, or leaves float32, answers as it did
+                continue  # what is not finite, or too large for float32, answers as it did
             for recipe, value in zip(chain.recipes, values, strict=True):
                 feeds.setdefault(
                     recipe, Feed(f"folded_{len(feeds)}:0", value.shape, value.dtype, recipe)
@@ -302,6 +300,12 @@ def _channels_last(node: Any) -> bool:
     return said is None or said.s in {b"", b"NHWC"}
 
 
+def _is_only_read(captured: Any) -> bool:
+    """Tell whether a function only reads what it captured; whatever else takes a variable may change it."""
+    readers = {operation.type for operation in captured.consumers()}
+    return captured.dtype.name != "resource" or readers <= {"ReadVariableOp"}
+
+
 class _Fixed:
     """Tells which tensors of a function do not depend on what it is fed.
 
@@ -312,7 +316,7 @@ class _Fixed:
     def __init__(self, function: Any) -> None:
         inside = function.inputs[len(function.inputs) - len(function.captured_inputs) :]
         self._graph = function.graph
-        self._captured = {tensor.op.name for tensor in inside}
+        self._captured = {tensor.op.name for tensor in inside if _is_only_read(tensor)}
         self._known: dict[str, bool] = {}
 
     def kernel(self, node: Any) -> Kernel | None:

@@ -72,8 +72,14 @@ def check_output(
         card: whether it gets a model card.
 
     Raises:
-        OutputError: something else stands there.
+        OutputError: something else stands there, or no temporary file can be written.
     """
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        raise OutputError(
+            "No folder for temporary files can be written: name one in the variable TMPDIR."
+        ) from None
     if output is None:
         return
     path = Path(output)
