@@ -27,7 +27,7 @@ from reportgen.nets.loading import check_model_file
 from reportgen.opened import asked_of, opened
 from reportgen.page.folder import ReportFolder
 from reportgen.page.look import read_look
-from reportgen.page.output import check_output, destination
+from reportgen.page.output import check_output, check_temporary, destination
 from reportgen.page.publish import publish
 from reportgen.page.render import check_templates, compile_templates
 from reportgen.page.single import LARGE
@@ -111,16 +111,14 @@ def build_report(
     check_options(settings.ignore, settings.thresholds)
     look = read_look(settings.templates, settings.base_url)
     check_templates(look)
+    check_temporary()
     with outgoing(output, settings, shown) as outbox, contextlib.ExitStack() as stack:
         _check_place(outbox.local, settings)
         given = stack.enter_context(fetched(Sources(model, probes, data, history), shown))
         reached = data if is_remote(settings.address) else given.data
         workers = chosen_workers(settings, given.model, reached, function)
         if isinstance(given.model, str | Path):
-            file = Path(given.model)
-            waited_for = _is_there(file) and not settings.weights_only
-            with importing_ahead() if waited_for else contextlib.nullcontext():
-                check_model_file(file, settings.architecture, settings.like)
+            _check_model(Path(given.model), settings)
         with destination(outbox.local) as place:
             inputs = read_inputs(
                 given.model,
@@ -147,6 +145,13 @@ def _say_overrun(budget: float | None, taken: float, progress: Progress) -> None
     if budget is not None and taken > budget:
         whole = "what --budget does not cut takes longer; --quick or --sections leaves more out"
         progress.stage(f"The build took {taken:.1f} s, not the {budget:g} s of --budget: {whole}")
+
+
+def _check_model(file: Path, settings: Settings) -> None:
+    """Look into the file in a limited child, and import meanwhile what its network needs."""
+    waited_for = _is_there(file) and not settings.weights_only
+    with importing_ahead() if waited_for else contextlib.nullcontext():
+        check_model_file(file, settings.architecture, settings.like)
 
 
 def _is_there(file: Path) -> bool:

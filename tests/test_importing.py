@@ -122,9 +122,9 @@ def test_without_temporary_files_nothing_is_held_back(capfd):
     assert capfd.readouterr().err == "said\n"
 
 
-@pytest.mark.parametrize("output", [None, "report"])
+@pytest.mark.parametrize("output", [None, "report", "memory://bucket/report"])
 def test_a_build_without_temporary_files_says_what_to_do(tmp_path, output):
-    place = output and tmp_path / output
+    place = tmp_path / output if output == "report" else output
     problem = pytest.raises(OutputError, match="written: name one in the variable TMPDIR")
     with no_temporary_files(), problem:
         build_report(tmp_path / "model.keras", output=place)

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 from pages import check_page
 from PIL import Image
+from told import Told
 
 from reportgen import build_report
 from reportgen.addresses import is_address, parse_address
@@ -46,19 +47,6 @@ from reportgen.stores import Store, _reason
 from reportgen.terminal import quieten
 
 LEAN = {"sections": ("overview", "probes")}
-
-
-class Told:
-    """Keeps what is being done."""
-
-    def __init__(self):
-        self.texts = []
-
-    def stage(self, text, total=None):  # noqa: ARG002
-        self.texts.append(text)
-
-    def advance(self, steps=1):
-        pass
 
 
 @pytest.fixture

@@ -214,13 +214,12 @@ class _Chain(NamedTuple):
         self.last.ClearField("attr")
         self.last.attr["T"].type = self.convolution.attr["T"].type
         self.last.input.append(self.convolution.name)
-        self.last.op = "Identity"
-        if self.offset is not None:
-            self.last.input.append(names[self.offset])
-            self.last.op = "AddV2"  # TensorFlow 2.21 cannot optimise depthwise, BiasAdd, AddV2
-            if self.convolution.op == "Conv2D":
-                self.last.op = "BiasAdd"
-                self.last.attr["data_format"].s = b"NHWC"
+        if self.offset is None:
+            self.last.op = "Identity"
+            return
+        self.last.input.append(names[self.offset])
+        # TensorFlow 2.21 fails to optimise a BiasAdd between a depthwise convolution and a sum.
+        self.last.op = "BiasAdd" if self.convolution.op == "Conv2D" else "AddV2"
 
 
 class _Chains:
@@ -243,10 +242,10 @@ class _Chains:
 
     def found(self) -> list[_Chain]:
         """Return all chains."""
+        finders = dict.fromkeys(_FORWARD, self._behind) | dict.fromkeys(_BACK, self._coming_back)
         chains: list[_Chain] = []
         for node in self._nodes.values():
-            find = self._behind if node.op in _FORWARD else self._coming_back
-            if node.op in _FORWARD | _BACK and (kernel := self._fixed.kernel(node)):
+            if (find := finders.get(node.op)) and (kernel := self._fixed.kernel(node)):
                 chains += find(node, kernel)
         return chains
 

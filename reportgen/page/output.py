@@ -72,14 +72,8 @@ def check_output(
         card: whether it gets a model card.
 
     Raises:
-        OutputError: something else stands there, or no temporary file can be written.
+        OutputError: something else stands there.
     """
-    try:
-        tempfile.gettempdir()
-    except OSError:
-        raise OutputError(
-            "No folder for temporary files can be written: name one in the variable TMPDIR."
-        ) from None
     if output is None:
         return
     path = Path(output)
@@ -91,6 +85,20 @@ def check_output(
         check_page(path / SINGLE_HTML, force=force)
     if card and not force:
         check_card(path)
+
+
+def check_temporary() -> None:
+    """Refuse to begin where no temporary file can be written: every build needs some.
+
+    Raises:
+        OutputError: no folder takes them.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        raise OutputError(
+            "No folder for temporary files can be written: name one in the variable TMPDIR."
+        ) from None
 
 
 def check_card(folder: Path) -> None:

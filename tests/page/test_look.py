@@ -8,6 +8,7 @@ import models
 import pages
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from told import Told
 
 import reportgen
 from reportgen import cli
@@ -16,7 +17,6 @@ from reportgen.page import render as rendering
 from reportgen.page.look import THEME, read_look
 from reportgen.page.render import check_templates, render, summary_text
 from reportgen.report.model import read_report
-from reportgen.terminal import Silence
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 
@@ -159,15 +159,11 @@ def test_ours_are_whole(own):
 
 def test_all_templates_are_compiled_before_the_report_is_written(own, tmp_path, monkeypatch):
     compiled: list[tuple[str, str]] = []
-    stages = [""]
-
-    class Stages(Silence):
-        def stage(self, title, _total=None):
-            stages.append(title)
+    told = Told()
 
     class Watched(ImmutableSandboxedEnvironment):
         def compile(self, source, name=None, filename=None, **options):
-            compiled.append((stages[-1], name))
+            compiled.append((told.texts[-1] if told.texts else "", name))
             return super().compile(source, name, filename, **options)
 
     monkeypatch.setattr(rendering, "ImmutableSandboxedEnvironment", Watched)
@@ -179,11 +175,11 @@ def test_all_templates_are_compiled_before_the_report_is_written(own, tmp_path, 
         probes=models.images(2),
         output=tmp_path / "out",
         templates=own(**{"parts/logo.html": "mine"}),
-        progress=Stages(),
+        progress=told,
         sections=("overview", "probes", "weights"),
     )
-    assert stages[-1] == "Writing the report"
+    assert told.texts[-1] == "Writing the report"
     names = [name for _, name in compiled]
     assert {"index.html", "summary.md", "parts/logo.html"} <= set(names)
     assert len(names) == len(set(names)), "each once"
-    assert [name for stage, name in compiled if stage == stages[-1]] == []
+    assert [name for stage, name in compiled if stage == told.texts[-1]] == []

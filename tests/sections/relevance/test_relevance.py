@@ -13,10 +13,10 @@ import pytest
 from keras import layers
 from pages import check_page, page_text
 from test_relevance_shapes import SIZE, crowded, decide, functional, picture, pool, see, vit
+from told import Told
 
 import reportgen
 from reportgen.errors import UsageError
-from reportgen.terminal import Silence
 
 
 def built(model, folder, **options):
@@ -373,16 +373,6 @@ def test_the_mistakes_are_explained_by_the_method_with_most_supported_maps(
 # -- a budget -----------------------------------------------------------------------------------------
 
 
-class Told(Silence):
-    """Keeps what a build says it is doing."""
-
-    def __init__(self):
-        self.stages = []
-
-    def stage(self, text, total=None):  # noqa: ARG002 - the protocol's
-        self.stages.append(text)
-
-
 def three_pictures():
     return np.stack([picture(), picture()[:, ::-1], picture()[::-1]])
 
@@ -409,14 +399,14 @@ def test_a_budget_that_suffices_changes_nothing(tmp_path):
     )
     assert within.content == whole.content
     assert within.notices == whole.notices
-    assert not any("--budget" in stage for stage in told.stages)
+    assert not any("--budget" in stage for stage in told.texts)
 
 
 def test_a_budget_that_is_too_short_for_what_is_never_cut_says_how_long_it_took(tmp_path):
     told, begun = Told(), time.monotonic()
     built(functional(), tmp_path, budget=0.001, progress=told)
     took = time.monotonic() - begun
-    said = re.match(r"The build took (\S+) s, not the 0\.001 s of --budget: ", told.stages[-1])
+    said = re.match(r"The build took (\S+) s, not the 0\.001 s of --budget: ", told.texts[-1])
     assert 0.9 * took <= float(said[1]) + 0.05 <= took + 0.1
 
 
